@@ -1,0 +1,140 @@
+"""Things that are slow to make, kept by content under ``$Q8S_CACHE``.
+
+An artifact is a directory made by a function from named inputs. Its key is the hash of those inputs, so a
+changed recipe or version makes a new directory and an unchanged one is found again, on any clone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+def cache_root() -> Path:
+    """The directory that outlives clones: ``$Q8S_CACHE``, by default ``~/.cache/q8s``."""
+    return Path(os.environ.get("Q8S_CACHE") or Path.home() / ".cache" / "q8s")
+
+
+class BuildError(Exception):
+    """A build step failed; the message says which, with what, and where its log is."""
+
+
+@dataclass(frozen=True)
+class Builder:
+    """What a build function gets: the directory to fill, a log file, and a way to run commands into it."""
+
+    out: Path
+    log: Path
+
+    def run(
+        self,
+        *command: str | Path,
+        cwd: Path | None = None,
+        env: Mapping[str, str] | None = None,
+        stdin: str | None = None,
+    ) -> None:
+        """Run a command with its output appended to the log.
+
+        Raises:
+            BuildError: the command exited non-zero; carries the last lines of the log.
+        """
+        words = [str(word) for word in command]
+        with self.log.open("a") as log:
+            log.write(f"+ {' '.join(words)}\n")
+            log.flush()
+            done = subprocess.run(
+                words,
+                cwd=cwd,
+                env={**os.environ, **(env or {})},
+                input=stdin,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                text=True,
+                check=False,
+            )
+        if done.returncode:
+            tail = "\n".join(self.log.read_text(errors="replace").splitlines()[-15:])
+            raise BuildError(f"{words[0]} exited {done.returncode} ({' '.join(words)})\n{tail}\nlog: {self.log}")
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A directory under the cache, identified by what it is made from.
+
+    Attributes:
+        name: short name, also the folder under the cache.
+        build: fills ``Builder.out``; whatever it raises leaves no artifact behind.
+        files: recipe files (or folders) whose bytes are part of the key.
+        pins: versions and parameters that are part of the key.
+        needs: artifacts that must exist first; their keys are part of this one's.
+    """
+
+    name: str
+    build: Callable[[Builder], None]
+    files: Sequence[Path] = ()
+    pins: Sequence[str] = ()
+    needs: Sequence[Artifact] = ()
+
+    @property
+    def key(self) -> str:
+        """First 16 hex digits of the SHA-256 over names and bytes of all inputs."""
+        digest = hashlib.sha256(self.name.encode())
+        for pin in self.pins:
+            digest.update(b"\0pin\0" + pin.encode())
+        for path in sorted(_files_of(self.files)):
+            digest.update(b"\0file\0" + str(path.relative_to(REPOSITORY)).encode() + b"\0" + path.read_bytes())
+        for other in self.needs:
+            digest.update(b"\0need\0" + other.key.encode())
+        return digest.hexdigest()[:16]
+
+    @property
+    def path(self) -> Path:
+        """Where the finished artifact is, whether or not it has been built."""
+        return cache_root() / self.name / self.key
+
+    @property
+    def is_built(self) -> bool:
+        """True when a finished artifact with these very inputs is in the cache."""
+        return self.path.is_dir()
+
+    def ensure(self) -> float | None:
+        """Build the artifact unless it is there; needs must be built already.
+
+        Returns:
+            Seconds that the build took, or None when it was cached.
+
+        Raises:
+            BuildError: the recipe failed.
+        """
+        if self.is_built:
+            return None
+        missing = [other.name for other in self.needs if not other.is_built]
+        if missing:
+            raise BuildError(f"{self.name} needs {', '.join(missing)} first")
+        started = time.monotonic()
+        parent = self.path.parent
+        parent.mkdir(parents=True, exist_ok=True)
+        unfinished = Path(tempfile.mkdtemp(prefix=f".{self.key}-", dir=parent))
+        unfinished.chmod(0o755)
+        try:
+            self.build(Builder(out=unfinished, log=parent / f"{self.key}.log"))
+            unfinished.rename(self.path)
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
+        return time.monotonic() - started
+
+
+def _files_of(paths: Sequence[Path]) -> list[Path]:
+    found: list[Path] = []
+    for path in paths:
+        found += [each for each in path.rglob("*") if each.is_file() and "__pycache__" not in each.parts] if path.is_dir() else [path]
+    return found
