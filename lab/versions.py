@@ -4,4 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
+# Pulumi: the CLI, and the plugins that belong to the SDKs in requirements.txt (a test compares them)
 PULUMI: Final = "3.259.0"
+PULUMI_COMMAND: Final = "1.2.1"
+PULUMI_KUBERNETES: Final = "4.34.2"
+PULUMI_OPENSTACK: Final = "5.5.3"
+
+# Hosts
+HOST_SUITE: Final = "bookworm"
+HOST_NAMESERVER: Final = "10.78.0.1"

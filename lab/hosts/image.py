@@ -1,0 +1,138 @@
+"""The host image: a Debian root file system that boots under systemd-nspawn as it would on a cloud's instance."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Final
+
+from lab import versions
+from lab.artifact import Artifact, Builder, BuildError
+
+APT_PACKAGES: Final = ("mmdebstrap", "systemd-container", "iproute2", "util-linux")
+"""What the machine needs to build the image and to run hosts."""
+
+_ROOTFS: Final = Path(__file__).with_name("rootfs")
+_IMAGE_PACKAGES: Final = (
+    "systemd",
+    "systemd-sysv",
+    "dbus",
+    "udev",
+    "openssh-server",
+    "sudo",
+    "cloud-init",
+    "iproute2",
+    "iputils-ping",
+    "iptables",
+    "ca-certificates",
+    "curl",
+    "gnupg",
+    "python3-minimal",
+    "procps",
+    "kmod",
+    "netbase",
+    "less",
+    "netcat-openbsd",
+)
+# Device nodes and disks are the machine's, and nothing is fetched unasked.
+_MASKED_UNITS: Final = (
+    "apt-daily.timer",
+    "apt-daily-upgrade.timer",
+    "e2scrub_all.timer",
+    "e2scrub_reap.service",
+    "fstrim.timer",
+    "systemd-udevd.service",
+    "systemd-udevd-control.socket",
+    "systemd-udevd-kernel.socket",
+)
+# Else the host would change the owner and mode of the machine's device nodes that are bound into it.
+_MASKED_TMPFILES: Final = ("static-nodes-permissions.conf",)
+
+
+def apt_mirror() -> str:
+    """The address of the Debian archive that this machine itself installs from.
+
+    Returns:
+        ``$Q8S_APT_MIRROR`` where set, else the first archive of the suite in apt's own configuration. It is used for
+        building only and is never written into the image.
+
+    Raises:
+        BuildError: apt knows no archive of the suite.
+    """
+    if mirror := os.environ.get("Q8S_APT_MIRROR"):
+        return mirror
+    done = subprocess.run(
+        [
+            "apt-get",
+            "indextargets",
+            "--format",
+            "$(REPO_URI)",
+            "Created-By: Packages",
+            f"Codename: {versions.HOST_SUITE}",
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if not done.stdout.strip():
+        message = (
+            f"apt on this machine knows no archive of Debian {versions.HOST_SUITE}: "
+            "set Q8S_APT_MIRROR to one, or run `apt-get update` first"
+        )
+        raise BuildError(message)
+    return done.stdout.split()[0].rstrip("/")
+
+
+def _build(builder: Builder) -> None:
+    root = builder.out
+    mirror = apt_mirror()
+    # What the caller's Python is told not to do must not reach the packages' own scripts.
+    clean = ("env", "-u", "PYTHONDONTWRITEBYTECODE", "-u", "PYTHONHOME", "-u", "PYTHONPATH")
+    mmdebstrap = ("mmdebstrap", "--mode=root", "--variant=minbase", f"--include={','.join(_IMAGE_PACKAGES)}")
+    # Not debootstrap: it does not resolve the virtual packages that cloud-init's dependencies name.
+    builder.run(*clean, *mmdebstrap, versions.HOST_SUITE, root, mirror)
+    shutil.copytree(_ROOTFS, root, dirs_exist_ok=True, symlinks=True)
+    _strip(root)
+    _mask(root)
+    _write(root)
+    builder.run("systemctl", f"--root={root}", "enable", "q8s-lab-host.service")
+
+
+def _strip(root: Path) -> None:
+    """Remove what is this machine's or this build's: archive address, package lists, host keys, identities."""
+    for pattern in ("etc/ssh/ssh_host_*", "var/cache/apt/archives/*.deb", "var/lib/apt/lists/*", "var/log/*.log"):
+        for path in root.glob(pattern):
+            if path.is_file():
+                path.unlink()
+    for name in ("etc/apt/sources.list", "etc/machine-id"):
+        (root / name).write_text("")
+    for source in (root / "etc/apt/sources.list.d").iterdir():
+        source.unlink()
+
+
+def _mask(root: Path) -> None:
+    for folder, names in (("etc/systemd/system", _MASKED_UNITS), ("etc/tmpfiles.d", _MASKED_TMPFILES)):
+        for name in names:
+            link = root / folder / name
+            link.unlink(missing_ok=True)
+            link.symlink_to("/dev/null")
+
+
+def _write(root: Path) -> None:
+    (root / "etc/hostname").write_text("localhost\n")
+    # No resolver is in the lab; kubelet and CoreDNS want the file to name one, and a refused query fails at once.
+    resolv = root / "etc/resolv.conf"
+    resolv.unlink(missing_ok=True)
+    resolv.write_text(f"nameserver {versions.HOST_NAMESERVER}\n")
+    (root / "etc/default/locale").write_text("LANG=C.UTF-8\n")
+
+
+HOST_IMAGE: Final = Artifact(
+    name="host-image",
+    build=_build,
+    files=(Path(__file__), _ROOTFS),
+    pins=(versions.HOST_SUITE, versions.HOST_NAMESERVER),
+)
+"""The root file system itself: :attr:`Artifact.path` is the lower directory of every host."""

@@ -1,0 +1,229 @@
+"""Make, start, stop and remove hosts. Runs inside the lab's network and mount namespace; needs root, but no Nova."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from lab.hosts import cgroups, network
+from lab.hosts.host import Folders, Host, all_hosts, boot_command, boot_environment, mount_command
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lab.hosts.network import Nic
+    from lab.hosts.seed import SeedFile
+
+_LAUNCH: Final = Path(__file__).with_name("launch.sh")
+_NSPAWN_RUNTIME: Final = Path("/run/systemd/nspawn")
+_START_SECONDS: Final = 10.0
+_CONSOLE_LIMIT: Final = 1 << 16
+
+
+class HostError(Exception):
+    """A step for a host failed; the message says which and what it printed."""
+
+
+def run(*command: str | Path, check: bool = True) -> subprocess.CompletedProcess[str]:
+    """Run a command.
+
+    Raises:
+        HostError: it exited non-zero, unless ``check`` is off.
+    """
+    words = [str(word) for word in command]
+    done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    if check and done.returncode:
+        message = f"`{' '.join(words)}` exited {done.returncode}: {(done.stderr or done.stdout).strip()}"
+        raise HostError(message)
+    return done
+
+
+def is_running(host: Host) -> bool:
+    """True while any process of the host lives, whoever started it."""
+    return bool(cgroups.members(host.machine))
+
+
+def prepare(host: Host, instances: Path, image: Path, files: Sequence[SeedFile]) -> None:
+    """Make a new host's root file system and record the host.
+
+    Args:
+        host: the host.
+        instances: Nova's ``instances_path``, on a real file system.
+        image: root of the host image.
+        files: what makes this host different from others.
+
+    Raises:
+        HostError: the image is missing or the overlay can't be mounted.
+    """
+    if not (image / "etc/os-release").exists():
+        message = f"no host image at {image}: run `make lab`"
+        raise HostError(message)
+    folders = Folders(host.folder(instances))
+    for folder in (folders.root, folders.upper, folders.work):
+        folder.mkdir(parents=True, exist_ok=True)
+    folders.top.chmod(0o711)
+    run("cp", "-a", "--reflink=auto", image / "var", folders.var)
+    _mount(folders, image)
+    for file in files:
+        path = (folders.top if file.path.startswith("var/") else folders.root) / file.path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)
+        path.touch(mode=file.mode)
+        path.chmod(file.mode)
+        path.write_bytes(file.content)
+    host.save(instances)
+
+
+def plug(host: Host, nics: Sequence[Nic]) -> None:
+    """Give the host its network namespace and its ports, as far as it has them not.
+
+    Raises:
+        HostError: an interface can't be made.
+    """
+    if not Path("/run/netns", host.machine).exists():
+        for command in network.namespace_commands(host.machine):
+            run(*command)
+    for nic in nics:
+        if run("ip", "-n", host.machine, "link", "show", nic.device, check=False).returncode == 0:
+            continue
+        run(*network.unplug_command(nic.tap), check=False)
+        if not Path("/sys/class/net", nic.bridge).exists():
+            for command in network.bridge_commands(nic):
+                run(*command, check=False)  # Neutron's agent may have been faster
+        for command in network.plug_commands(host.machine, nic):
+            run(*command)
+
+
+def unplug(host: Host) -> None:
+    """Take the host's network away; the interfaces go with the namespace."""
+    run("ip", "netns", "delete", host.machine, check=False)
+
+
+def start(host: Host, instances: Path, image: Path) -> None:
+    """Boot a plugged host, in a session of its own that outlives the caller; does nothing where it runs.
+
+    Raises:
+        HostError: it did not start; carries the end of its console.
+    """
+    if is_running(host):
+        return
+    folders = Folders(host.folder(instances))
+    _mount(folders, image)
+    found = cgroups.hierarchies()
+    groups = [str(group) for group in cgroups.create(host.machine, host.memory_mib, found)]
+    command = ["setsid", "--fork", "bash", str(_LAUNCH), *groups, "--", *boot_command(host, folders)]
+    with folders.console.open("ab") as console:
+        subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=console,
+            stderr=console,
+            env=boot_environment(unified=cgroups.is_unified(found)),
+            cwd="/",
+            check=True,
+        )
+    deadline = time.monotonic() + _START_SECONDS
+    while _nspawn_of(host) is None:
+        if time.monotonic() > deadline:
+            stop(host, grace=0)
+            tail = console_output(host, instances)[-2000:].decode(errors="replace")
+            message = f"host {host.name} did not start:\n{tail}"
+            raise HostError(message)
+        time.sleep(0.05)
+
+
+def stop(host: Host, grace: float) -> None:
+    """Shut the host down and remove what it had at run time but its network and root.
+
+    Args:
+        host: the host.
+        grace: seconds that its own shutdown may take before it is killed.
+
+    Raises:
+        TimeoutError: not even killing helped.
+    """
+    deadline = time.monotonic() + grace
+    pid = _nspawn_of(host)
+    if grace > 0 and pid is not None:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
+        while is_running(host) and time.monotonic() < deadline:
+            time.sleep(0.1)
+    cgroups.kill(host.machine)
+    cgroups.remove(host.machine)
+    # A killed nspawn leaves these.
+    for folder in ("propagate", "unix-export"):
+        shutil.rmtree(_NSPAWN_RUNTIME / folder / host.machine, ignore_errors=True)
+
+
+def release(host: Host, instances: Path) -> None:
+    """Unmount a stopped host's root and take its network; its disk stays."""
+    unplug(host)
+    root = Folders(host.folder(instances)).root
+    if not os.path.ismount(root):
+        return
+    lock = _NSPAWN_RUNTIME / "locks" / f"inode-{root.stat().st_dev}:{root.stat().st_ino}"
+    lock.unlink(missing_ok=True)
+    if run("umount", root, check=False).returncode:
+        run("umount", "--lazy", root)
+
+
+def remove(host: Host, instances: Path) -> None:
+    """Remove a stopped host with its disk."""
+    release(host, instances)
+    run("rm", "-rf", "--one-file-system", host.folder(instances))
+
+
+def stop_all(instances: Path, grace: float = 20.0) -> list[Host]:
+    """Stop every host, all at once, and leave only their disks; for the end of the lab.
+
+    Args:
+        instances: Nova's ``instances_path``.
+        grace: seconds that all of them together may take to shut down.
+
+    Returns:
+        The hosts that ran.
+    """
+    hosts = all_hosts(instances)
+    running = [host for host in hosts if is_running(host)]
+    for host in running:
+        pid = _nspawn_of(host)
+        if pid is not None:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+    deadline = time.monotonic() + grace
+    while time.monotonic() < deadline and any(is_running(host) for host in running):
+        time.sleep(0.1)
+    for host in hosts:
+        stop(host, grace=0)
+        release(host, instances)
+    return running
+
+
+def console_output(host: Host, instances: Path) -> bytes:
+    """The last 64 KiB that the host printed on its console."""
+    try:
+        with Folders(host.folder(instances)).console.open("rb") as console:
+            console.seek(max(0, console.seek(0, os.SEEK_END) - _CONSOLE_LIMIT))
+            return console.read()
+    except FileNotFoundError:
+        return b""
+
+
+def _mount(folders: Folders, image: Path) -> None:
+    if not os.path.ismount(folders.root):
+        run(*mount_command(image, folders))
+
+
+def _nspawn_of(host: Host) -> int | None:
+    for pid in sorted(cgroups.members(host.machine)):
+        with suppress(OSError):
+            if Path(f"/proc/{pid}/comm").read_text().strip() == "systemd-nspawn":
+                return pid
+    return None
