@@ -1,0 +1,13 @@
+"""The Pulumi program: load the spec, plan, make the cluster, export what its users need."""
+
+import pulumi
+
+from q8s_infra.components import Cluster
+from q8s_infra.plan import plan
+from q8s_infra.stack import load_stack
+
+cluster = Cluster(plan(load_stack()))
+
+pulumi.export("kubeconfig", pulumi.Output.secret(cluster.kubeconfig))
+pulumi.export("endpoint", cluster.endpoint)
+pulumi.export("nodes", cluster.nodes)

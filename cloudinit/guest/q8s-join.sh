@@ -1,0 +1,41 @@
+#!/usr/bin/env bash
+# Runs once in a new guest: put the payload in place, take the host's address, join the cluster.
+# Nothing is installed here: an emulated CPU is many times slower than its host.
+set -euo pipefail
+exec >>/var/log/q8s-join.log 2>&1
+
+node_address=$1
+payload=/opt/q8s
+note() { printf '%s %s\n' "$(cut -d' ' -f1 /proc/uptime)" "$*" | tee /dev/console; }
+trap 'note "q8s: join failed at line $LINENO: $BASH_COMMAND"' ERR
+
+note "q8s: payload"
+mkdir -p "$payload" /var/lib/containerd /opt/cni/bin /etc/cni/net.d
+grep -q "$payload" /etc/fstab || cat >>/etc/fstab <<-FSTAB
+	LABEL=q8s-payload $payload ext4 noatime,nofail 0 2
+	$payload/containerd /var/lib/containerd none bind,nofail,x-systemd.requires=$payload 0 0
+	$payload/root/opt/cni /opt/cni none bind,nofail,x-systemd.requires=$payload 0 0
+FSTAB
+mountpoint -q "$payload" || mount "$payload"
+mkdir -p "$payload/root/opt/cni/bin"
+mountpoint -q /var/lib/containerd || mount /var/lib/containerd
+mountpoint -q /opt/cni || mount /opt/cni
+for file in "$payload"/root/usr/bin/* "$payload"/root/usr/sbin/* "$payload"/root/sbin/* "$payload"/root/bin/*; do
+	[[ -e $file ]] || continue
+	command -v "${file##*/}" >/dev/null || ln -sf "$file" "/usr/local/bin/${file##*/}"
+done
+
+note "q8s: network"
+systemctl daemon-reload
+systemctl start q8s-node-address.service
+modprobe -a overlay br_netfilter vxlan
+sysctl -q --system
+
+note "q8s: containerd"
+systemctl enable --now containerd.service q8s-flannel-offload.service
+systemctl enable kubelet.service
+
+note "q8s: kubeadm join as $node_address"
+kubeadm join --config /etc/kubernetes/q8s-join.yaml
+rm -f /etc/kubernetes/q8s-join.yaml
+note "q8s: joined"

@@ -1,0 +1,76 @@
+# shellcheck shell=bash disable=SC2034
+# Common ground of all steps: named arguments, a log on the host, short progress lines, errors that say where.
+# A step arrives with its documents and secrets as one archive, unpacked in the working directory that only root reads.
+set -Eeuo pipefail
+umask 022
+export LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive
+PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+
+for _word in "$@"; do
+	[[ $_word =~ ^[a-z_]+= ]] || { echo "q8s: not a named argument: $_word" >&2; exit 2; }
+	declare -r "${_word%%=*}=${_word#*=}"
+done
+
+mkdir -p /var/log/q8s
+chmod 750 /var/log/q8s
+step_log=/var/log/q8s/${step:?}.log
+exec 3>&1 4>&2 >>"$step_log" 2>&1
+printf -- '--- %s %s\n' "$(date -u +%FT%TZ)" "$step"
+
+declare -r inbox=$PWD
+
+# progress MESSAGE...: a short line for the person who waits, and for the log.
+progress() {
+	printf '%s: %s\n' "${node:?}" "$*" >&3
+	printf '%s %s\n' "$(date -u +%T)" "$*"
+}
+
+_failed() {
+	local code=$1 line=$2 command=$3
+	trap - ERR
+	{
+		printf 'q8s: node %s, layer %s, step %s failed (exit %s) at line %s: %s\n' \
+			"${node:?}" "${layer:?}" "$step" "$code" "$line" "${command%%$'\n'*}"
+		printf 'last lines of %s on %s:\n' "$step_log" "$(hostname)"
+		tail -n 15 "$step_log" | cut -c1-400
+	} >&4
+	exit "$code"
+}
+trap '_failed $? $LINENO "$BASH_COMMAND"' ERR
+
+# fail MESSAGE...: stop with an error that names the layer and what can be done.
+fail() {
+	trap - ERR
+	printf 'q8s: node %s, layer %s, step %s: %s\n' "${node:?}" "${layer:?}" "$step" "$*" >&4
+	printf 'last lines of %s on %s:\n' "$step_log" "$(hostname)" >&4
+	tail -n 10 "$step_log" | cut -c1-400 >&4
+	exit 1
+}
+
+# retry TIMES COMMAND...: the command again after 2, 4, 8... seconds.
+retry() {
+	local times=$1 pause=2
+	shift
+	until "$@"; do
+		((--times > 0)) || return 1
+		sleep "$pause"
+		pause=$((pause * 2))
+	done
+}
+
+# fetch URL FILE SHA256: a verified download; an existing good file is kept.
+fetch() {
+	local url=$1 file=$2 sum=$3
+	if [[ -f $file ]] && echo "$sum  $file" | sha256sum --check --status; then return; fi
+	retry 4 curl -fsSL --connect-timeout 10 --retry 3 --output "$file.part" "$url" ||
+		fail "cannot download $url: is the source reachable from this host?"
+	echo "$sum  $file.part" | sha256sum --check --status ||
+		fail "wrong checksum of $url: expected $sum, got $(sha256sum "$file.part" | cut -d' ' -f1)"
+	mv "$file.part" "$file"
+}
+
+# place FILE TARGET MODE: install a file if it differs; true when it changed.
+place() {
+	cmp -s "$1" "$2" && return 1
+	install -D -m "$3" "$1" "$2"
+}

@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# A host that runs Kubernetes' control plane itself: packages, kernel settings, container runtime.
+# Arguments: kubernetes=VERSION
+# shellcheck source=hostscripts/lib.sh
+. ./lib.sh
+# shellcheck source=hostscripts/apt.sh
+. ./apt.sh
+# shellcheck source=hostscripts/container-runtime.sh
+. ./container-runtime.sh
+
+: "${kubernetes:?}"
+
+progress "package sources"
+apt_host_sources
+
+progress "installing containerd and Kubernetes $kubernetes"
+# kubelet starts by itself when kubeadm has configured it.
+apt_install containerd runc conntrack ethtool socat iptables \
+	"kubelet=$kubernetes-*" "kubeadm=$kubernetes-*" "kubectl=$kubernetes-*" kubernetes-cni
+apt-mark hold kubelet kubeadm kubectl >/dev/null
+
+progress "kernel settings and container runtime"
+place "$inbox/node/modules.conf" /etc/modules-load.d/q8s.conf 0644 || true
+place "$inbox/node/sysctl.conf" /etc/sysctl.d/90-q8s.conf 0644 || true
+while read -r module; do
+	modprobe "$module" || echo "module $module: not loadable, so it has to be built in"
+done </etc/modules-load.d/q8s.conf
+sysctl -q -p /etc/sysctl.d/90-q8s.conf || fail "kernel settings of /etc/sysctl.d/90-q8s.conf are refused"
+
+place "$inbox/node/q8s-flannel-offload.sh" /usr/local/sbin/q8s-flannel-offload 0755 || true
+place "$inbox/node/q8s-flannel-offload.service" /etc/systemd/system/q8s-flannel-offload.service 0644 || true
+registry_hosts /etc/containerd/certs.d
+if place "$inbox/node/containerd.toml" /etc/containerd/config.toml 0644; then systemctl restart containerd; fi
+systemctl daemon-reload
+systemctl enable --now containerd.service q8s-flannel-offload.service
+systemctl enable kubelet.service
+
+retry 5 ctr version >/dev/null || fail "containerd does not answer: see journalctl -u containerd"
+progress "host prepared"

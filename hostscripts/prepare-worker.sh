@@ -1,0 +1,35 @@
+#!/usr/bin/env bash
+# A worker's host: libvirt and QEMU, the guest's image and payload, and the network that the guest answers on.
+# Arguments: address, guest_address, architecture, platform, image_url, image_sha256, payload_key
+# shellcheck source=hostscripts/lib.sh
+. ./lib.sh
+# shellcheck source=hostscripts/apt.sh
+. ./apt.sh
+# shellcheck source=hostscripts/container-runtime.sh
+. ./container-runtime.sh
+# shellcheck source=hostscripts/payload.sh
+. ./payload.sh
+# shellcheck source=hostscripts/guest-network.sh
+. ./guest-network.sh
+
+: "${address:?}" "${guest_address:?}" "${architecture:?}" "${platform:?}" "${image_url:?}" "${image_sha256:?}" "${payload_key:?}"
+data=/var/lib/libvirt/q8s
+install -d -m 0755 "$data" "$data/images" /var/lib/q8s /etc/q8s
+
+progress "package sources"
+apt_host_sources
+
+progress "installing libvirt and QEMU"
+mapfile -t host_packages <"$inbox/host-packages"
+apt_install "${host_packages[@]}"
+systemctl enable --now libvirtd.service
+retry 5 virsh -q uri >/dev/null || fail "libvirtd does not answer: see journalctl -u libvirtd"
+
+progress "guest image"
+fetch "$image_url" "$data/images/$image_sha256.qcow2" "$image_sha256"
+
+payload_build "$data/images/payload-$payload_key.qcow2"
+
+progress "guest network"
+guest_network
+progress "host prepared"

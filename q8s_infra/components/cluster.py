@@ -1,0 +1,84 @@
+"""The whole cluster: what `pulumi up` makes."""
+
+from __future__ import annotations
+
+import pulumi
+import pulumi_kubernetes as k8s
+
+from q8s_infra.components.control_plane import ControlPlane, JoiningControlPlane
+from q8s_infra.components.flannel import Flannel
+from q8s_infra.components.keys import ClusterKeys
+from q8s_infra.components.network import ClusterNetwork
+from q8s_infra.components.worker import Worker
+from q8s_infra.plan import ClusterPlan
+
+
+class Cluster(pulumi.ComponentResource):
+    """A Kubernetes cluster whose workers are emulated.
+
+    Attributes:
+        kubeconfig: the administrator's; a secret.
+        endpoint: address and port of the API server.
+        nodes: a row a node: name, role, type, architecture, CPU model, CPUs, memory, address.
+    """
+
+    def __init__(self, plan: ClusterPlan, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("q8s:index:Cluster", plan.name, None, opts)
+        spec, inside = plan.spec, pulumi.ResourceOptions(parent=self)
+        keys = ClusterKeys(plan.name, opts=inside)
+        network = ClusterNetwork(plan.name, spec, keys, opts=inside)
+
+        first = ControlPlane(plan.control_planes[0], spec=spec, network=network, keys=keys, opts=inside)
+        provider = k8s.Provider(
+            f"{plan.name}-kubernetes",
+            kubeconfig=first.kubeconfig,
+            # Without it a kubeconfig that is not known yet makes a preview replace all that the provider made.
+            cluster_identifier=plan.name,
+            opts=inside,
+        )
+        flannel = Flannel(plan.name, spec=spec, provider=provider, deleted_with=first.host.instance, opts=inside)
+
+        previous: pulumi.Resource = first.ready
+        others: list[JoiningControlPlane] = []
+        for planned in plan.control_planes[1:]:
+            other = JoiningControlPlane(
+                planned, spec=spec, network=network, keys=keys, first=first, previous=previous, opts=inside
+            )
+            others.append(other)
+            previous = other.joined
+        workers = [
+            Worker(
+                planned,
+                spec=spec,
+                network=network,
+                keys=keys,
+                control_plane=first,
+                cluster_network=flannel.daemon,
+                opts=inside,
+            )
+            for planned in plan.workers
+        ]
+
+        self.kubeconfig = first.kubeconfig
+        self.endpoint = first.endpoint
+        control_planes = [
+            {"name": planned.name, "role": "control plane", "address": host.address}
+            for planned, host in zip(
+                plan.control_planes, [first.host, *(other.host for other in others)], strict=True
+            )
+        ]
+        emulated = [
+            {
+                "name": planned.name,
+                "role": "worker",
+                "type": planned.type_name,
+                "architecture": planned.architecture.name,
+                "cpuModel": planned.node_type.cpu_model,
+                "cpus": planned.node_type.cpus,
+                "memory": str(planned.node_type.memory),
+                "address": worker.host.address,
+            }
+            for planned, worker in zip(plan.workers, workers, strict=True)
+        ]
+        self.nodes: pulumi.Output[list[dict[str, object]]] = pulumi.Output.all(*control_planes, *emulated)
+        self.register_outputs({"endpoint": self.endpoint, "nodes": self.nodes, "kubeconfig": self.kubeconfig})

@@ -1,0 +1,163 @@
+"""Flannel, the pod network, as typed resources.
+
+Source of the objects: Flannel's published manifest for v0.25. Different here: every node announces the address that
+the others reach it at (``HOST_IP``, on an emulated node its host's), and the interface is named, because with the
+public address alone flanneld would take the interface that carries it, which in a guest is the loopback.
+"""
+
+from __future__ import annotations
+
+import json
+
+import pulumi
+import pulumi_kubernetes as k8s
+
+from q8s_infra import versions
+from q8s_infra.spec import ClusterSpec
+
+_NAMESPACE = "kube-flannel"
+_LABELS = {"app": "flannel"}
+
+
+class Flannel(pulumi.ComponentResource):
+    """The pod network of a cluster.
+
+    Attributes:
+        daemon: the DaemonSet; with it the network exists.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        spec: ClusterSpec,
+        provider: k8s.Provider,
+        deleted_with: pulumi.Resource,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        super().__init__("q8s:index:Flannel", name, None, opts)
+        child = pulumi.ResourceOptions(parent=self, provider=provider, deleted_with=deleted_with)
+        namespace = k8s.core.v1.Namespace(
+            f"{name}-flannel-namespace",
+            metadata={"name": _NAMESPACE, "labels": {"pod-security.kubernetes.io/enforce": "privileged"}},
+            opts=child,
+        )
+        inside = pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=[namespace]))
+        account = k8s.core.v1.ServiceAccount(
+            f"{name}-flannel-account", metadata={"name": "flannel", "namespace": _NAMESPACE}, opts=inside
+        )
+        role = k8s.rbac.v1.ClusterRole(
+            f"{name}-flannel-role",
+            metadata={"name": "flannel"},
+            rules=[
+                {"api_groups": [""], "resources": ["pods"], "verbs": ["get"]},
+                {"api_groups": [""], "resources": ["nodes"], "verbs": ["get", "list", "watch"]},
+                {"api_groups": [""], "resources": ["nodes/status"], "verbs": ["patch"]},
+            ],
+            opts=child,
+        )
+        binding = k8s.rbac.v1.ClusterRoleBinding(
+            f"{name}-flannel-binding",
+            metadata={"name": "flannel"},
+            role_ref={"api_group": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "flannel"},
+            subjects=[{"kind": "ServiceAccount", "name": "flannel", "namespace": _NAMESPACE}],
+            opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=[role])),
+        )
+        settings = k8s.core.v1.ConfigMap(
+            f"{name}-flannel-settings",
+            metadata={"name": "kube-flannel-cfg", "namespace": _NAMESPACE, "labels": _LABELS},
+            data={"cni-conf.json": _cni(), "net-conf.json": _network(spec)},
+            opts=inside,
+        )
+        self.daemon = k8s.apps.v1.DaemonSet(
+            f"{name}-flannel",
+            metadata={
+                "name": "kube-flannel-ds",
+                "namespace": _NAMESPACE,
+                "labels": _LABELS,
+                # Its nodes come one by one, some of them emulated: each worker waits for its own node instead.
+                "annotations": {"pulumi.com/skipAwait": "true"},
+            },
+            spec={
+                "selector": {"match_labels": _LABELS},
+                "template": {"metadata": {"labels": _LABELS}, "spec": _pod(spec)},
+            },
+            opts=pulumi.ResourceOptions.merge(
+                child, pulumi.ResourceOptions(depends_on=[account, binding, settings])
+            ),
+        )
+        self.register_outputs({})
+
+
+def _cni() -> str:
+    flannel = {"type": "flannel", "delegate": {"hairpinMode": True, "isDefaultGateway": True}}
+    portmap = {"type": "portmap", "capabilities": {"portMappings": True}}
+    return json.dumps({"name": "cbr0", "cniVersion": "0.3.1", "plugins": [flannel, portmap]})
+
+
+def _network(spec: ClusterSpec) -> str:
+    return json.dumps(
+        {"Network": str(spec.kubernetes.pod_cidr), "EnableNFTables": False, "Backend": {"Type": "vxlan"}}
+    )
+
+
+def _pod(spec: ClusterSpec) -> dict[str, object]:
+    flannel = f"docker.io/flannel/flannel:v{spec.kubernetes.flannel_version}"
+    cni_plugin = f"docker.io/flannel/flannel-cni-plugin:v{versions.FLANNEL_CNI_PLUGIN}"
+    return {
+        "host_network": True,
+        "priority_class_name": "system-node-critical",
+        "service_account_name": "flannel",
+        "tolerations": [{"operator": "Exists"}],
+        "init_containers": [
+            {
+                "name": "install-cni-plugin",
+                "image": cni_plugin,
+                "command": ["cp"],
+                "args": ["-f", "/flannel", "/opt/cni/bin/flannel"],
+                "volume_mounts": [{"name": "cni-plugin", "mount_path": "/opt/cni/bin"}],
+            },
+            {
+                "name": "install-cni",
+                "image": flannel,
+                "command": ["cp"],
+                "args": ["-f", "/etc/kube-flannel/cni-conf.json", "/etc/cni/net.d/10-flannel.conflist"],
+                "volume_mounts": [
+                    {"name": "cni", "mount_path": "/etc/cni/net.d"},
+                    {"name": "settings", "mount_path": "/etc/kube-flannel"},
+                ],
+            },
+        ],
+        "containers": [
+            {
+                "name": "kube-flannel",
+                "image": flannel,
+                "command": ["/opt/bin/flanneld"],
+                "args": ["--ip-masq", "--kube-subnet-mgr", "--public-ip=$(HOST_IP)", "--iface-regex=^(eth|en)"],
+                "resources": {"requests": {"cpu": "100m", "memory": "50Mi"}},
+                "security_context": {"privileged": False, "capabilities": {"add": ["NET_ADMIN", "NET_RAW"]}},
+                "env": [
+                    _field("POD_NAME", "metadata.name"),
+                    _field("POD_NAMESPACE", "metadata.namespace"),
+                    _field("HOST_IP", "status.hostIP"),
+                    {"name": "EVENT_QUEUE_DEPTH", "value": "5000"},
+                ],
+                "volume_mounts": [
+                    {"name": "run", "mount_path": "/run/flannel"},
+                    {"name": "settings", "mount_path": "/etc/kube-flannel"},
+                    {"name": "xtables-lock", "mount_path": "/run/xtables.lock"},
+                ],
+            }
+        ],
+        "volumes": [
+            {"name": "run", "host_path": {"path": "/run/flannel", "type": "DirectoryOrCreate"}},
+            {"name": "cni-plugin", "host_path": {"path": "/opt/cni/bin", "type": "DirectoryOrCreate"}},
+            {"name": "cni", "host_path": {"path": "/etc/cni/net.d", "type": "DirectoryOrCreate"}},
+            {"name": "settings", "config_map": {"name": "kube-flannel-cfg"}},
+            {"name": "xtables-lock", "host_path": {"path": "/run/xtables.lock", "type": "FileOrCreate"}},
+        ],
+    }
+
+
+def _field(name: str, path: str) -> dict[str, object]:
+    return {"name": name, "value_from": {"field_ref": {"field_path": path}}}

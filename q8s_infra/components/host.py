@@ -1,0 +1,112 @@
+"""A host: one OpenStack instance with a port of its own, reachable by a pinned SSH connection."""
+
+from __future__ import annotations
+
+import pulumi
+import pulumi_openstack as openstack
+from pulumi_command import remote
+
+from q8s_infra.components.keys import ClusterKeys
+from q8s_infra.components.network import ClusterNetwork
+from q8s_infra.hostkeys import HostKey
+from q8s_infra.render.templates import render
+from q8s_infra.spec import ClusterSpec
+
+# 60 dials with the provider's back-off are about 4 minutes: a cloud image's first boot on a busy cloud.
+_DIALS = 60
+_SECONDS_PER_DIAL = 10
+
+
+class Host(pulumi.ComponentResource):
+    """An instance and the way to it.
+
+    Attributes:
+        instance: the OpenStack instance.
+        address: its address on the cluster's network, also the node's.
+        endpoint: the address under which this program and its users reach it.
+        connection: SSH to it, host key pinned.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        spec: ClusterSpec,
+        flavor: str,
+        network: ClusterNetwork,
+        keys: ClusterKeys,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        super().__init__("q8s:index:Host", name, None, opts)
+        child = pulumi.ResourceOptions(parent=self)
+        port = openstack.networking.Port(
+            f"{name}-port",
+            name=name,
+            network_id=network.network_id,
+            security_group_ids=network.security_group_ids,
+            admin_state_up=True,
+            tags=list(spec.tags),
+            opts=child,
+        )
+        host_key = keys.host_key(f"host/{name}")
+        self.instance = openstack.compute.Instance(
+            name,
+            name=name,
+            flavor_name=flavor,
+            image_name=spec.host_image.name,
+            key_pair=network.keypair.name,
+            networks=[openstack.compute.InstanceNetworkArgs(port=port.id)],
+            user_data=host_key.apply(lambda key: _user_data(key, spec.access.ssh_public_keys)),
+            tags=list(spec.tags),
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                # The port can serve one instance at a time.
+                delete_before_replace=True,
+                # A resized or rebuilt host would keep half of its old life: another flavor or image is another host.
+                replace_on_changes=["flavorName", "imageName"],
+            ),
+        )
+        self.address: pulumi.Output[str] = port.all_fixed_ips.apply(lambda addresses: addresses[0])
+        self.endpoint = self._endpoint(name, spec, port)
+        self.connection = remote.ConnectionArgs(
+            host=self.endpoint,
+            user=spec.access.user,
+            private_key=keys.private_key,
+            host_key=pulumi.Output.unsecret(host_key.apply(lambda key: key.public)),
+            dial_error_limit=_DIALS,
+            per_dial_timeout=_SECONDS_PER_DIAL,
+            proxy=_bastion(spec),
+        )
+        self.register_outputs({"address": self.address})
+
+    def _endpoint(self, name: str, spec: ClusterSpec, port: openstack.networking.Port) -> pulumi.Output[str]:
+        if spec.access.mode != "floatingIp":
+            return self.address
+        floating = openstack.networking.FloatingIp(
+            f"{name}-floating-ip",
+            pool=spec.access.external_network,
+            port_id=port.id,
+            tags=list(spec.tags),
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        # The address answers when the instance is there.
+        return pulumi.Output.all(floating.address, self.instance.id).apply(lambda given: str(given[0]))
+
+
+def _user_data(host_key: HostKey, authorized_keys: tuple[str, ...] | list[str]) -> str:
+    return render("host.yaml.j2", host_key=host_key, authorized_keys=list(authorized_keys))
+
+
+def _bastion(spec: ClusterSpec) -> remote.ProxyConnectionArgs | None:
+    bastion = spec.access.bastion
+    if bastion is None:
+        return None
+    return remote.ProxyConnectionArgs(
+        host=bastion.host,
+        port=bastion.port,
+        user=bastion.user,
+        private_key=pulumi.Output.secret(bastion.private_key()),
+        host_key=bastion.host_key,
+        dial_error_limit=_DIALS,
+        per_dial_timeout=_SECONDS_PER_DIAL,
+    )

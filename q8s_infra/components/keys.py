@@ -1,0 +1,42 @@
+"""The cluster's own secrets: an SSH key pair and the seed of all host keys."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pulumi
+from pulumi_command import local
+
+from q8s_infra.hostkeys import HostKey, derive
+from q8s_infra.remote import HOSTSCRIPTS
+
+
+class ClusterKeys(pulumi.ComponentResource):
+    """Made once, on the machine that runs Pulumi, and kept in the stack as secrets."""
+
+    def __init__(self, name: str, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("q8s:index:ClusterKeys", name, None, opts)
+        made = local.Command(
+            f"{name}-keys",
+            create=(HOSTSCRIPTS / "new-keys.sh").read_text(),
+            interpreter=["/bin/bash", "-c"],
+            logging=local.Logging.NONE,
+            add_previous_output_in_env=False,
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                additional_secret_outputs=["stdout", "stderr"],
+                # Keys are made once: a changed recipe must not change the keys of a running cluster.
+                ignore_changes=["create", "interpreter"],
+            ),
+        )
+        self._keys: pulumi.Output[dict[str, Any]] = pulumi.Output.secret(made.stdout).apply(json.loads)
+        self.private_key: pulumi.Output[str] = self._keys.apply(lambda keys: str(keys["privateKey"]))
+        self.public_key: pulumi.Output[str] = pulumi.Output.unsecret(
+            self._keys.apply(lambda keys: str(keys["publicKey"]))
+        )
+        self.register_outputs({})
+
+    def host_key(self, machine: str) -> pulumi.Output[HostKey]:
+        """The host key of ``host/<node>`` or ``guest/<node>``; a secret."""
+        return self._keys.apply(lambda keys: derive(keys["hostKeySeed"], machine))

@@ -1,0 +1,49 @@
+"""What all nodes share in OpenStack: the network they are on, the security group, the key pair."""
+
+from __future__ import annotations
+
+import pulumi
+import pulumi_openstack as openstack
+
+from q8s_infra.components.keys import ClusterKeys
+from q8s_infra.defaults import CONTROL_PLANE_PORT
+from q8s_infra.render.rules import Rule, rules
+from q8s_infra.spec import ClusterSpec
+
+
+class ClusterNetwork(pulumi.ComponentResource):
+    """A security group with exactly the rules that the cluster needs, a key pair, and the network's id."""
+
+    def __init__(
+        self, name: str, spec: ClusterSpec, keys: ClusterKeys, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        super().__init__("q8s:index:ClusterNetwork", name, None, opts)
+        child = pulumi.ResourceOptions(parent=self)
+        invoke = pulumi.InvokeOptions(parent=self)
+        self.network_id: str = (
+            spec.network.id or openstack.networking.get_network(name=spec.network.name, opts=invoke).id
+        )
+        group = openstack.networking.SecGroup(
+            f"{name}-group", name=name, description=f"Q8S cluster {name}", tags=list(spec.tags), opts=child
+        )
+        for rule in rules(spec, CONTROL_PLANE_PORT):
+            self._rule(f"{name}-{rule.name}", group, rule)
+        extra = [openstack.networking.get_sec_group(name=other, opts=invoke).id for other in spec.security_groups]
+        self.security_group_ids: list[pulumi.Input[str]] = [group.id, *extra]
+        self.keypair = openstack.compute.Keypair(f"{name}-keypair", name=name, public_key=keys.public_key, opts=child)
+        self.register_outputs({})
+
+    def _rule(self, name: str, group: openstack.networking.SecGroup, rule: Rule) -> None:
+        openstack.networking.SecGroupRule(
+            name,
+            direction="ingress",
+            ethertype="IPv4",
+            security_group_id=group.id,
+            protocol=rule.protocol,
+            port_range_min=rule.low,
+            port_range_max=rule.high,
+            remote_ip_prefix=rule.cidr,
+            remote_group_id=group.id if rule.cidr is None else None,
+            # Neutron refuses a second rule like the first (409), so the old one has to go first.
+            opts=pulumi.ResourceOptions(parent=self, delete_before_replace=True),
+        )

@@ -1,0 +1,175 @@
+"""A worker: a host, the emulated guest on it, and the node that the guest becomes."""
+
+from __future__ import annotations
+
+import json
+
+import pulumi
+
+from q8s_infra.components.control_plane import ControlPlane
+from q8s_infra.components.host import Host
+from q8s_infra.components.keys import ClusterKeys
+from q8s_infra.components.network import ClusterNetwork
+from q8s_infra.defaults import DRAIN_SECONDS, GUEST_LINK, NODE_TIMEOUT_SECONDS, TOKEN_LIFETIME
+from q8s_infra.plan import Worker as PlannedWorker
+from q8s_infra.remote import HOSTSCRIPTS, Step, run
+from q8s_infra.render.domain import domain_xml, network_xml
+from q8s_infra.render.kubeadm import join_configuration
+from q8s_infra.render.payload import Payload, payload
+from q8s_infra.render.seed import digest, seed
+from q8s_infra.render.sources import apt_files, registry_files
+from q8s_infra.spec import ClusterSpec
+
+
+class Worker(pulumi.ComponentResource):
+    """Four steps beside the instance: the host prepares itself, a token is minted, the guest starts, the node is Ready.
+
+    Another memory, CPU or disk makes guest and node anew and leaves the host alone; another flavor makes all anew.
+    """
+
+    def __init__(
+        self,
+        planned: PlannedWorker,
+        *,
+        spec: ClusterSpec,
+        network: ClusterNetwork,
+        keys: ClusterKeys,
+        control_plane: ControlPlane,
+        cluster_network: pulumi.Resource,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        super().__init__("q8s:index:Worker", planned.name, None, opts)
+        name = planned.name
+        self.host = Host(
+            name, spec=spec, flavor=planned.flavor, network=network, keys=keys, opts=pulumi.ResourceOptions(parent=self)
+        )
+        image = spec.guest_images[planned.architecture.name]
+        disk = payload(spec, planned.architecture)
+        prepared = run(
+            f"{name}-host",
+            self.host.connection,
+            Step(
+                "prepare-worker",
+                name,
+                "host",
+                {
+                    "address": self.host.address,
+                    "guest_address": GUEST_LINK.guest,
+                    "architecture": planned.architecture.debian,
+                    "platform": f"linux/{planned.architecture.debian}",
+                    "image_url": image.url,
+                    "image_sha256": image.sha256,
+                    "payload_key": disk.key,
+                },
+            ),
+            files=_host_files(spec, planned, disk),
+            triggers=[self.host.instance.id],
+            opts=pulumi.ResourceOptions(parent=self, deleted_with=self.host.instance),
+        )
+        # What makes another guest; the order of its parts is what a preview shows.
+        guest_is: list[pulumi.Input[object]] = [
+            self.host.instance.id,
+            f"image {image.sha256[:16]}, payload {disk.key}, seed {digest(spec, planned)}",
+            _described(planned),
+        ]
+        token = run(
+            f"{name}-token",
+            control_plane.host.connection,
+            Step("mint-token", name, "Kubernetes", {"ttl": TOKEN_LIFETIME}),
+            delete=Step("revoke-token", name, "Kubernetes"),
+            triggers=guest_is,
+            prints_secret=True,
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                # Minted when this host is ready for it, so that its life is not spent on waiting.
+                depends_on=[control_plane.ready, prepared],
+                deleted_with=control_plane.host.instance,
+            ),
+        )
+        documents = pulumi.Output.all(
+            pulumi.Output.secret(token.stdout),
+            self.host.address,
+            control_plane.endpoint,
+            control_plane.ca_cert_hash,
+            keys.host_key(f"guest/{name}"),
+            keys.public_key,
+        ).apply(
+            lambda known: seed(
+                spec,
+                planned,
+                node_address=known[1],
+                join_configuration=join_configuration(
+                    spec,
+                    node=name,
+                    address=known[1],
+                    endpoint=known[2],
+                    token=known[0].strip(),
+                    ca_cert_hash=known[3],
+                ),
+                host_key=known[4],
+                authorized_keys=[known[5], *spec.access.ssh_public_keys],
+            )
+        )
+        self.guest = run(
+            f"{name}-guest",
+            self.host.connection,
+            Step(
+                "define-guest",
+                name,
+                "libvirt",
+                {"image_sha256": image.sha256, "payload_key": disk.key, "disk": str(planned.node_type.disk.bytes)},
+            ),
+            delete=Step("remove-guest", name, "libvirt"),
+            files={
+                "domain.xml": domain_xml(planned),
+                **{
+                    path: documents.apply(lambda files, path=path: files[path])
+                    for path in ("seed/user-data", "seed/meta-data", "seed/network-config")
+                },
+            },
+            triggers=guest_is,
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[prepared], deleted_with=self.host.instance),
+        )
+        self.node = run(
+            f"{name}-node",
+            control_plane.host.connection,
+            Step("await-node", name, "guest", {"timeout": str(NODE_TIMEOUT_SECONDS)}),
+            delete=Step("remove-node", name, "Kubernetes", {"grace": str(DRAIN_SECONDS)}),
+            files={
+                "labels": "".join(f"{key}={value}\n" for key, value in sorted(planned.labels.items())),
+                "taints": "".join(f"{taint}\n" for taint in planned.taints),
+            },
+            triggers=[self.guest.id],
+            opts=pulumi.ResourceOptions(
+                parent=self, depends_on=[cluster_network], deleted_with=control_plane.host.instance
+            ),
+        )
+        self.register_outputs({"address": self.host.address})
+
+
+def _host_files(spec: ClusterSpec, planned: PlannedWorker, disk: Payload) -> dict[str, str]:
+    return {
+        **apt_files(spec, guest_architecture=planned.architecture.name),
+        **registry_files(spec),
+        "host-packages": "".join(f"{package}\n" for package in planned.architecture.host_packages),
+        "payload/packages": "".join(f"{package}\n" for package in disk.packages),
+        "payload/images": "".join(f"{image}\n" for image in disk.images),
+        "network.xml": network_xml(),
+        "q8s-forward.sh": (HOSTSCRIPTS / "q8s-forward.sh").read_text(),
+        "q8s-forward.service": (HOSTSCRIPTS / "q8s-forward.service").read_text(),
+    }
+
+
+def _described(planned: PlannedWorker) -> str:
+    node_type = planned.node_type
+    return json.dumps(
+        {
+            "architecture": planned.architecture.name,
+            "cpuModel": node_type.cpu_model,
+            "cpus": node_type.cpus,
+            "memory": str(node_type.memory),
+            "disk": str(node_type.disk),
+            "machine": node_type.machine,
+            "qemuArgs": list(node_type.qemu_args),
+        }
+    )

@@ -1,0 +1,41 @@
+"""Figures that several layers must agree on: the one place where they stand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True)
+class GuestLink:
+    """The private link between a host and its guest: the same on every host, seen by nobody else."""
+
+    host: str = "192.168.123.1"
+    guest: str = "192.168.123.2"
+    prefix: int = 30
+    netmask: str = "255.255.255.252"
+    mac: str = "52:54:00:71:38:53"
+    cidr: str = "192.168.123.0/30"
+
+
+GUEST_LINK: Final = GuestLink()
+
+TRANSLATION_CACHE_MIB: Final = 256
+"""QEMU's cache of translated code, in MiB. QEMU's own default (up to 1 GiB) costs memory at no gain in speed."""
+
+HOST_RESERVE_MIB: Final = 512
+"""Memory that a host keeps for its system and for QEMU beside the guest and the translation cache, in MiB."""
+
+TOKEN_LIFETIME: Final = "2h"
+"""Life of a bootstrap token: an emulated boot on a busy host can take many minutes."""
+
+NODE_TIMEOUT_SECONDS: Final = 1800
+"""How long a guest may take from power-on to Ready."""
+
+DRAIN_SECONDS: Final = 120
+"""How long a node's pods get to leave before it is taken away."""
+
+STEP_TIMEOUT_SECONDS: Final = 3600
+"""After this a remote step is ended: nothing hangs forever."""
+
+CONTROL_PLANE_PORT: Final = 6443

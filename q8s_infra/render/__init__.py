@@ -1,0 +1,1 @@
+"""Pure functions from a plan to the documents that hosts and guests get. Nothing here knows Pulumi."""

@@ -1,0 +1,111 @@
+"""libvirt documents of a worker's host: the emulated machine and the link to it.
+
+Source of the elements: libvirt's "Domain XML format" and "Network XML format".
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from xml.etree import ElementTree as ET
+
+from q8s_infra.defaults import GUEST_LINK, TRANSLATION_CACHE_MIB
+
+if TYPE_CHECKING:
+    from q8s_infra.plan import Worker
+
+GUEST_DIRECTORY = "/var/lib/libvirt/q8s/guest"
+CONSOLE_LOG = "/var/log/q8s/console.log"
+NETWORK = "q8s"
+
+
+def domain_xml(worker: Worker) -> str:
+    """The libvirt domain of a worker: always emulated (``type='qemu'``), whatever the host's architecture is (FR4)."""
+    node_type, architecture = worker.node_type, worker.architecture
+    domain = ET.Element("domain", type="qemu")
+    _add(domain, "name", worker.name)
+    _add(domain, "memory", str(node_type.memory.bytes // 2**10), unit="KiB")
+    _add(domain, "vcpu", str(node_type.cpus))
+
+    os = _add(domain, "os")
+    _add(os, "type", "hvm", arch=architecture.libvirt, machine=node_type.machine or architecture.default_machine)
+    if architecture.firmware_code:
+        _add(os, "loader", architecture.firmware_code, readonly="yes", type="pflash")
+        _add(os, "nvram", f"{GUEST_DIRECTORY}/nvram.fd", template=architecture.firmware_vars)
+
+    features = _add(domain, "features")
+    _add(features, "acpi")
+    if architecture.libvirt == "x86_64":
+        _add(features, "apic")
+    tcg = _add(features, "tcg")
+    _add(tcg, "tb-cache", str(TRANSLATION_CACHE_MIB), unit="MiB")
+
+    # check='none': models newer than what TCG knows in full start all the same, with fewer features.
+    cpu = _add(domain, "cpu", mode="custom", match="exact", check="none")
+    _add(cpu, "model", node_type.cpu_model, fallback="forbid")
+    _add(cpu, "topology", sockets="1", cores=str(node_type.cpus), threads="1")
+
+    _add(domain, "clock", offset="utc")
+    for event, action in (("poweroff", "destroy"), ("reboot", "restart"), ("crash", "restart")):
+        _add(domain, f"on_{event}", action)
+    domain.append(_devices(worker))
+    if node_type.qemu_args:
+        domain.append(_command_line(node_type.qemu_args))
+    return _text(domain)
+
+
+def network_xml() -> str:
+    """The link between host and guest. The host's MTU stands as ``@MTU@``: only the host knows it."""
+    network = ET.Element("network")
+    _add(network, "name", NETWORK)
+    # "open": libvirt adds no firewall rules; q8s-forward.service owns them all.
+    _add(network, "forward", mode="open")
+    _add(network, "bridge", name="q8s0", stp="off", delay="0")
+    _add(network, "mtu", size="@MTU@")
+    _add(network, "dns", enable="no")
+    _add(network, "ip", address=GUEST_LINK.host, netmask=GUEST_LINK.netmask)
+    return _text(network)
+
+
+def _devices(worker: Worker) -> ET.Element:
+    devices = ET.Element("devices")
+    _add(devices, "emulator", f"/usr/bin/{worker.architecture.qemu_binary}")
+    for target, name, form in (("vda", "root.qcow2", "qcow2"), ("vdb", "payload.qcow2", "qcow2"), ("vdc", "seed.iso", "raw")):
+        disk = _add(devices, "disk", type="file", device="disk")
+        _add(disk, "driver", name="qemu", type=form, cache="writeback", discard="unmap")
+        _add(disk, "source", file=f"{GUEST_DIRECTORY}/{name}")
+        _add(disk, "target", dev=target, bus="virtio")
+        if form == "raw":
+            _add(disk, "readonly")
+    interface = _add(devices, "interface", type="network")
+    _add(interface, "mac", address=GUEST_LINK.mac)
+    _add(interface, "source", network=NETWORK)
+    _add(interface, "model", type="virtio")
+    for kind in ("serial", "console"):
+        port = _add(devices, kind, type="pty")
+        if kind == "serial":
+            _add(port, "log", file=CONSOLE_LOG, append="on")
+        _add(port, "target", port="0", **({"type": "serial"} if kind == "console" else {}))
+    rng = _add(devices, "rng", model="virtio")
+    _add(rng, "backend", "/dev/urandom", model="random")
+    _add(devices, "memballoon", model="none")
+    return devices
+
+
+def _command_line(arguments: tuple[str, ...] | list[str]) -> ET.Element:
+    namespace = "http://libvirt.org/schemas/domain/qemu/1.0"
+    ET.register_namespace("qemu", namespace)
+    command_line = ET.Element(f"{{{namespace}}}commandline")
+    for argument in arguments:
+        ET.SubElement(command_line, f"{{{namespace}}}arg", value=argument)
+    return command_line
+
+
+def _add(parent: ET.Element, tag: str, text: str | None = None, **attributes: str) -> ET.Element:
+    child = ET.SubElement(parent, tag, attributes)
+    child.text = text
+    return child
+
+
+def _text(element: ET.Element) -> str:
+    ET.indent(element)
+    return ET.tostring(element, encoding="unicode") + "\n"

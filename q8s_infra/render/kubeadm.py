@@ -1,0 +1,138 @@
+"""kubeadm configuration files (kubeadm.k8s.io/v1beta4).
+
+Source of the fields: "kubeadm Configuration (v1beta4)" of the Kubernetes reference; the hardening flags are those
+that kube-bench asks of a kubeadm cluster (CIS benchmark, sections 1.2 to 1.4 and 4.2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from q8s_infra.defaults import CONTROL_PLANE_PORT
+
+if TYPE_CHECKING:
+    from q8s_infra.spec import ClusterSpec
+
+_API = "kubeadm.k8s.io/v1beta4"
+_AUDIT_POLICY = "/etc/kubernetes/audit/policy.yaml"
+_AUDIT_LOGS = "/var/log/kubernetes/audit"
+
+
+def init_configuration(spec: ClusterSpec, *, node: str, address: str, names: Sequence[str]) -> str:
+    """What ``kubeadm init --config`` reads on the first control plane.
+
+    Args:
+        spec: the cluster.
+        node: the node's name.
+        address: the address that the API server announces; also the control-plane endpoint.
+        names: further addresses and names under which clients reach the API server.
+    """
+    init = {
+        "apiVersion": _API,
+        "kind": "InitConfiguration",
+        "localAPIEndpoint": {"advertiseAddress": address, "bindPort": CONTROL_PLANE_PORT},
+        "nodeRegistration": _registration(spec, node, address),
+        "timeouts": _timeouts(),
+    }
+    # The token that init makes by itself is of no use here: each worker gets one of its own.
+    init["bootstrapTokens"] = [{"ttl": "1m0s", "description": "q8s: unused", "groups": ["system:bootstrappers:q8s-unused"]}]
+    cluster = {
+        "apiVersion": _API,
+        "kind": "ClusterConfiguration",
+        "clusterName": spec.name,
+        "kubernetesVersion": f"v{spec.kubernetes.version}",
+        "controlPlaneEndpoint": f"{address}:{CONTROL_PLANE_PORT}",
+        "networking": {"podSubnet": str(spec.kubernetes.pod_cidr), "serviceSubnet": str(spec.kubernetes.service_cidr)},
+        "apiServer": {
+            "certSANs": sorted({address, *names}),
+            "extraArgs": _arguments(
+                {
+                    "profiling": "false",
+                    "service-node-port-range": spec.node_ports,
+                    "audit-policy-file": _AUDIT_POLICY,
+                    "audit-log-path": f"{_AUDIT_LOGS}/audit.log",
+                    "audit-log-maxage": "30",
+                    "audit-log-maxbackup": "10",
+                    "audit-log-maxsize": "100",
+                }
+            ),
+            "extraVolumes": [
+                {"name": "audit-policy", "hostPath": _AUDIT_POLICY, "mountPath": _AUDIT_POLICY, "readOnly": True, "pathType": "File"},
+                {"name": "audit-logs", "hostPath": _AUDIT_LOGS, "mountPath": _AUDIT_LOGS, "pathType": "DirectoryOrCreate"},
+            ],
+        },
+        "controllerManager": {"extraArgs": _arguments({"profiling": "false"})},
+        "scheduler": {"extraArgs": _arguments({"profiling": "false"})},
+    }
+    kubelet = {
+        "apiVersion": "kubelet.config.k8s.io/v1beta1",
+        "kind": "KubeletConfiguration",
+        "cgroupDriver": spec.kubernetes.cgroup_driver,
+        "readOnlyPort": 0,
+        "streamingConnectionIdleTimeout": "5m0s",
+        "eventRecordQPS": 5,
+        "rotateCertificates": True,
+    }
+    proxy = {
+        "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
+        "kind": "KubeProxyConfiguration",
+        "mode": "iptables",
+        # 0: leave the node's own limits; a host that is a container may not change them.
+        "conntrack": {"maxPerCore": 0, "tcpEstablishedTimeout": "0s", "tcpCloseWaitTimeout": "0s"},
+    }
+    return yaml.safe_dump_all([init, cluster, kubelet, proxy], sort_keys=False)
+
+
+def join_configuration(
+    spec: ClusterSpec,
+    *,
+    node: str,
+    address: str,
+    endpoint: str,
+    token: str,
+    ca_cert_hash: str,
+    certificate_key: str | None = None,
+) -> str:
+    """What ``kubeadm join --config`` reads; with a certificate key the node becomes a control plane."""
+    join: dict[str, Any] = {
+        "apiVersion": _API,
+        "kind": "JoinConfiguration",
+        "discovery": {"bootstrapToken": {"token": token, "apiServerEndpoint": endpoint, "caCertHashes": [ca_cert_hash]}},
+        "nodeRegistration": _registration(spec, node, address),
+        "timeouts": _timeouts(),
+    }
+    if certificate_key is not None:
+        join["controlPlane"] = {
+            "localAPIEndpoint": {"advertiseAddress": address, "bindPort": CONTROL_PLANE_PORT},
+            "certificateKey": certificate_key,
+        }
+    return yaml.safe_dump(join, sort_keys=False)
+
+
+def audit_policy() -> str:
+    """The API server's audit policy: who did what to which object, never the content of secrets."""
+    rules: list[dict[str, Any]] = [
+        {"level": "None", "verbs": ["get", "list", "watch"]},
+        {"level": "None", "resources": [{"group": "coordination.k8s.io", "resources": ["leases"]}, {"group": "", "resources": ["events"]}]},
+        {"level": "Metadata"},
+    ]
+    return yaml.safe_dump({"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "omitStages": ["RequestReceived"], "rules": rules}, sort_keys=False)
+
+
+def _registration(spec: ClusterSpec, node: str, address: str) -> dict[str, Any]:
+    registration: dict[str, Any] = {"name": node, "kubeletExtraArgs": _arguments({"node-ip": address})}
+    if spec.kubernetes.ignore_preflight_errors:
+        registration["ignorePreflightErrors"] = list(spec.kubernetes.ignore_preflight_errors)
+    return registration
+
+
+def _timeouts() -> dict[str, str]:
+    """Generous: an emulated guest on a busy host is up to sixty times slower than real hardware."""
+    return {"kubeletHealthCheck": "10m0s", "tlsBootstrap": "15m0s", "discovery": "10m0s", "controlPlaneComponentHealthCheck": "10m0s"}
+
+
+def _arguments(arguments: Mapping[str, str]) -> list[dict[str, str]]:
+    return [{"name": name, "value": value} for name, value in arguments.items()]

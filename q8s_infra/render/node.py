@@ -1,0 +1,33 @@
+"""What every Kubernetes node gets, emulated or not: kernel settings, container runtime, the Flannel remedy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final
+
+from q8s_infra import versions
+from q8s_infra.render.templates import render, text
+
+if TYPE_CHECKING:
+    from q8s_infra.spec import ClusterSpec
+
+MODULES: Final = "overlay\nbr_netfilter\nvxlan\n"
+SYSCTL: Final = "net.ipv4.ip_forward = 1\nnet.bridge.bridge-nf-call-iptables = 1\nnet.bridge.bridge-nf-call-ip6tables = 1\n"
+
+
+def containerd_toml(spec: ClusterSpec) -> str:
+    """containerd's configuration, the same on control planes and in guests."""
+    return render(
+        "containerd.toml.j2", pause=versions.PAUSE, systemd_cgroup=spec.kubernetes.cgroup_driver == "systemd"
+    )
+
+
+def node_files(spec: ClusterSpec) -> Mapping[str, str]:
+    """The files under ``node/`` of the step that prepares a control plane."""
+    return {
+        "node/modules.conf": MODULES,
+        "node/sysctl.conf": SYSCTL,
+        "node/containerd.toml": containerd_toml(spec),
+        "node/q8s-flannel-offload.sh": text("q8s-flannel-offload.sh"),
+        "node/q8s-flannel-offload.service": text("q8s-flannel-offload.service"),
+    }

@@ -1,0 +1,50 @@
+"""What a guest's payload disk holds, and the key that names it."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from q8s_infra import versions
+
+if TYPE_CHECKING:
+    from q8s_infra.arch import Architecture
+    from q8s_infra.spec import ClusterSpec
+
+_FORMAT = "1"
+
+
+@dataclass(frozen=True)
+class Payload:
+    """The packages and images of a payload disk.
+
+    Attributes:
+        packages: names as ``apt-get download`` takes them.
+        images: full references; pulled for the guest's platform.
+        key: first 16 hex digits of the SHA-256 over all of it; part of the disk's file name.
+    """
+
+    packages: tuple[str, ...]
+    images: tuple[str, ...]
+    key: str
+
+
+def payload(spec: ClusterSpec, architecture: Architecture) -> Payload:
+    """The payload of one architecture's guests."""
+    kubernetes = spec.kubernetes
+    packages = (
+        "containerd",
+        "runc",
+        f"kubelet={kubernetes.version}-*",
+        f"kubeadm={kubernetes.version}-*",
+        "kubernetes-cni",
+    )
+    images = (
+        f"registry.k8s.io/pause:{versions.PAUSE}",
+        f"registry.k8s.io/kube-proxy:v{kubernetes.version}",
+        f"docker.io/flannel/flannel:v{kubernetes.flannel_version}",
+        f"docker.io/flannel/flannel-cni-plugin:v{versions.FLANNEL_CNI_PLUGIN}",
+    )
+    content = "\n".join((_FORMAT, architecture.debian, *packages, *images))
+    return Payload(packages, images, hashlib.sha256(content.encode()).hexdigest()[:16])

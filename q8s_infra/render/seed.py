@@ -1,0 +1,93 @@
+"""The NoCloud seed of a guest: user data, meta data and network configuration, from the files in ``cloudinit/guest``."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from q8s_infra.defaults import GUEST_LINK
+from q8s_infra.render.node import MODULES, SYSCTL, containerd_toml
+from q8s_infra.render.sources import registry_files
+from q8s_infra.render.templates import render, text
+
+if TYPE_CHECKING:
+    from q8s_infra.hostkeys import HostKey
+    from q8s_infra.plan import Worker
+    from q8s_infra.spec import ClusterSpec
+
+
+@dataclass(frozen=True)
+class SeedFile:
+    """A file that cloud-init writes in the guest."""
+
+    path: str
+    content: str
+    mode: str = "0644"
+
+
+def guest_files(spec: ClusterSpec, *, node_address: str, join_configuration: str) -> tuple[SeedFile, ...]:
+    """All files of a guest; the join configuration is the only one with a secret in it."""
+    units = {
+        f"/etc/systemd/system/{name}": text(f"guest/{name}")
+        for name in ("containerd.service", "kubelet.service", "q8s-node-address.service")
+    }
+    hosts = {
+        f"/etc/containerd/certs.d/_default/{path.split('/')[-1]}": content
+        for path, content in registry_files(spec).items()
+    }
+    plain = {
+        **units,
+        **hosts,
+        "/etc/systemd/system/q8s-flannel-offload.service": text("q8s-flannel-offload.service"),
+        "/etc/modules-load.d/q8s.conf": MODULES,
+        "/etc/sysctl.d/90-q8s.conf": SYSCTL,
+        "/etc/containerd/config.toml": containerd_toml(spec),
+        "/etc/q8s/node.env": f"NODE_ADDRESS={node_address}\n",
+    }
+    return (
+        *(SeedFile(path, content) for path, content in sorted(plain.items())),
+        SeedFile("/usr/local/sbin/q8s-flannel-offload", text("q8s-flannel-offload.sh"), "0755"),
+        SeedFile("/usr/local/sbin/q8s-join", text("guest/q8s-join.sh"), "0755"),
+        SeedFile("/etc/kubernetes/q8s-join.yaml", join_configuration, "0600"),
+    )
+
+
+def seed(
+    spec: ClusterSpec,
+    worker: Worker,
+    *,
+    node_address: str,
+    join_configuration: str,
+    host_key: HostKey,
+    authorized_keys: Sequence[str],
+) -> Mapping[str, str]:
+    """The three documents of the seed, under ``seed/``."""
+    user_data = render(
+        "guest/user-data.j2",
+        name=worker.name,
+        user=spec.access.user,
+        authorized_keys=list(authorized_keys),
+        host_key=host_key,
+        files=guest_files(spec, node_address=node_address, join_configuration=join_configuration),
+        node_address=node_address,
+    )
+    # NoCloud runs again when the instance id changes: so it follows the content (cloud-init, "NoCloud").
+    instance_id = f"{worker.name}-{hashlib.sha256(user_data.encode()).hexdigest()[:12]}"
+    return {
+        "seed/user-data": user_data,
+        "seed/meta-data": render("guest/meta-data.j2", instance_id=instance_id, name=worker.name),
+        "seed/network-config": render("guest/network-config.j2", link=GUEST_LINK),
+    }
+
+
+def digest(spec: ClusterSpec, worker: Worker) -> str:
+    """A key of everything in the seed but its secrets and addresses: when it changes, the guest is made anew."""
+    parts = [
+        worker.name,
+        text("guest/user-data.j2"),
+        render("guest/network-config.j2", link=GUEST_LINK),
+        *(f"{file.path}\0{file.mode}\0{file.content}" for file in guest_files(spec, node_address="", join_configuration="")),
+    ]
+    return hashlib.sha256("\1".join(parts).encode()).hexdigest()[:16]
