@@ -24,6 +24,9 @@ _LAUNCH: Final = Path(__file__).with_name("launch.sh")
 _NSPAWN_RUNTIME: Final = Path("/run/systemd/nspawn")
 _START_SECONDS: Final = 10.0
 _CONSOLE_LIMIT: Final = 1 << 16
+_INOTIFY: Final = Path("/proc/sys/fs/inotify/max_user_instances")
+_INOTIFY_INSTANCES: Final = 8192
+_FORMER_INOTIFY: Final = "former-inotify-instances"
 
 
 class HostError(Exception):
@@ -42,6 +45,18 @@ def run(*command: str | Path, check: bool = True) -> subprocess.CompletedProcess
         message = f"`{' '.join(words)}` exited {done.returncode}: {(done.stderr or done.stdout).strip()}"
         raise HostError(message)
     return done
+
+
+def raise_limits(instances: Path) -> None:
+    """Allow root more inotify instances, and note how many it was for :func:`stop_all`.
+
+    An idle host takes 11, kubelet and libvirtd more; they all count against the machine's root, and the kernel's
+    default of 128 would fail the services of the tenth host.
+    """
+    former = _INOTIFY.read_text()
+    if int(former) < _INOTIFY_INSTANCES:
+        (instances / _FORMER_INOTIFY).write_text(former)
+        _INOTIFY.write_text(str(_INOTIFY_INSTANCES))
 
 
 def is_running(host: Host) -> bool:
@@ -203,6 +218,10 @@ def stop_all(instances: Path, grace: float = 20.0) -> list[Host]:
     for host in hosts:
         stop(host, grace=0)
         release(host, instances)
+    noted = instances / _FORMER_INOTIFY
+    if noted.exists():
+        _INOTIFY.write_text(noted.read_text())
+        noted.unlink()
     return running
 
 

@@ -66,6 +66,7 @@ class NspawnDriver(fake.FakeDriverWithoutFakeNodes):
         if not (self._image / "etc/os-release").exists():
             message = f"Q8S_HOST_IMAGE={self._image} holds no root file system"
             raise exception.NovaException(message)
+        lifecycle.raise_limits(self._instances)
 
     def list_instances(self) -> list[str]:
         """Names of all servers here, running or not."""

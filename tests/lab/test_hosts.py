@@ -1,0 +1,283 @@
+"""Hosts of the running lab, asked for by Nova's API as the regular user and reached over SSH.
+
+Run inside the lab's namespace: ``python -m lab enter .venv/bin/python -m pytest tests/lab/test_hosts.py``.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import openstack
+import pytest
+
+from lab.hosts import cgroups
+
+IMAGE, FLAVOR, NETWORK, USER = "debian-12", "c1.small", "private", "debian"
+CLOUDS = Path(os.environ.get("Q8S_LAB_STATE", "/var/lib/q8s-lab"), "clouds.yaml")
+KEYSTONE = ("127.0.0.1", 5000)
+
+pytestmark = pytest.mark.timeout(300)
+
+
+def eventually(condition: Callable[[], bool], seconds: float, what: str) -> None:
+    """Wait until the condition holds, and fail with ``what`` did not happen otherwise."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"{what}: not within {seconds} s"
+        time.sleep(0.2)
+
+
+def is_open(address: str, port: int, timeout: float = 1.0) -> bool:
+    """True when a TCP connection can be made."""
+    with contextlib.suppress(OSError), socket.create_connection((address, port), timeout):
+        return True
+    return False
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server with its address, and the SSH files that lead into it."""
+
+    id: str
+    address: str
+    keys: Path
+
+    def ssh(self, command: str, *, check: bool = True) -> str:
+        """Run a command as the image's login user; the host key must be the one that user data set."""
+        known_hosts = self.keys / f"known_hosts-{self.id}"
+        known_hosts.write_text(f"{self.address} {(self.keys / 'host.pub').read_text()}")
+        options = ["-o", f"UserKnownHostsFile={known_hosts}", "-o", "StrictHostKeyChecking=yes", "-o", "BatchMode=yes"]
+        words = [
+            "ssh",
+            "-i",
+            str(self.keys / "user"),
+            *options,
+            "-o",
+            "ConnectTimeout=5",
+            f"{USER}@{self.address}",
+            command,
+        ]
+        done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=120)
+        assert not check or done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    def await_ssh(self, seconds: float = 60) -> None:
+        """Wait for an SSH login."""
+        eventually(lambda: self.ssh("echo in", check=False) == "in", seconds, f"SSH login to {self.address}")
+
+    @property
+    def boot(self) -> str:
+        """Something that differs from boot to boot: when the host's first process started."""
+        return self.ssh("cut -d' ' -f22 /proc/1/stat")
+
+
+@pytest.fixture(scope="module")
+def cloud() -> Iterator[Any]:
+    """A connection as the regular user."""
+    if not CLOUDS.exists():
+        pytest.skip("the lab is not up: run `make lab`")
+    if not is_open(*KEYSTONE):
+        pytest.skip("the lab is not up, or this is outside of its namespace: run by `python -m lab enter`")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OS_CLIENT_CONFIG_FILE", str(CLOUDS))
+        connection = openstack.connect(cloud="q8s")
+        yield connection
+        connection.close()
+
+
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory: pytest.TempPathFactory, cloud: Any) -> Iterator[Path]:
+    """A folder with a user's and a host's key; the user's is a keypair of the cloud."""
+    folder = tmp_path_factory.mktemp("keys")
+    for name in ("user", "host"):
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", folder / name], check=True)
+    name = f"hosts-test-{os.getpid()}"
+    cloud.create_keypair(name, (folder / "user.pub").read_text())
+    (folder / "name").write_text(name)
+    yield folder
+    cloud.delete_keypair(name)
+
+
+@pytest.fixture(scope="module")
+def group(cloud: Any) -> Iterator[Any]:
+    """A security group that lets SSH in."""
+    made = cloud.create_security_group(f"hosts-test-{os.getpid()}", "tests/lab/test_hosts.py")
+    cloud.create_security_group_rule(made.id, port_range_min=22, port_range_max=22, protocol="tcp")
+    yield made
+    cloud.delete_security_group(made.id)
+
+
+Create = Callable[..., Server]
+
+
+@pytest.fixture(scope="module")
+def create(cloud: Any, keys: Path, group: Any) -> Iterator[Create]:
+    """Make servers; those that are left are deleted at the end."""
+    made: list[str] = []
+
+    def user_data() -> str:
+        private = "".join(f"    {line}\n" for line in (keys / "host").read_text().splitlines())
+        public = (keys / "host.pub").read_text()
+        text = f"#cloud-config\nssh_keys:\n  ed25519_private: |\n{private}  ed25519_public: {public}"
+        return text + "write_files: [{path: /etc/from-user-data, content: yes it is}]\n"
+
+    def new(name: str) -> Server:
+        server = cloud.create_server(
+            name,
+            image=IMAGE,
+            flavor=FLAVOR,
+            network=NETWORK,
+            key_name=(keys / "name").read_text(),
+            security_groups=[group.name],
+            userdata=base64.b64encode(user_data().encode()).decode(),
+            auto_ip=False,
+        )
+        made.append(server.id)
+        server = cloud.compute.wait_for_server(server, wait=120)
+        address = next(iter(server.addresses.values()))[0]["addr"]
+        return Server(server.id, address, keys)
+
+    yield new
+    for server_id in made:
+        cloud.delete_server(server_id, wait=True, timeout=60)
+
+
+@pytest.fixture(scope="module")
+def server(create: Create) -> Server:
+    """One server for all tests that leave it running."""
+    made = create("hosts-test")
+    made.await_ssh()
+    return made
+
+
+def test_it_is_a_host_of_its_own(server: Server) -> None:
+    eventually(
+        lambda: server.ssh("systemctl is-system-running", check=False) == "running", 30, "systemd without failed units"
+    )
+    assert server.ssh("hostname") == "hosts-test"
+    assert server.ssh("cat /etc/from-user-data") == "yes it is"
+    assert "done" in server.ssh("cloud-init status --wait", check=False)
+    assert server.ssh("sudo id -u") == "0"
+    assert server.ssh("test -e /dev/kvm || echo none") == "none"
+    assert server.ssh("cat /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null", check=False) == ""
+
+
+def test_the_flavor_limits_its_memory(server: Server) -> None:
+    assert server.ssh("cat /sys/fs/cgroup/memory/memory.limit_in_bytes") == str(2048 << 20)
+
+
+def test_its_mtu_is_the_networks(server: Server, cloud: Any) -> None:
+    assert server.ssh("cat /sys/class/net/eth0/mtu") == str(cloud.get_network(NETWORK).mtu)
+
+
+def test_what_it_does_to_sysctls_stays_with_it(server: Server) -> None:
+    before = Path("/proc/sys/kernel/panic").read_text()
+    server.ssh("sudo sysctl -q -w kernel.panic=77 net.ipv4.ip_forward=1")
+    assert Path("/proc/sys/kernel/panic").read_text() == before
+
+
+def test_its_console_is_in_nova(server: Server, cloud: Any) -> None:
+    assert "Reached target" in cloud.get_server_console(server.id)
+
+
+def test_apt_var_is_on_a_file_system_that_carries_overlays(server: Server) -> None:
+    script = (
+        "set -e; cd $(mktemp -d -p /var/tmp); mkdir l u w m;"
+        " sudo mount -t overlay o -o lowerdir=l,upperdir=u,workdir=w m; sudo umount m; echo mounted"
+    )
+    assert server.ssh(script) == "mounted"
+
+
+@pytest.mark.parametrize("kind", ["SOFT", "HARD"])
+def test_reboot_by_nova(server: Server, cloud: Any, kind: str) -> None:
+    before = server.boot
+    server.ssh("echo kept | sudo tee /etc/kept /var/kept >/dev/null; sync")
+    cloud.compute.reboot_server(server.id, kind)
+    cloud.compute.wait_for_server(cloud.compute.get_server(server.id), wait=60)
+    server.await_ssh()
+    assert server.boot != before
+    assert server.ssh("cat /etc/kept /var/kept") == "kept\nkept"
+
+
+def test_reboot_from_inside(server: Server) -> None:
+    before = server.boot
+    server.ssh("sudo systemctl reboot", check=False)
+    eventually(lambda: server.ssh("cut -d' ' -f22 /proc/1/stat", check=False) not in {"", before}, 60, "a new boot")
+
+
+def test_stop_and_start(server: Server, cloud: Any) -> None:
+    cloud.compute.stop_server(server.id)
+    cloud.compute.wait_for_server(cloud.compute.get_server(server.id), status="SHUTOFF", wait=60)
+    assert subprocess.run(["ping", "-c1", "-W1", server.address], capture_output=True, check=False).returncode != 0
+    cloud.compute.start_server(server.id)
+    cloud.compute.wait_for_server(cloud.compute.get_server(server.id), wait=60)
+    server.await_ssh()
+
+
+def test_security_groups_are_enforced(server: Server, cloud: Any, group: Any) -> None:
+    server.ssh("nohup sh -c 'while true; do echo hello | nc -l -p 8080 -q 0; done' >/dev/null 2>&1 &")
+    time.sleep(1)
+    assert not is_open(server.address, 8080)
+    rule = cloud.create_security_group_rule(group.id, port_range_min=8080, port_range_max=8080, protocol="tcp")
+    eventually(lambda: is_open(server.address, 8080), 20, "the port that the new rule allows")
+    cloud.delete_security_group_rule(rule.id)
+    eventually(lambda: not is_open(server.address, 8080), 30, "the port closed with its rule")
+
+
+def compute_pid() -> int | None:
+    """The process of nova-compute."""
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            if b"lab.hosts.nova_compute" in path.read_bytes() and b"python" in path.read_bytes().split(b"\0")[0]:
+                return int(path.parent.name)
+    return None
+
+
+def traces(server_id: str) -> list[str]:
+    """What the machine still has of a server."""
+    name = f"q8s-{server_id}"
+    found = [f"process {pid}" for pid in cgroups.members(name)]
+    found += [str(path) for path in Path("/sys/fs/cgroup").glob(f"*/*/{name}")]
+    found += [f"mount {line}" for line in Path("/proc/self/mounts").read_text().splitlines() if server_id in line]
+    found += [
+        str(path) for path in (Path("/run/netns", name), Path("/run/systemd/nspawn/propagate", name)) if path.exists()
+    ]
+    return found + [str(path) for path in CLOUDS.parent.rglob(server_id)]
+
+
+def is_gone(server_id: str) -> bool:
+    """True when the machine has nothing of a server left."""
+    return not traces(server_id)
+
+
+def test_ten_servers_come_and_go_without_a_trace(create: Create, cloud: Any) -> None:
+    def interfaces() -> set[str]:
+        return {path.name for path in Path("/sys/class/net").iterdir() if path.name.startswith("tap")}
+
+    def descriptors() -> int:
+        pid = compute_pid()
+        return len(list(Path(f"/proc/{pid}/fd").iterdir())) if pid else 0
+
+    taps, limits = interfaces(), cloud.get_compute_limits()
+    opened: list[int] = []
+    for number in range(10):
+        server = create(f"hosts-test-{number}")
+        server.await_ssh()
+        assert traces(server.id)
+        cloud.delete_server(server.id, wait=True, timeout=60)
+        eventually(partial(is_gone, server.id), 10, f"no trace of {server.id}")
+        opened.append(descriptors())
+    assert interfaces() == taps
+    assert opened[-1] <= opened[1] + 2, f"nova-compute's open files grow: {opened}"
+    assert cloud.get_compute_limits().total_instances_used == limits.total_instances_used
+    assert not [port for port in cloud.network.ports() if port.name.startswith("hosts-test")]
