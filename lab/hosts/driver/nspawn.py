@@ -53,7 +53,7 @@ class NspawnDriver(fake.FakeDriverWithoutFakeNodes):
     def _image(self) -> Path:
         return Path(os.environ["Q8S_HOST_IMAGE"])
 
-    def _host(self, instance: Any) -> Host:
+    def _recorded(self, instance: Any) -> Host:
         host = Host.load(self._instances, instance.uuid)
         if host is None:
             raise exception.InstanceNotFound(instance_id=instance.uuid)
@@ -78,12 +78,12 @@ class NspawnDriver(fake.FakeDriverWithoutFakeNodes):
 
     def get_info(self, instance: Any, use_cache: bool = True) -> Any:
         """The power state as the machine shows it, also after a restart of nova-compute."""
-        running = lifecycle.is_running(self._host(instance))
+        running = lifecycle.is_running(self._recorded(instance))
         return hardware.InstanceInfo(state=power_state.RUNNING if running else power_state.SHUTDOWN)
 
     def get_console_output(self, context: Any, instance: Any) -> bytes:
         """The end of the console log, with the boots before."""
-        return lifecycle.console_output(self._host(instance), self._instances)
+        return lifecycle.console_output(self._recorded(instance), self._instances)
 
     def spawn(
         self,
@@ -153,7 +153,7 @@ class NspawnDriver(fake.FakeDriverWithoutFakeNodes):
 
     def power_off(self, instance: Any, timeout: int = 0, retry_interval: int = 0) -> None:
         """Shut the server down within ``timeout`` seconds (at most 20), then kill it; its address falls silent."""
-        host = self._host(instance)
+        host = self._recorded(instance)
         lifecycle.stop(host, grace=min(timeout, _SHUTDOWN_SECONDS))
         lifecycle.release(host, self._instances)
 
@@ -166,7 +166,7 @@ class NspawnDriver(fake.FakeDriverWithoutFakeNodes):
         accel_info: Any = None,
     ) -> None:
         """Plug and boot a server that is off."""
-        host = self._host(instance)
+        host = self._recorded(instance)
         lifecycle.plug(host, nics_of(network_info))
         lifecycle.start(host, self._instances, self._image)
 
@@ -181,7 +181,7 @@ class NspawnDriver(fake.FakeDriverWithoutFakeNodes):
         accel_info: Any = None,
     ) -> None:
         """Boot again, after an orderly shutdown (soft) or without (hard)."""
-        lifecycle.stop(self._host(instance), grace=_SHUTDOWN_SECONDS if reboot_type == "SOFT" else 0)
+        lifecycle.stop(self._recorded(instance), grace=_SHUTDOWN_SECONDS if reboot_type == "SOFT" else 0)
         self.power_on(context, instance, network_info, block_device_info, accel_info)
 
     def resume_state_on_host_boot(
