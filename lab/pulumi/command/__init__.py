@@ -1,0 +1,1 @@
+"""Stand-in for the ``command`` plugin: commands here and over SSH as resources."""
