@@ -4,6 +4,8 @@ Each run of a program is a process of its own (`lab.pulumi.program`), so runs sh
 exit as it likes, and what it leaves behind goes with it. The program gets the interpreter that runs this host.
 """
 
+# ruff: noqa: N802, D102, ARG002  the names and arguments of the protocol's methods
+
 from __future__ import annotations
 
 import os
@@ -16,8 +18,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
 
-import grpc
-from google.protobuf import empty_pb2
+import grpc  # type: ignore[import-untyped]
+from google.protobuf import empty_pb2  # type: ignore[import-untyped]
 from pulumi.automation._server import LanguageServer
 from pulumi.runtime.proto import language_pb2, language_pb2_grpc, plugin_pb2
 
@@ -32,7 +34,12 @@ _START_PROGRAM: Final = (
 )
 
 
-class PythonHost(LanguageServer):  # type: ignore[misc]
+# grpc has no types of its own.
+Context = Any
+Message = Any
+
+
+class PythonHost(LanguageServer):
     """Runs Python programs for the engine.
 
     Args:
@@ -44,30 +51,30 @@ class PythonHost(LanguageServer):  # type: ignore[misc]
         self._engine = engine
         self._programs: set[subprocess.Popen[bytes]] = set()
 
-    def Handshake(self, request: language_pb2.LanguageHandshakeRequest, context: Any) -> Any:  # noqa: ARG002, D102, N802
+    def Handshake(self, request: language_pb2.LanguageHandshakeRequest, context: Context) -> Message:
         self._engine = request.engine_address or self._engine
         return language_pb2.LanguageHandshakeResponse()
 
-    def GetPluginInfo(self, request: empty_pb2.Empty, context: Any) -> plugin_pb2.PluginInfo:  # noqa: ARG002, D102, N802
+    def GetPluginInfo(self, request: empty_pb2.Empty, context: Context) -> plugin_pb2.PluginInfo:
         return plugin_pb2.PluginInfo(version=PULUMI)
 
-    def InstallDependencies(self, request: Any, context: Any) -> Any:  # noqa: ARG002, D102, N802
+    def InstallDependencies(self, request: Message, context: Context) -> Message:
         # The interpreter is the project's own environment, which `make venv` fills.
         return iter(())
 
-    def RuntimeOptionsPrompts(self, request: Any, context: Any) -> Any:  # noqa: ARG002, D102, N802
+    def RuntimeOptionsPrompts(self, request: Message, context: Context) -> Message:
         return language_pb2.RuntimeOptionsResponse()
 
-    def GetProgramDependencies(self, request: Any, context: Any) -> Any:  # noqa: ARG002, D102, N802
+    def GetProgramDependencies(self, request: Message, context: Context) -> Message:
         found = sorted((each.name, each.version) for each in metadata.distributions())
         dependencies = [language_pb2.DependencyInfo(name=name, version=version) for name, version in found]
         return language_pb2.GetProgramDependenciesResponse(dependencies=dependencies)
 
-    def Cancel(self, request: empty_pb2.Empty, context: Any) -> empty_pb2.Empty:  # noqa: ARG002, D102, N802
+    def Cancel(self, request: empty_pb2.Empty, context: Context) -> empty_pb2.Empty:
         self.end_programs()
         return empty_pb2.Empty()
 
-    def Run(self, request: language_pb2.RunRequest, context: Any) -> language_pb2.RunResponse:  # noqa: D102, N802
+    def Run(self, request: language_pb2.RunRequest, context: Context) -> language_pb2.RunResponse:
         directory = request.info.program_directory or request.pwd
         main = program_file(Path(directory), request.info.entry_point)
         if not main.is_file():
@@ -125,7 +132,7 @@ def main() -> None:
         ("grpc.max_send_message_length", _MESSAGE_LIMIT),
     ]
     server = grpc.server(futures.ThreadPoolExecutor(max_workers=16), options=options)
-    language_pb2_grpc.add_LanguageRuntimeServicer_to_server(host, server)  # type: ignore[no-untyped-call]
+    language_pb2_grpc.add_LanguageRuntimeServicer_to_server(host, server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     print(port, flush=True)

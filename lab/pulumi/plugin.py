@@ -1,5 +1,7 @@
 """What every stand-in plugin shares: the gRPC server, the way to the engine's log, errors, and a clean end."""
 
+# ruff: noqa: N802, D102, ARG002  the names and arguments of the protocol's methods
+
 from __future__ import annotations
 
 import asyncio
@@ -7,17 +9,19 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
-import grpc
-import grpc.aio
-from google.protobuf import any_pb2, empty_pb2
+import grpc  # type: ignore[import-untyped]
+import grpc.aio  # type: ignore[import-untyped]
+from google.protobuf import any_pb2, empty_pb2  # type: ignore[import-untyped]
 from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc, plugin_pb2, provider_pb2, status_pb2
 from pulumi.runtime.proto.provider_pb2_grpc import ResourceProviderServicer, add_ResourceProviderServicer_to_server
 
 from lab.pulumi.wire import Properties, to_struct
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Mapping
 
 _MESSAGE_LIMIT: Final = 400 << 20
 _OPTIONS: Final = [
@@ -30,6 +34,11 @@ _SEVERITIES: Final = {
     "warning": engine_pb2.WARNING,
     "error": engine_pb2.ERROR,
 }
+
+
+# grpc has no types of its own; what it hands to a method is only used to abort it.
+Context = Any
+_T = TypeVar("_T")
 
 
 class PluginError(Exception):
@@ -57,7 +66,7 @@ class EngineLog:
     def attach(self, address: str) -> None:
         """Send from now on to the engine at this address."""
         channel = grpc.aio.insecure_channel(address, options=_OPTIONS)
-        self._engine = engine_pb2_grpc.EngineStub(channel)  # type: ignore[no-untyped-call]
+        self._engine = engine_pb2_grpc.EngineStub(channel)
 
     async def write(self, severity: str, message: str, urn: str = "", *, status: bool = False) -> None:
         """Write one message; ``status`` ones show while the resource is worked on and are not kept."""
@@ -76,7 +85,7 @@ class Running:
     tasks: set[asyncio.Task[Any]] = field(default_factory=set)
     cancelled: bool = False
 
-    async def run(self, work: Coroutine[Any, Any, Any], timeout: float, what: str) -> Any:
+    async def run(self, work: Coroutine[Any, Any, _T], timeout: float, what: str) -> _T:
         """Run one request to its end, to ``timeout`` seconds (0: no limit) or to its cancellation.
 
         Raises:
@@ -115,36 +124,38 @@ class Plugin(ResourceProviderServicer):
         self.log = log
         self.running = Running()
 
-    async def GetPluginInfo(self, request: empty_pb2.Empty, context: Any) -> plugin_pb2.PluginInfo:  # noqa: ARG002, D102, N802
+    async def GetPluginInfo(self, request: empty_pb2.Empty, context: Context) -> plugin_pb2.PluginInfo:
         return plugin_pb2.PluginInfo(version=self.version)
 
-    async def Attach(self, request: plugin_pb2.PluginAttach, context: Any) -> empty_pb2.Empty:  # noqa: ARG002, D102, N802
+    async def Attach(self, request: plugin_pb2.PluginAttach, context: Context) -> empty_pb2.Empty:
         self.log.attach(request.address)
         return empty_pb2.Empty()
 
-    async def GetSchema(  # noqa: D102, N802
+    async def GetSchema(
         self,
-        request: provider_pb2.GetSchemaRequest,  # noqa: ARG002
-        context: Any,  # noqa: ARG002
+        request: provider_pb2.GetSchemaRequest,
+        context: Context,
     ) -> provider_pb2.GetSchemaResponse:
         return provider_pb2.GetSchemaResponse(schema=f'{{"name": "{self.name}", "version": "{self.version}"}}')
 
-    async def Cancel(self, request: empty_pb2.Empty, context: Any) -> empty_pb2.Empty:  # noqa: ARG002, D102, N802
+    async def Cancel(self, request: empty_pb2.Empty, context: Context) -> empty_pb2.Empty:
         self.running.cancel()
         return empty_pb2.Empty()
 
-    async def Invoke(self, request: provider_pb2.InvokeRequest, context: Any) -> provider_pb2.InvokeResponse:  # noqa: D102, N802
+    async def Invoke(self, request: provider_pb2.InvokeRequest, context: Context) -> provider_pb2.InvokeResponse:
         return await refuse(context, f"{request.tok}: the stand-in for the {self.name} plugin has no functions")
 
 
-async def refuse(context: Any, message: str) -> Any:
+async def refuse(context: Context, message: str) -> NoReturn:
     """End a request with an error that the engine prints as it is."""
     await context.abort(grpc.StatusCode.UNKNOWN, message)
+    raise AssertionError
 
 
-async def refuse_partial(context: Any, error: InitializationError) -> Any:
+async def refuse_partial(context: Context, error: InitializationError) -> NoReturn:
     """End a create or update with an error that still carries the resource that now exists."""
-    detail = errors_pb2_any(
+    detail = any_pb2.Any()
+    detail.Pack(
         provider_pb2.ErrorResourceInitFailed(
             id=error.resource_id,
             properties=to_struct(error.properties),
@@ -155,13 +166,7 @@ async def refuse_partial(context: Any, error: InitializationError) -> Any:
     status = status_pb2.Status(code=grpc.StatusCode.UNKNOWN.value[0], message=str(error), details=[detail])
     trailer = (("grpc-status-details-bin", status.SerializeToString()),)
     await context.abort(grpc.StatusCode.UNKNOWN, str(error), trailer)
-
-
-def errors_pb2_any(message: Any) -> any_pb2.Any:
-    """Pack a message as a detail of an error."""
-    packed = any_pb2.Any()
-    packed.Pack(message)
-    return packed
+    raise AssertionError
 
 
 def detailed_diff(changed: Mapping[str, str], replaces: Callable[[str], bool]) -> provider_pb2.DiffResponse:
@@ -200,7 +205,7 @@ async def _serve(make: Callable[[EngineLog], Plugin], address: str | None) -> No
         loop.add_signal_handler(number, stop.set)
     plugin = make(EngineLog(address))
     server = grpc.aio.server(options=_OPTIONS)
-    add_ResourceProviderServicer_to_server(plugin, server)  # type: ignore[no-untyped-call]
+    add_ResourceProviderServicer_to_server(plugin, server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     print(port, flush=True)

@@ -6,10 +6,12 @@ import asyncio
 import contextlib
 import os
 import signal
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from lab.pulumi.command.output import Output
 from lab.pulumi.plugin import PluginError
+
+if TYPE_CHECKING:
+    from lab.pulumi.command.output import Output
 
 _CHUNK: Final = 64 << 10
 _GRACE_SECONDS: Final = 3.0

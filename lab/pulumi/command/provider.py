@@ -5,18 +5,31 @@ when their command ends, a resource's ``customTimeouts`` and a cancelled update 
 any length passes.
 """
 
+# ruff: noqa: N802, D102, ARG002  the names and arguments of the protocol's methods
+
 from __future__ import annotations
 
 import secrets
 from typing import Any, Final
 
-from google.protobuf import empty_pb2
+from google.protobuf import empty_pb2  # type: ignore[import-untyped]
 from pulumi.runtime.proto import provider_pb2
 
 from lab.pulumi.command import local, ssh
 from lab.pulumi.command.output import LOGGING, Output
-from lab.pulumi.plugin import Plugin, PluginError, detailed_diff, refuse
-from lab.pulumi.wire import UNKNOWN, Properties, Secret, as_secret, changes, from_struct, is_known, plain, to_struct
+from lab.pulumi.plugin import Context, Plugin, PluginError, detailed_diff, refuse
+from lab.pulumi.wire import (
+    UNKNOWN,
+    Properties,
+    Secret,
+    Value,
+    as_secret,
+    changes,
+    from_struct,
+    is_known,
+    plain,
+    to_struct,
+)
 from lab.versions import PULUMI_COMMAND
 
 LOCAL: Final = "command:local:Command"
@@ -65,16 +78,18 @@ class CommandPlugin(Plugin):
     name = "command"
     version = PULUMI_COMMAND
 
-    async def CheckConfig(self, request: provider_pb2.CheckRequest, context: Any) -> provider_pb2.CheckResponse:  # noqa: ARG002, D102, N802
+    async def CheckConfig(self, request: provider_pb2.CheckRequest, context: Context) -> provider_pb2.CheckResponse:
         return provider_pb2.CheckResponse(inputs=request.news)
 
-    async def DiffConfig(self, request: provider_pb2.DiffRequest, context: Any) -> provider_pb2.DiffResponse:  # noqa: ARG002, D102, N802
+    async def DiffConfig(self, request: provider_pb2.DiffRequest, context: Context) -> provider_pb2.DiffResponse:
         return detailed_diff({}, lambda _: False)
 
-    async def Configure(self, request: provider_pb2.ConfigureRequest, context: Any) -> provider_pb2.ConfigureResponse:  # noqa: ARG002, D102, N802
+    async def Configure(
+        self, request: provider_pb2.ConfigureRequest, context: Context
+    ) -> provider_pb2.ConfigureResponse:
         return provider_pb2.ConfigureResponse(acceptSecrets=True, supportsPreview=True)
 
-    async def Check(self, request: provider_pb2.CheckRequest, context: Any) -> provider_pb2.CheckResponse:  # noqa: D102, N802
+    async def Check(self, request: provider_pb2.CheckRequest, context: Context) -> provider_pb2.CheckResponse:
         kind = _kind(request.urn)
         if kind not in _INPUTS:
             await refuse(context, f"{kind}: the stand-in for the command plugin has only {LOCAL} and {REMOTE}")
@@ -84,22 +99,22 @@ class CommandPlugin(Plugin):
             failures=[provider_pb2.CheckFailure(property=path, reason=reason) for path, reason in failures],
         )
 
-    async def Diff(self, request: provider_pb2.DiffRequest, context: Any) -> provider_pb2.DiffResponse:  # noqa: ARG002, D102, N802
+    async def Diff(self, request: provider_pb2.DiffRequest, context: Context) -> provider_pb2.DiffResponse:
         new = _ignoring(from_struct(request.news), from_struct(request.olds), list(request.ignoreChanges))
         changed = changes(from_struct(request.old_inputs), new)
         return detailed_diff(changed, lambda path: path.split("[")[0] == "triggers")
 
-    async def Create(self, request: provider_pb2.CreateRequest, context: Any) -> provider_pb2.CreateResponse:  # noqa: D102, N802
+    async def Create(self, request: provider_pb2.CreateRequest, context: Context) -> provider_pb2.CreateResponse:
         inputs = from_struct(request.properties)
         name = request.urn.rsplit("::", 1)[-1]
         identity = f"{name}{secrets.token_hex(4)}"
         if request.preview:
             state = {**inputs, "stdout": UNKNOWN, "stderr": UNKNOWN}
         else:
-            state = await self._run(request.urn, "create", inputs, {}, request.timeout, context)
+            state = await self._run(request.urn, "create", inputs, {}, timeout=request.timeout, context=context)
         return provider_pb2.CreateResponse(id=identity, properties=to_struct(state))
 
-    async def Update(self, request: provider_pb2.UpdateRequest, context: Any) -> provider_pb2.UpdateResponse:  # noqa: D102, N802
+    async def Update(self, request: provider_pb2.UpdateRequest, context: Context) -> provider_pb2.UpdateResponse:
         olds = from_struct(request.olds)
         inputs = _ignoring(from_struct(request.news), olds, list(request.ignoreChanges))
         if request.preview:
@@ -111,20 +126,20 @@ class CommandPlugin(Plugin):
             state = {**inputs, **outputs}
         else:
             action = "update" if inputs.get("update") is not None else "create"
-            state = await self._run(request.urn, action, inputs, olds, request.timeout, context)
+            state = await self._run(request.urn, action, inputs, olds, timeout=request.timeout, context=context)
         return provider_pb2.UpdateResponse(properties=to_struct(state))
 
-    async def Delete(self, request: provider_pb2.DeleteRequest, context: Any) -> empty_pb2.Empty:  # noqa: D102, N802
+    async def Delete(self, request: provider_pb2.DeleteRequest, context: Context) -> empty_pb2.Empty:
         olds = from_struct(request.properties)
-        await self._run(request.urn, "delete", olds, olds, request.timeout, context)
+        await self._run(request.urn, "delete", olds, olds, timeout=request.timeout, context=context)
         return empty_pb2.Empty()
 
-    async def Read(self, request: provider_pb2.ReadRequest, context: Any) -> provider_pb2.ReadResponse:  # noqa: ARG002, D102, N802
+    async def Read(self, request: provider_pb2.ReadRequest, context: Context) -> provider_pb2.ReadResponse:
         # There is nothing to read: what a command made is known to the command alone.
         return provider_pb2.ReadResponse(id=request.id, properties=request.properties, inputs=request.inputs)
 
     async def _run(
-        self, urn: str, action: str, inputs: Properties, olds: Properties, timeout: float, context: Any
+        self, urn: str, action: str, inputs: Properties, olds: Properties, *, timeout: float, context: Context
     ) -> Properties:
         """Run what ``action`` names, if anything; returns the new state."""
         state = {**inputs, **{key: olds.get(key, "") for key in _PREVIOUS}}
@@ -146,7 +161,7 @@ class CommandPlugin(Plugin):
         if _kind(urn) == LOCAL:
             work = local.run(command, known, previous, output)
         else:
-            work = ssh.run(command, known, previous, output, show, warn)
+            work = ssh.run(command, known, previous, output, status=show, warn=warn)
         try:
             await self.running.run(work, timeout, action)
         except PluginError as error:
@@ -178,7 +193,7 @@ def check(kind: str, given: Properties) -> tuple[Properties, Failures]:
     return inputs, failures
 
 
-def _with_connection_defaults(given: Any, path: str, failures: Failures) -> Any:
+def _with_connection_defaults(given: Value, path: str, failures: Failures) -> Value:
     settings = given.value if isinstance(given, Secret) else given
     if not isinstance(settings, dict):
         return settings

@@ -6,13 +6,16 @@ import asyncio
 import contextlib
 import os
 import shlex
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import asyncssh
 
-from lab.pulumi.command.output import OnLine, Output
 from lab.pulumi.plugin import PluginError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+    from lab.pulumi.command.output import OnLine, Output
 
 _CHUNK: Final = 64 << 10
 # The original's back-off (pulumi/sdk go/common/util/retry): 0.1 s, half as much again each time, at most 5 s.
@@ -25,7 +28,7 @@ _T = TypeVar("_T")
 
 
 async def run(
-    command: str, inputs: dict[str, Any], previous: dict[str, str], output: Output, status: OnLine, warn: OnLine
+    command: str, inputs: dict[str, Any], previous: dict[str, str], output: Output, *, status: OnLine, warn: OnLine
 ) -> None:
     """Run ``command`` on the resource's connection until it ends.
 

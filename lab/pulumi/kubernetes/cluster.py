@@ -109,7 +109,7 @@ class Cluster:
         self._files = tempfile.TemporaryDirectory(prefix="q8s-kubernetes-")
         configuration = Configuration()
         try:
-            load_kube_config_from_dict(
+            load_kube_config_from_dict(  # type: ignore[no-untyped-call]
                 kubeconfig,
                 context=context,
                 client_configuration=configuration,
@@ -182,15 +182,6 @@ class Cluster:
             raise
         return True
 
-    async def list_items(self, api_version: str, kind: str, namespace: str, selector: str = "") -> list[Object]:
-        """List the objects of a kind in a namespace."""
-        served = await self.kind(api_version, kind)
-        path = served.path("", namespace).rstrip("/") + (
-            f"?{urlencode({'labelSelector': selector})}" if selector else ""
-        )
-        items: list[Object] = (await self.request("GET", path)).get("items") or []
-        return items
-
     async def request(
         self, method: str, path: str, body: Object | str | None = None, content: str = "application/json"
     ) -> Object:
@@ -204,11 +195,11 @@ class Cluster:
 
     def _send(self, method: str, path: str, body: Object | str | None, content: str) -> Object:
         headers = {"Accept": "application/json", "Content-Type": content}
-        for scheme in self._configuration.auth_settings().values():
-            headers[scheme["key"]] = scheme["value"]
+        if token := self._configuration.get_api_key_with_prefix("BearerToken", alias="authorization"):
+            headers["authorization"] = token
         url = self._configuration.host + path
         try:
-            answer = self._rest.request(
+            answer = self._rest.request(  # type: ignore[no-untyped-call]
                 method, url, headers=headers, body=body, _request_timeout=(_CONNECT_SECONDS, _READ_SECONDS)
             )
             text = answer.read()

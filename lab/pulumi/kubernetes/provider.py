@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Coroutine
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from google.protobuf import empty_pb2  # type: ignore[import-untyped]
 from pulumi.runtime.proto import provider_pb2
@@ -19,30 +18,50 @@ from pulumi.runtime.proto import provider_pb2
 from lab.pulumi.kubernetes import readiness, settings
 from lab.pulumi.kubernetes.cluster import Cluster, Kind, NotServedError, Object, UnreachableError, active_cluster
 from lab.pulumi.kubernetes.cluster import parse_kubeconfig as parse
+from lab.pulumi.kubernetes.objects import (
+    INITIAL_VERSION,
+    MANAGER,
+    identity_of,
+    imported,
+    parts_of,
+    projected,
+    state_of,
+    time_limit,
+    with_secrets,
+)
 from lab.pulumi.kubernetes.rules import (
     PATCH_FORCE,
     PROPAGATION,
     SKIP_AWAIT,
-    TIMEOUT,
     Rules,
     annotation,
     bare,
     checked,
     is_autonamed,
 )
-from lab.pulumi.plugin import EngineLog, InitializationError, Plugin, PluginError, detailed_diff, refuse, refuse_partial
-from lab.pulumi.wire import Properties, Secret, as_secret, changes, from_struct, is_known, plain, to_struct
+from lab.pulumi.plugin import (
+    Context,
+    EngineLog,
+    InitializationError,
+    Plugin,
+    PluginError,
+    detailed_diff,
+    refuse,
+    refuse_partial,
+)
+from lab.pulumi.wire import Properties, changes, from_struct, is_known, plain, to_struct
 from lab.versions import PULUMI_KUBERNETES
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
 
 _READY_SECONDS: Final = 600.0
 _DELETED_SECONDS: Final = 600.0
 _POLL_SECONDS: Final = 0.5
 _SLOW_POLL_SECONDS: Final = 2.0
 _LOOKUPS: Final = 5
+_T = TypeVar("_T")
 _REFUSED_KINDS: Final = ("kubernetes:helm.sh/", "kubernetes:yaml", "kubernetes:kustomize")
-_SERVER_FIELDS: Final = ("creationTimestamp", "generation", "managedFields", "resourceVersion", "selfLink", "uid")
-_MANAGER: Final = "__fieldManager"
-_INITIAL_VERSION: Final = "__initialApiVersion"
 
 
 class KubernetesPlugin(Plugin):
@@ -59,16 +78,18 @@ class KubernetesPlugin(Plugin):
         self._namespace = "default"
         self._unreachable = "the provider has no kubeconfig"
 
-    async def CheckConfig(self, request: provider_pb2.CheckRequest, context: Any) -> provider_pb2.CheckResponse:
+    async def CheckConfig(self, request: provider_pb2.CheckRequest, context: Context) -> provider_pb2.CheckResponse:
         return provider_pb2.CheckResponse(
             inputs=request.news, failures=_failures(settings.check(from_struct(request.news)))
         )
 
-    async def DiffConfig(self, request: provider_pb2.DiffRequest, context: Any) -> provider_pb2.DiffResponse:
+    async def DiffConfig(self, request: provider_pb2.DiffRequest, context: Context) -> provider_pb2.DiffResponse:
         changed, replaced = settings.replacements(from_struct(request.olds), from_struct(request.news))
         return detailed_diff(changed, lambda path: path in replaced)
 
-    async def Configure(self, request: provider_pb2.ConfigureRequest, context: Any) -> provider_pb2.ConfigureResponse:
+    async def Configure(
+        self, request: provider_pb2.ConfigureRequest, context: Context
+    ) -> provider_pb2.ConfigureResponse:
         given = from_struct(request.args) or dict(request.variables)
         try:
             await self._configure(settings.Settings.read(given))
@@ -76,7 +97,7 @@ class KubernetesPlugin(Plugin):
             await refuse(context, str(error))
         return provider_pb2.ConfigureResponse(acceptSecrets=True, supportsPreview=True)
 
-    async def Check(self, request: provider_pb2.CheckRequest, context: Any) -> provider_pb2.CheckResponse:
+    async def Check(self, request: provider_pb2.CheckRequest, context: Context) -> provider_pb2.CheckResponse:
         token = request.urn.split("::")[2].rsplit("$", 1)[-1]
         kind = token.rsplit(":", 1)[-1]
         if token.startswith(_REFUSED_KINDS) or kind.endswith(("Patch", "List")):
@@ -91,34 +112,34 @@ class KubernetesPlugin(Plugin):
             metadata["namespace"] = self._namespace
         return provider_pb2.CheckResponse(inputs=to_struct(inputs), failures=_failures(failures))
 
-    async def Diff(self, request: provider_pb2.DiffRequest, context: Any) -> provider_pb2.DiffResponse:
+    async def Diff(self, request: provider_pb2.DiffRequest, context: Context) -> provider_pb2.DiffResponse:
         old, new = from_struct(request.old_inputs), from_struct(request.news)
         for key in request.ignoreChanges:
             if key in old:
                 new[key] = old[key]
         response = detailed_diff(changes(plain(old), plain(new)), lambda path: self._rules.replaces(path, new))
         if response.replaces and not is_autonamed(new):
-            response.deleteBeforeReplace = _identity(old) == _identity(new)
+            response.deleteBeforeReplace = identity_of(old) == identity_of(new)
         return response
 
-    async def Create(self, request: provider_pb2.CreateRequest, context: Any) -> provider_pb2.CreateResponse:
+    async def Create(self, request: provider_pb2.CreateRequest, context: Context) -> provider_pb2.CreateResponse:
         inputs = from_struct(request.properties)
         if request.preview:
             return provider_pb2.CreateResponse(properties=to_struct(inputs))
         manager = f"pulumi-kubernetes-{secrets.token_hex(4)}"
         state = await self._do(context, self._create(request.urn, inputs, manager, request.timeout), "create")
-        return provider_pb2.CreateResponse(id=_identity(state), properties=to_struct(state))
+        return provider_pb2.CreateResponse(id=identity_of(state), properties=to_struct(state))
 
-    async def Update(self, request: provider_pb2.UpdateRequest, context: Any) -> provider_pb2.UpdateResponse:
+    async def Update(self, request: provider_pb2.UpdateRequest, context: Context) -> provider_pb2.UpdateResponse:
         olds, inputs = from_struct(request.olds), from_struct(request.news)
         if request.preview:
             return provider_pb2.UpdateResponse(properties=to_struct({**olds, **inputs}))
-        manager = str(plain(olds.get(_MANAGER)) or f"pulumi-kubernetes-{secrets.token_hex(4)}")
+        manager = str(plain(olds.get(MANAGER)) or f"pulumi-kubernetes-{secrets.token_hex(4)}")
         work = self._apply(request.urn, inputs, manager, request.timeout)
         state = await self._do(context, work, "update")
         return provider_pb2.UpdateResponse(properties=to_struct(state))
 
-    async def Delete(self, request: provider_pb2.DeleteRequest, context: Any) -> empty_pb2.Empty:
+    async def Delete(self, request: provider_pb2.DeleteRequest, context: Context) -> empty_pb2.Empty:
         olds = from_struct(request.properties)
         if self._cluster is None:
             await self.log.write("warning", f"configured Kubernetes cluster is unreachable: {self._unreachable}")
@@ -133,7 +154,7 @@ class KubernetesPlugin(Plugin):
         await self._do(context, self._delete(request.urn, request.id, olds, request.timeout), "delete")
         return empty_pb2.Empty()
 
-    async def Read(self, request: provider_pb2.ReadRequest, context: Any) -> provider_pb2.ReadResponse:
+    async def Read(self, request: provider_pb2.ReadRequest, context: Context) -> provider_pb2.ReadResponse:
         state, inputs = from_struct(request.properties), from_struct(request.inputs)
         if self._cluster is None:
             if self._settings.delete_unreachable:
@@ -144,10 +165,10 @@ class KubernetesPlugin(Plugin):
         live = await self._do(context, self._read(request.urn, request.id, state or inputs), "read")
         if live is None:
             return provider_pb2.ReadResponse()
-        kept = {key: state[key] for key in (_MANAGER, _INITIAL_VERSION) if key in state}
-        seen = _projected(inputs, live) if inputs else _as_inputs(live)
+        kept = {key: state[key] for key in (MANAGER, INITIAL_VERSION) if key in state}
+        seen = projected(inputs, live) if inputs else imported(live)
         return provider_pb2.ReadResponse(
-            id=request.id, properties=to_struct(_with_secrets({**live, **kept}, inputs)), inputs=to_struct(seen)
+            id=request.id, properties=to_struct(with_secrets({**live, **kept}, inputs)), inputs=to_struct(seen)
         )
 
     async def _configure(self, given: settings.Settings) -> None:
@@ -172,7 +193,7 @@ class KubernetesPlugin(Plugin):
             raise PluginError(f"configured Kubernetes cluster is unreachable: {self._unreachable}")
         return self._cluster
 
-    async def _do(self, context: Any, work: Coroutine[Any, Any, Any], what: str) -> Any:
+    async def _do(self, context: Context, work: Coroutine[Any, Any, _T], what: str) -> _T:
         """Run one request, and tell the engine what went wrong with it."""
         try:
             # Awaiting has its own time limits, by which the object can still be kept.
@@ -227,13 +248,16 @@ class KubernetesPlugin(Plugin):
         force = self._settings.patch_force or annotation(inputs, PATCH_FORCE) == "true"
         live = await self._reachable().apply(kind, body, manager, force=force)
         if annotation(inputs, SKIP_AWAIT) != "true":
-            live, missing = await self._ready(urn, kind, live, _limit(inputs, timeout, _READY_SECONDS))
+            live, missing = await self._ready(urn, kind, live, time_limit(inputs, timeout, _READY_SECONDS))
         else:
             missing = None
-        state = _state(live, inputs, manager)
+        state = state_of(live, inputs, manager)
         if missing:
             raise InitializationError(
-                _identity(state), state, inputs, f"{kind.kind} {_identity(state)} is not ready: waited for {missing}"
+                identity_of(state),
+                state,
+                inputs,
+                f"{kind.kind} {identity_of(state)} is not ready: waited for {missing}",
             )
         return state
 
@@ -257,7 +281,7 @@ class KubernetesPlugin(Plugin):
         return live, None
 
     async def _delete(self, urn: str, identity: str, olds: Properties, timeout: float) -> None:
-        namespace, name = _parts(identity)
+        namespace, name = parts_of(identity)
         try:
             kind = await self._reachable().kind(str(plain(olds["apiVersion"])), str(plain(olds["kind"])))
         except NotServedError:
@@ -270,7 +294,7 @@ class KubernetesPlugin(Plugin):
         if annotation(olds, SKIP_AWAIT) == "true":
             return
         loop = asyncio.get_running_loop()
-        end = loop.time() + _limit(olds, timeout, _DELETED_SECONDS)
+        end = loop.time() + time_limit(olds, timeout, _DELETED_SECONDS)
         while (live := await self._reachable().get(kind, name, namespace)) is not None:
             # Another object of that name is somebody else's.
             if live["metadata"].get("uid") != (plain(bare(olds.get("metadata"))) or {}).get("uid"):
@@ -282,7 +306,7 @@ class KubernetesPlugin(Plugin):
             await asyncio.sleep(_POLL_SECONDS)
 
     async def _read(self, urn: str, identity: str, known: Properties) -> Object | None:
-        namespace, name = _parts(identity)
+        namespace, name = parts_of(identity)
         token = urn.split("::")[2].rsplit("$", 1)[-1]
         _, group_version, kind = token.split(":")
         api_version = str(plain(known.get("apiVersion")) or group_version.removeprefix("core/"))
@@ -295,61 +319,6 @@ class KubernetesPlugin(Plugin):
 
 def _failures(found: list[tuple[str, str]]) -> list[provider_pb2.CheckFailure]:
     return [provider_pb2.CheckFailure(property=path, reason=reason) for path, reason in found]
-
-
-def _identity(properties: Properties) -> str:
-    """The resource's id: ``namespace/name``, or the name alone."""
-    metadata = plain(bare(properties.get("metadata"))) or {}
-    namespace, name = metadata.get("namespace"), metadata.get("name")
-    return f"{namespace}/{name}" if namespace else str(name)
-
-
-def _parts(identity: str) -> tuple[str | None, str]:
-    namespace, _, name = identity.rpartition("/")
-    return namespace or None, name
-
-
-def _limit(inputs: Properties, timeout: float, default: float) -> float:
-    return timeout or float(annotation(inputs, TIMEOUT) or default)
-
-
-def _state(live: Object, inputs: Properties, manager: str) -> Properties:
-    state = {**live, _MANAGER: manager, _INITIAL_VERSION: live["apiVersion"]}
-    state["metadata"] = {key: value for key, value in live["metadata"].items() if key != "managedFields"}
-    return _with_secrets(state, inputs)
-
-
-def _with_secrets(state: Any, inputs: Any) -> Any:
-    """Mark in the state what is secret in the inputs; a Secret's ``data`` holds what came as ``stringData``."""
-    if isinstance(inputs, Secret):
-        return as_secret(plain(state))
-    if isinstance(state, dict) and isinstance(inputs, dict):
-        marked = {key: _with_secrets(value, inputs.get(key)) for key, value in state.items()}
-        if state.get("kind") == "Secret" and "data" in state:
-            marked["data"] = as_secret(plain(state["data"]))
-        return marked
-    if isinstance(state, list) and isinstance(inputs, list) and len(state) == len(inputs):
-        return [_with_secrets(one, other) for one, other in zip(state, inputs, strict=True)]
-    return state
-
-
-def _projected(inputs: Any, live: Any) -> Any:
-    """The inputs with the values that the live object has for them, so that a refresh shows drift."""
-    if isinstance(inputs, Secret):
-        return Secret(_projected(inputs.value, live))
-    if isinstance(inputs, dict) and isinstance(live, dict):
-        # What the server keeps in another form, as a Secret's `stringData`, stays as it was given.
-        return {key: _projected(value, live[key]) if key in live else value for key, value in inputs.items()}
-    if isinstance(inputs, list) and isinstance(live, list) and len(inputs) == len(live):
-        return [_projected(one, other) for one, other in zip(inputs, live, strict=True)]
-    return live
-
-
-def _as_inputs(live: Object) -> Properties:
-    """Inputs for an imported object: what is not the server's."""
-    inputs = {key: value for key, value in live.items() if key != "status"}
-    inputs["metadata"] = {key: value for key, value in live["metadata"].items() if key not in _SERVER_FIELDS}
-    return inputs
 
 
 def _use_cluster(kubeconfig: Object, context: str | None, cluster: str) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 import secrets
-from typing import Any, Final
+from typing import Final
 
-from lab.pulumi.wire import UNKNOWN, Properties, Secret, as_secret, plain
+from lab.pulumi.wire import UNKNOWN, Properties, Secret, Value, as_secret, plain
 
 AUTONAMED: Final = "pulumi.com/autonamed"
 SKIP_AWAIT: Final = "pulumi.com/skipAwait"
@@ -113,7 +113,7 @@ def checked(name: str, old: Properties, new: Properties) -> tuple[Properties, li
     return inputs, failures
 
 
-def bare(value: Any) -> Any:
+def bare(value: Value) -> Value:
     """A value without the secret mark around it; marks further in stay."""
     return value.value if isinstance(value, Secret) else value
 

@@ -108,7 +108,7 @@ def replacements(old: Properties, new: Properties) -> tuple[dict[str, str], set[
     return changed, replaced
 
 
-def _cluster_of(given: Properties) -> Any:
+def _cluster_of(given: Properties) -> dict[str, Any] | None:
     values = plain(given)
     text = values.get("kubeconfig")
     if not isinstance(text, str) or not text:
