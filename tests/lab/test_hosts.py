@@ -24,7 +24,7 @@ from lab.hosts import cgroups
 
 IMAGE, FLAVOR, NETWORK, USER = "debian-12", "c1.small", "private", "debian"
 CLOUDS = Path(os.environ.get("Q8S_LAB_STATE", "/var/lib/q8s-lab"), "clouds.yaml")
-KEYSTONE = ("127.0.0.1", 5000)
+KEYSTONE, MIRROR = ("127.0.0.1", 5000), ("10.78.0.1", 80)
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -190,7 +190,7 @@ def test_its_console_is_in_nova(server: Server, cloud: Any) -> None:
     assert "Reached target" in cloud.get_server_console(server.id)
 
 
-def test_apt_var_is_on_a_file_system_that_carries_overlays(server: Server) -> None:
+def test_var_is_on_a_file_system_that_carries_overlays(server: Server) -> None:
     script = (
         "set -e; cd $(mktemp -d -p /var/tmp); mkdir l u w m;"
         " sudo mount -t overlay o -o lowerdir=l,upperdir=u,workdir=w m; sudo umount m; echo mounted"
@@ -232,6 +232,26 @@ def test_security_groups_are_enforced(server: Server, cloud: Any, group: Any) ->
     eventually(lambda: is_open(server.address, 8080), 20, "the port that the new rule allows")
     cloud.delete_security_group_rule(rule.id)
     eventually(lambda: not is_open(server.address, 8080), 30, "the port closed with its rule")
+
+
+def test_packages_libvirt_and_an_emulated_machine(server: Server) -> None:
+    if not is_open(*MIRROR):
+        pytest.skip("the lab's mirror is not up")
+    server.ssh(
+        "set -e; sudo curl -fsS -o /etc/apt/keyrings/lab.asc http://10.78.0.1/keys/q8s-lab.asc;"
+        " echo 'deb [signed-by=/etc/apt/keyrings/lab.asc] http://10.78.0.1/debian bookworm main' |"
+        " sudo tee /etc/apt/sources.list.d/lab.list; sudo apt-get -q update"
+    )
+    packages = "libvirt-daemon-system libvirt-clients virtinst qemu-system-x86 qemu-utils dnsmasq-base"
+    server.ssh(f"sudo DEBIAN_FRONTEND=noninteractive apt-get -q -y --no-install-recommends install {packages}")
+    server.ssh(
+        "set -e; sudo virsh -q net-start default; sudo qemu-img create -q -f qcow2 /var/lib/libvirt/images/x.qcow2 1G;"
+        " sudo virt-install --name x --virt-type qemu --memory 256 --disk /var/lib/libvirt/images/x.qcow2 --import"
+        " --network network=default,model=virtio --graphics none --noautoconsole --osinfo detect=off,require=off"
+    )
+    assert server.ssh("sudo virsh -q domstate x") == "running"
+    assert "<domain type='qemu'" in server.ssh("sudo virsh dumpxml x")
+    server.ssh("sudo virsh -q destroy x; sudo virsh -q undefine x --remove-all-storage")
 
 
 def compute_pid() -> int | None:
