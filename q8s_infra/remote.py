@@ -52,7 +52,9 @@ def command_line(script: str, arguments: Mapping[str, str]) -> str:
         'umask 077 && d=$(mktemp -d /run/q8s.XXXXXX) && trap "rm -rf $d" EXIT && cd "$d" && '
         f'base64 -d | tar -xz && timeout {STEP_TIMEOUT_SECONDS} bash "./{script}.sh" "$@"'
     )
-    return shlex.join(["sudo", "-n", "sh", "-c", unpack, "q8s", *(f"{name}={value}" for name, value in arguments.items())])
+    return shlex.join(
+        ["sudo", "-n", "sh", "-c", unpack, "q8s", *(f"{name}={value}" for name, value in arguments.items())]
+    )
 
 
 def archive(files: Mapping[str, str]) -> str:
@@ -70,6 +72,12 @@ def archive(files: Mapping[str, str]) -> str:
 def scripts(*names: str) -> dict[str, str]:
     """Scripts by name with the libraries that they may source."""
     return {f"{name}.sh": (HOSTSCRIPTS / f"{name}.sh").read_text() for name in (*LIBRARIES, *names)}
+
+
+def secret(value: pulumi.Output[str]) -> pulumi.Output[str]:
+    """The same value, marked secret."""
+    marked: pulumi.Output[str] = pulumi.Output.secret(value)  # type: ignore[arg-type]
+    return marked
 
 
 def run(
@@ -105,7 +113,7 @@ def run(
         connection=connection,
         create=create.command(),
         delete=delete.command() if delete else None,
-        stdin=pulumi.Output.secret(stdin),
+        stdin=secret(stdin),
         triggers=list(triggers) or None,
         logging=remote.Logging.NONE if prints_secret else remote.Logging.STDOUT_AND_STDERR,
         add_previous_output_in_env=False,

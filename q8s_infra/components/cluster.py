@@ -63,9 +63,7 @@ class Cluster(pulumi.ComponentResource):
         self.endpoint = first.endpoint
         control_planes = [
             {"name": planned.name, "role": "control plane", "address": host.address}
-            for planned, host in zip(
-                plan.control_planes, [first.host, *(other.host for other in others)], strict=True
-            )
+            for planned, host in zip(plan.control_planes, [first.host, *(other.host for other in others)], strict=True)
         ]
         emulated = [
             {

@@ -11,7 +11,7 @@ from q8s_infra.components.keys import ClusterKeys
 from q8s_infra.components.network import ClusterNetwork
 from q8s_infra.defaults import CONTROL_PLANE_PORT, DRAIN_SECONDS, TOKEN_LIFETIME
 from q8s_infra.plan import ControlPlane as PlannedControlPlane
-from q8s_infra.remote import Step, run
+from q8s_infra.remote import Step, run, secret
 from q8s_infra.render import kubeadm
 from q8s_infra.render.node import node_files
 from q8s_infra.render.sources import apt_files, registry_files
@@ -55,12 +55,12 @@ class ControlPlane(pulumi.ComponentResource):
             prints_secret=True,
             opts=pulumi.ResourceOptions(parent=self, depends_on=[prepared], deleted_with=self.host.instance),
         )
-        printed = pulumi.Output.secret(initialised.stdout).apply(json.loads)
+        printed = secret(initialised.stdout).apply(json.loads)
         self.ca_cert_hash: pulumi.Output[str] = pulumi.Output.unsecret(printed.apply(lambda it: str(it["caCertHash"])))
         self.endpoint: pulumi.Output[str] = self.host.address.apply(lambda address: f"{address}:{CONTROL_PLANE_PORT}")
-        self.kubeconfig: pulumi.Output[str] = pulumi.Output.all(
-            printed, self.host.address, self.host.endpoint
-        ).apply(lambda known: _reached_at(known[0]["kubeconfig"], known[1], known[2]))
+        self.kubeconfig: pulumi.Output[str] = pulumi.Output.all(printed, self.host.address, self.host.endpoint).apply(
+            lambda known: _reached_at(known[0]["kubeconfig"], known[1], known[2])
+        )
         self.ready: pulumi.Resource = initialised
         self.register_outputs({"endpoint": self.endpoint})
 
@@ -98,7 +98,7 @@ class JoiningControlPlane(pulumi.ComponentResource):
             ),
         )
         configuration = pulumi.Output.all(
-            pulumi.Output.secret(secrets.stdout), self.host.address, first.endpoint, first.ca_cert_hash
+            secret(secrets.stdout), self.host.address, first.endpoint, first.ca_cert_hash
         ).apply(lambda known: _join(spec, name, json.loads(known[0]), *known[1:]))
         self.joined = run(
             f"{name}-join",

@@ -11,6 +11,9 @@ import json
 
 import pulumi
 import pulumi_kubernetes as k8s
+from pulumi_kubernetes.core import v1 as core
+from pulumi_kubernetes.meta import v1 as meta
+from pulumi_kubernetes.rbac import v1 as rbac
 
 from q8s_infra import versions
 from q8s_infra.spec import ClusterSpec
@@ -39,52 +42,50 @@ class Flannel(pulumi.ComponentResource):
         child = pulumi.ResourceOptions(parent=self, provider=provider, deleted_with=deleted_with)
         namespace = k8s.core.v1.Namespace(
             f"{name}-flannel-namespace",
-            metadata={"name": _NAMESPACE, "labels": {"pod-security.kubernetes.io/enforce": "privileged"}},
+            metadata=meta.ObjectMetaArgs(name=_NAMESPACE, labels={"pod-security.kubernetes.io/enforce": "privileged"}),
             opts=child,
         )
         inside = pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=[namespace]))
         account = k8s.core.v1.ServiceAccount(
-            f"{name}-flannel-account", metadata={"name": "flannel", "namespace": _NAMESPACE}, opts=inside
+            f"{name}-flannel-account", metadata=meta.ObjectMetaArgs(name="flannel", namespace=_NAMESPACE), opts=inside
         )
         role = k8s.rbac.v1.ClusterRole(
             f"{name}-flannel-role",
-            metadata={"name": "flannel"},
+            metadata=meta.ObjectMetaArgs(name="flannel"),
             rules=[
-                {"api_groups": [""], "resources": ["pods"], "verbs": ["get"]},
-                {"api_groups": [""], "resources": ["nodes"], "verbs": ["get", "list", "watch"]},
-                {"api_groups": [""], "resources": ["nodes/status"], "verbs": ["patch"]},
+                rbac.PolicyRuleArgs(api_groups=[""], resources=["pods"], verbs=["get"]),
+                rbac.PolicyRuleArgs(api_groups=[""], resources=["nodes"], verbs=["get", "list", "watch"]),
+                rbac.PolicyRuleArgs(api_groups=[""], resources=["nodes/status"], verbs=["patch"]),
             ],
             opts=child,
         )
         binding = k8s.rbac.v1.ClusterRoleBinding(
             f"{name}-flannel-binding",
-            metadata={"name": "flannel"},
-            role_ref={"api_group": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "flannel"},
-            subjects=[{"kind": "ServiceAccount", "name": "flannel", "namespace": _NAMESPACE}],
+            metadata=meta.ObjectMetaArgs(name="flannel"),
+            role_ref=rbac.RoleRefArgs(api_group="rbac.authorization.k8s.io", kind="ClusterRole", name="flannel"),
+            subjects=[rbac.SubjectArgs(kind="ServiceAccount", name="flannel", namespace=_NAMESPACE)],
             opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=[role])),
         )
         settings = k8s.core.v1.ConfigMap(
             f"{name}-flannel-settings",
-            metadata={"name": "kube-flannel-cfg", "namespace": _NAMESPACE, "labels": _LABELS},
+            metadata=meta.ObjectMetaArgs(name="kube-flannel-cfg", namespace=_NAMESPACE, labels=_LABELS),
             data={"cni-conf.json": _cni(), "net-conf.json": _network(spec)},
             opts=inside,
         )
         self.daemon = k8s.apps.v1.DaemonSet(
             f"{name}-flannel",
-            metadata={
-                "name": "kube-flannel-ds",
-                "namespace": _NAMESPACE,
-                "labels": _LABELS,
+            metadata=meta.ObjectMetaArgs(
+                name="kube-flannel-ds",
+                namespace=_NAMESPACE,
+                labels=_LABELS,
                 # Its nodes come one by one, some of them emulated: each worker waits for its own node instead.
-                "annotations": {"pulumi.com/skipAwait": "true"},
-            },
-            spec={
-                "selector": {"match_labels": _LABELS},
-                "template": {"metadata": {"labels": _LABELS}, "spec": _pod(spec)},
-            },
-            opts=pulumi.ResourceOptions.merge(
-                child, pulumi.ResourceOptions(depends_on=[account, binding, settings])
+                annotations={"pulumi.com/skipAwait": "true"},
             ),
+            spec=k8s.apps.v1.DaemonSetSpecArgs(
+                selector=meta.LabelSelectorArgs(match_labels=_LABELS),
+                template=core.PodTemplateSpecArgs(metadata=meta.ObjectMetaArgs(labels=_LABELS), spec=_pod(spec)),
+            ),
+            opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=[account, binding, settings])),
         )
         self.register_outputs({})
 
@@ -96,68 +97,74 @@ def _cni() -> str:
 
 
 def _network(spec: ClusterSpec) -> str:
-    return json.dumps(
-        {"Network": str(spec.kubernetes.pod_cidr), "EnableNFTables": False, "Backend": {"Type": "vxlan"}}
-    )
+    return json.dumps({"Network": str(spec.kubernetes.pod_cidr), "EnableNFTables": False, "Backend": {"Type": "vxlan"}})
 
 
-def _pod(spec: ClusterSpec) -> dict[str, object]:
+def _pod(spec: ClusterSpec) -> core.PodSpecArgs:
     flannel = f"docker.io/flannel/flannel:v{spec.kubernetes.flannel_version}"
     cni_plugin = f"docker.io/flannel/flannel-cni-plugin:v{versions.FLANNEL_CNI_PLUGIN}"
-    return {
-        "host_network": True,
-        "priority_class_name": "system-node-critical",
-        "service_account_name": "flannel",
-        "tolerations": [{"operator": "Exists"}],
-        "init_containers": [
-            {
-                "name": "install-cni-plugin",
-                "image": cni_plugin,
-                "command": ["cp"],
-                "args": ["-f", "/flannel", "/opt/cni/bin/flannel"],
-                "volume_mounts": [{"name": "cni-plugin", "mount_path": "/opt/cni/bin"}],
-            },
-            {
-                "name": "install-cni",
-                "image": flannel,
-                "command": ["cp"],
-                "args": ["-f", "/etc/kube-flannel/cni-conf.json", "/etc/cni/net.d/10-flannel.conflist"],
-                "volume_mounts": [
-                    {"name": "cni", "mount_path": "/etc/cni/net.d"},
-                    {"name": "settings", "mount_path": "/etc/kube-flannel"},
-                ],
-            },
+    return core.PodSpecArgs(
+        host_network=True,
+        priority_class_name="system-node-critical",
+        service_account_name="flannel",
+        tolerations=[core.TolerationArgs(operator="Exists")],
+        init_containers=[
+            core.ContainerArgs(
+                name="install-cni-plugin",
+                image=cni_plugin,
+                command=["cp"],
+                args=["-f", "/flannel", "/opt/cni/bin/flannel"],
+                volume_mounts=[_mount("cni-plugin", "/opt/cni/bin")],
+            ),
+            core.ContainerArgs(
+                name="install-cni",
+                image=flannel,
+                command=["cp"],
+                args=["-f", "/etc/kube-flannel/cni-conf.json", "/etc/cni/net.d/10-flannel.conflist"],
+                volume_mounts=[_mount("cni", "/etc/cni/net.d"), _mount("settings", "/etc/kube-flannel")],
+            ),
         ],
-        "containers": [
-            {
-                "name": "kube-flannel",
-                "image": flannel,
-                "command": ["/opt/bin/flanneld"],
-                "args": ["--ip-masq", "--kube-subnet-mgr", "--public-ip=$(HOST_IP)", "--iface-regex=^(eth|en)"],
-                "resources": {"requests": {"cpu": "100m", "memory": "50Mi"}},
-                "security_context": {"privileged": False, "capabilities": {"add": ["NET_ADMIN", "NET_RAW"]}},
-                "env": [
+        containers=[
+            core.ContainerArgs(
+                name="kube-flannel",
+                image=flannel,
+                command=["/opt/bin/flanneld"],
+                args=["--ip-masq", "--kube-subnet-mgr", "--public-ip=$(HOST_IP)", "--iface-regex=^(eth|en)"],
+                resources=core.ResourceRequirementsArgs(requests={"cpu": "100m", "memory": "50Mi"}),
+                security_context=core.SecurityContextArgs(
+                    privileged=False, capabilities=core.CapabilitiesArgs(add=["NET_ADMIN", "NET_RAW"])
+                ),
+                env=[
                     _field("POD_NAME", "metadata.name"),
                     _field("POD_NAMESPACE", "metadata.namespace"),
                     _field("HOST_IP", "status.hostIP"),
-                    {"name": "EVENT_QUEUE_DEPTH", "value": "5000"},
+                    core.EnvVarArgs(name="EVENT_QUEUE_DEPTH", value="5000"),
                 ],
-                "volume_mounts": [
-                    {"name": "run", "mount_path": "/run/flannel"},
-                    {"name": "settings", "mount_path": "/etc/kube-flannel"},
-                    {"name": "xtables-lock", "mount_path": "/run/xtables.lock"},
+                volume_mounts=[
+                    _mount("run", "/run/flannel"),
+                    _mount("settings", "/etc/kube-flannel"),
+                    _mount("xtables-lock", "/run/xtables.lock"),
                 ],
-            }
+            )
         ],
-        "volumes": [
-            {"name": "run", "host_path": {"path": "/run/flannel", "type": "DirectoryOrCreate"}},
-            {"name": "cni-plugin", "host_path": {"path": "/opt/cni/bin", "type": "DirectoryOrCreate"}},
-            {"name": "cni", "host_path": {"path": "/etc/cni/net.d", "type": "DirectoryOrCreate"}},
-            {"name": "settings", "config_map": {"name": "kube-flannel-cfg"}},
-            {"name": "xtables-lock", "host_path": {"path": "/run/xtables.lock", "type": "FileOrCreate"}},
+        volumes=[
+            _host_path("run", "/run/flannel"),
+            _host_path("cni-plugin", "/opt/cni/bin"),
+            _host_path("cni", "/etc/cni/net.d"),
+            _host_path("xtables-lock", "/run/xtables.lock", "FileOrCreate"),
+            core.VolumeArgs(name="settings", config_map=core.ConfigMapVolumeSourceArgs(name="kube-flannel-cfg")),
         ],
-    }
+    )
 
 
-def _field(name: str, path: str) -> dict[str, object]:
-    return {"name": name, "value_from": {"field_ref": {"field_path": path}}}
+def _mount(name: str, path: str) -> core.VolumeMountArgs:
+    return core.VolumeMountArgs(name=name, mount_path=path)
+
+
+def _host_path(name: str, path: str, kind: str = "DirectoryOrCreate") -> core.VolumeArgs:
+    return core.VolumeArgs(name=name, host_path=core.HostPathVolumeSourceArgs(path=path, type=kind))
+
+
+def _field(name: str, path: str) -> core.EnvVarArgs:
+    source = core.EnvVarSourceArgs(field_ref=core.ObjectFieldSelectorArgs(field_path=path))
+    return core.EnvVarArgs(name=name, value_from=source)

@@ -9,7 +9,7 @@ import pulumi
 from pulumi_command import local
 
 from q8s_infra.hostkeys import HostKey, derive
-from q8s_infra.remote import HOSTSCRIPTS
+from q8s_infra.remote import HOSTSCRIPTS, secret
 
 
 class ClusterKeys(pulumi.ComponentResource):
@@ -30,7 +30,7 @@ class ClusterKeys(pulumi.ComponentResource):
                 ignore_changes=["create", "interpreter"],
             ),
         )
-        self._keys: pulumi.Output[dict[str, Any]] = pulumi.Output.secret(made.stdout).apply(json.loads)
+        self._keys: pulumi.Output[dict[str, Any]] = secret(made.stdout).apply(json.loads)
         self.private_key: pulumi.Output[str] = self._keys.apply(lambda keys: str(keys["privateKey"]))
         self.public_key: pulumi.Output[str] = pulumi.Output.unsecret(
             self._keys.apply(lambda keys: str(keys["publicKey"]))

@@ -12,7 +12,7 @@ from q8s_infra.components.keys import ClusterKeys
 from q8s_infra.components.network import ClusterNetwork
 from q8s_infra.defaults import DRAIN_SECONDS, GUEST_LINK, NODE_TIMEOUT_SECONDS, TOKEN_LIFETIME
 from q8s_infra.plan import Worker as PlannedWorker
-from q8s_infra.remote import HOSTSCRIPTS, Step, run
+from q8s_infra.remote import HOSTSCRIPTS, Step, run, secret
 from q8s_infra.render.domain import domain_xml, network_xml
 from q8s_infra.render.kubeadm import join_configuration
 from q8s_infra.render.payload import Payload, payload
@@ -87,7 +87,7 @@ class Worker(pulumi.ComponentResource):
             ),
         )
         documents = pulumi.Output.all(
-            pulumi.Output.secret(token.stdout),
+            secret(token.stdout),
             self.host.address,
             control_plane.endpoint,
             control_plane.ca_cert_hash,

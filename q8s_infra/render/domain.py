@@ -69,7 +69,11 @@ def network_xml() -> str:
 def _devices(worker: Worker) -> ET.Element:
     devices = ET.Element("devices")
     _add(devices, "emulator", f"/usr/bin/{worker.architecture.qemu_binary}")
-    for target, name, form in (("vda", "root.qcow2", "qcow2"), ("vdb", "payload.qcow2", "qcow2"), ("vdc", "seed.iso", "raw")):
+    for target, name, form in (
+        ("vda", "root.qcow2", "qcow2"),
+        ("vdb", "payload.qcow2", "qcow2"),
+        ("vdc", "seed.iso", "raw"),
+    ):
         disk = _add(devices, "disk", type="file", device="disk")
         _add(disk, "driver", name="qemu", type=form, cache="writeback", discard="unmap")
         _add(disk, "source", file=f"{GUEST_DIRECTORY}/{name}")

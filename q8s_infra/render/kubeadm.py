@@ -30,7 +30,7 @@ def init_configuration(spec: ClusterSpec, *, node: str, address: str, names: Seq
         address: the address that the API server announces; also the control-plane endpoint.
         names: further addresses and names under which clients reach the API server.
     """
-    init = {
+    init: dict[str, Any] = {
         "apiVersion": _API,
         "kind": "InitConfiguration",
         "localAPIEndpoint": {"advertiseAddress": address, "bindPort": CONTROL_PLANE_PORT},
@@ -38,7 +38,9 @@ def init_configuration(spec: ClusterSpec, *, node: str, address: str, names: Seq
         "timeouts": _timeouts(),
     }
     # The token that init makes by itself is of no use here: each worker gets one of its own.
-    init["bootstrapTokens"] = [{"ttl": "1m0s", "description": "q8s: unused", "groups": ["system:bootstrappers:q8s-unused"]}]
+    init["bootstrapTokens"] = [
+        {"ttl": "1m0s", "description": "q8s: unused", "groups": ["system:bootstrappers:q8s-unused"]}
+    ]
     cluster = {
         "apiVersion": _API,
         "kind": "ClusterConfiguration",
@@ -60,8 +62,19 @@ def init_configuration(spec: ClusterSpec, *, node: str, address: str, names: Seq
                 }
             ),
             "extraVolumes": [
-                {"name": "audit-policy", "hostPath": _AUDIT_POLICY, "mountPath": _AUDIT_POLICY, "readOnly": True, "pathType": "File"},
-                {"name": "audit-logs", "hostPath": _AUDIT_LOGS, "mountPath": _AUDIT_LOGS, "pathType": "DirectoryOrCreate"},
+                {
+                    "name": "audit-policy",
+                    "hostPath": _AUDIT_POLICY,
+                    "mountPath": _AUDIT_POLICY,
+                    "readOnly": True,
+                    "pathType": "File",
+                },
+                {
+                    "name": "audit-logs",
+                    "hostPath": _AUDIT_LOGS,
+                    "mountPath": _AUDIT_LOGS,
+                    "pathType": "DirectoryOrCreate",
+                },
             ],
         },
         "controllerManager": {"extraArgs": _arguments({"profiling": "false"})},
@@ -100,7 +113,9 @@ def join_configuration(
     join: dict[str, Any] = {
         "apiVersion": _API,
         "kind": "JoinConfiguration",
-        "discovery": {"bootstrapToken": {"token": token, "apiServerEndpoint": endpoint, "caCertHashes": [ca_cert_hash]}},
+        "discovery": {
+            "bootstrapToken": {"token": token, "apiServerEndpoint": endpoint, "caCertHashes": [ca_cert_hash]}
+        },
         "nodeRegistration": _registration(spec, node, address),
         "timeouts": _timeouts(),
     }
@@ -116,10 +131,19 @@ def audit_policy() -> str:
     """The API server's audit policy: who did what to which object, never the content of secrets."""
     rules: list[dict[str, Any]] = [
         {"level": "None", "verbs": ["get", "list", "watch"]},
-        {"level": "None", "resources": [{"group": "coordination.k8s.io", "resources": ["leases"]}, {"group": "", "resources": ["events"]}]},
+        {
+            "level": "None",
+            "resources": [
+                {"group": "coordination.k8s.io", "resources": ["leases"]},
+                {"group": "", "resources": ["events"]},
+            ],
+        },
         {"level": "Metadata"},
     ]
-    return yaml.safe_dump({"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "omitStages": ["RequestReceived"], "rules": rules}, sort_keys=False)
+    return yaml.safe_dump(
+        {"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "omitStages": ["RequestReceived"], "rules": rules},
+        sort_keys=False,
+    )
 
 
 def _registration(spec: ClusterSpec, node: str, address: str) -> dict[str, Any]:
@@ -131,7 +155,12 @@ def _registration(spec: ClusterSpec, node: str, address: str) -> dict[str, Any]:
 
 def _timeouts() -> dict[str, str]:
     """Generous: an emulated guest on a busy host is up to sixty times slower than real hardware."""
-    return {"kubeletHealthCheck": "10m0s", "tlsBootstrap": "15m0s", "discovery": "10m0s", "controlPlaneComponentHealthCheck": "10m0s"}
+    return {
+        "kubeletHealthCheck": "10m0s",
+        "tlsBootstrap": "15m0s",
+        "discovery": "10m0s",
+        "controlPlaneComponentHealthCheck": "10m0s",
+    }
 
 
 def _arguments(arguments: Mapping[str, str]) -> list[dict[str, str]]:

@@ -12,14 +12,14 @@ if TYPE_CHECKING:
     from q8s_infra.spec import ClusterSpec
 
 MODULES: Final = "overlay\nbr_netfilter\nvxlan\n"
-SYSCTL: Final = "net.ipv4.ip_forward = 1\nnet.bridge.bridge-nf-call-iptables = 1\nnet.bridge.bridge-nf-call-ip6tables = 1\n"
+SYSCTL: Final = (
+    "net.ipv4.ip_forward = 1\nnet.bridge.bridge-nf-call-iptables = 1\nnet.bridge.bridge-nf-call-ip6tables = 1\n"
+)
 
 
 def containerd_toml(spec: ClusterSpec) -> str:
     """containerd's configuration, the same on control planes and in guests."""
-    return render(
-        "containerd.toml.j2", pause=versions.PAUSE, systemd_cgroup=spec.kubernetes.cgroup_driver == "systemd"
-    )
+    return render("containerd.toml.j2", pause=versions.PAUSE, systemd_cgroup=spec.kubernetes.cgroup_driver == "systemd")
 
 
 def node_files(spec: ClusterSpec) -> Mapping[str, str]:

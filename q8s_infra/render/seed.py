@@ -88,6 +88,9 @@ def digest(spec: ClusterSpec, worker: Worker) -> str:
         worker.name,
         text("guest/user-data.j2"),
         render("guest/network-config.j2", link=GUEST_LINK),
-        *(f"{file.path}\0{file.mode}\0{file.content}" for file in guest_files(spec, node_address="", join_configuration="")),
+        *(
+            f"{file.path}\0{file.mode}\0{file.content}"
+            for file in guest_files(spec, node_address="", join_configuration="")
+        ),
     ]
     return hashlib.sha256("\1".join(parts).encode()).hexdigest()[:16]

@@ -17,24 +17,24 @@ def apt_files(spec: ClusterSpec, *, guest_architecture: str | None = None) -> Ma
         guest_architecture: name in the architecture table; with it, the guest's package sources come along.
     """
     host = list(spec.sources.host_apt)
-    kubernetes = spec.sources.kubernetes_apt
+    kubernetes = spec.kubernetes_apt
     files = {f"apt/host/q8s-{index}.sources": _deb822(source) for index, source in enumerate(host)}
     used = [*host, kubernetes]
     if guest_architecture is None:
         files["apt/host/q8s-kubernetes.sources"] = _deb822(kubernetes)
     else:
-        guest = list(spec.sources.guest_apt[guest_architecture])
+        guest = list(spec.sources.guest_apt_of(guest_architecture))
         used += guest
         for index, source in enumerate([*guest, kubernetes]):
             files[f"apt/guest/q8s-{index}.sources"] = _deb822(source)
     files["apt/keys"] = _keys(used)
-    if spec.proxy and spec.proxy.http:
+    if spec.proxy.http:
         files["apt/proxy"] = f'Acquire::http::Proxy "{spec.proxy.http}";\n'
     return files
 
 
 def registry_files(spec: ClusterSpec) -> Mapping[str, str]:
-    """containerd's ``hosts.toml`` for all registries, where the spec names a mirror."""
+    """The ``hosts.toml`` of containerd for all registries, where the spec names a mirror."""
     mirror = spec.sources.registry_mirror
     if not mirror:
         return {}

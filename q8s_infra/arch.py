@@ -1,0 +1,120 @@
+"""The architectures that a worker can have: a table. One more entry is one more architecture."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """What the layers below need to know of an architecture.
+
+    Attributes:
+        name: as a spec writes it.
+        aliases: other spellings that are understood.
+        debian: Debian's and the OCI's name.
+        libvirt: libvirt's name, in a domain's ``<type arch=...>``.
+        qemu_binary: the emulator.
+        default_machine: QEMU machine that a node type gets unless it says otherwise.
+        machines: QEMU machines that are known to boot a cloud image.
+        cpu_models: models that QEMU 10's TCG offers (``qemu-system-... -cpu help``), without versioned aliases.
+        default_cpu_model: a model that TCG emulates in full.
+        host_packages: Debian packages that the host needs beside libvirt.
+        firmware_code: UEFI firmware, or None where the guest boots by BIOS. Without Secure Boot: a cloud image's
+            loader need not be signed.
+        firmware_vars: template of the firmware's variables.
+        image_url: the guest image unless the spec says otherwise; its checksum is the user's to give.
+        guest_apt: package sources of that image's distribution, as (URI, suites).
+    """
+
+    name: str
+    aliases: tuple[str, ...]
+    debian: str
+    libvirt: str
+    qemu_binary: str
+    default_machine: str
+    machines: tuple[str, ...]
+    cpu_models: frozenset[str]
+    default_cpu_model: str
+    host_packages: tuple[str, ...]
+    image_url: str
+    guest_apt: tuple[str, tuple[str, ...]]
+    firmware_code: str | None = None
+    firmware_vars: str = ""
+
+
+_COMMON_PACKAGES: Final = (
+    "libvirt-daemon-system",
+    "libvirt-clients",
+    "qemu-utils",
+    "containerd",
+    "genisoimage",
+    "iptables",
+    "ethtool",
+    "curl",
+)
+
+_X86_MODELS: Final = frozenset(
+    """
+    max qemu64 base Broadwell Broadwell-IBRS Broadwell-noTSX Broadwell-noTSX-IBRS Cascadelake-Server
+    Cascadelake-Server-noTSX Conroe Cooperlake Denverton Dhyana EPYC EPYC-Genoa EPYC-IBPB EPYC-Milan EPYC-Rome
+    EPYC-Turin GraniteRapids Haswell Haswell-IBRS Haswell-noTSX Haswell-noTSX-IBRS Icelake-Server
+    Icelake-Server-noTSX IvyBridge IvyBridge-IBRS KnightsMill Nehalem Nehalem-IBRS Opteron_G1 Opteron_G2 Opteron_G3
+    Opteron_G4 Opteron_G5 Penryn SandyBridge SandyBridge-IBRS SapphireRapids SierraForest Skylake-Client
+    Skylake-Client-IBRS Skylake-Client-noTSX-IBRS Skylake-Server Skylake-Server-IBRS Skylake-Server-noTSX-IBRS
+    Snowridge Westmere Westmere-IBRS core2duo kvm64 phenom
+    """.split()
+)
+_ARM_MODELS: Final = frozenset(
+    "max a64fx cortex-a35 cortex-a53 cortex-a55 cortex-a57 cortex-a710 cortex-a72 cortex-a76 "
+    "neoverse-n1 neoverse-n2 neoverse-v1".split()
+)
+
+ARCHITECTURES: Final[dict[str, Architecture]] = {
+    entry.name: entry
+    for entry in (
+        Architecture(
+            name="x86_64",
+            aliases=("amd64", "x86-64"),
+            debian="amd64",
+            libvirt="x86_64",
+            qemu_binary="qemu-system-x86_64",
+            default_machine="q35",
+            machines=("q35", "pc"),
+            cpu_models=_X86_MODELS,
+            default_cpu_model="Nehalem",
+            host_packages=(*_COMMON_PACKAGES, "qemu-system-x86"),
+            image_url="https://cloud-images.ubuntu.com/releases/noble/release/ubuntu-24.04-server-cloudimg-amd64.img",
+            guest_apt=("http://archive.ubuntu.com/ubuntu", ("noble", "noble-updates", "noble-security")),
+        ),
+        Architecture(
+            name="arm64",
+            aliases=("arm_64", "aarch64"),
+            debian="arm64",
+            libvirt="aarch64",
+            qemu_binary="qemu-system-aarch64",
+            default_machine="virt",
+            machines=("virt",),
+            cpu_models=_ARM_MODELS,
+            default_cpu_model="cortex-a57",
+            host_packages=(*_COMMON_PACKAGES, "qemu-system-arm", "qemu-efi-aarch64"),
+            image_url="https://cloud-images.ubuntu.com/releases/noble/release/ubuntu-24.04-server-cloudimg-arm64.img",
+            guest_apt=("http://ports.ubuntu.com/ubuntu-ports", ("noble", "noble-updates", "noble-security")),
+            firmware_code="/usr/share/AAVMF/AAVMF_CODE.fd",
+            firmware_vars="/usr/share/AAVMF/AAVMF_VARS.fd",
+        ),
+    )
+}
+
+
+def architecture(name: str) -> Architecture:
+    """The table's entry for a name or alias.
+
+    Raises:
+        ValueError: no such architecture; the message lists those there are.
+    """
+    for entry in ARCHITECTURES.values():
+        if name == entry.name or name in entry.aliases:
+            return entry
+    raise ValueError(f"unknown architecture; there are {', '.join(ARCHITECTURES)}")

@@ -1,0 +1,126 @@
+"""From a spec to the nodes that make the cluster: names, ordinals, labels. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from q8s_infra.arch import ARCHITECTURES, Architecture
+from q8s_infra.spec import ClusterSpec, Mistake, NodeType, SpecErrors
+
+# libvirt and dnsmasq fail silently past 63 characters, and so does a DNS label.
+LONGEST_NAME = 63
+
+
+@dataclass(frozen=True)
+class ControlPlane:
+    """A node that runs Kubernetes itself, not emulated."""
+
+    name: str
+    ordinal: int
+    flavor: str
+
+
+@dataclass(frozen=True)
+class Worker:
+    """An emulated node.
+
+    Attributes:
+        name: host, guest and node carry the same.
+        ordinal: counted from 0 within its type; the last one leaves first.
+        labels: node labels, Q8S's own and the user's.
+    """
+
+    name: str
+    ordinal: int
+    type_name: str
+    node_type: NodeType
+    architecture: Architecture
+    labels: Mapping[str, str] = field(hash=False)
+    taints: tuple[str, ...] = ()
+
+    @property
+    def flavor(self) -> str:
+        """OpenStack flavor of the host."""
+        return self.node_type.flavor
+
+
+@dataclass(frozen=True)
+class ClusterPlan:
+    """All nodes of a cluster."""
+
+    spec: ClusterSpec
+    control_planes: tuple[ControlPlane, ...]
+    workers: tuple[Worker, ...]
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The cluster's name."""
+        return self.spec.name
+
+    @property
+    def nodes(self) -> tuple[ControlPlane | Worker, ...]:
+        """Control planes, then workers."""
+        return (*self.control_planes, *self.workers)
+
+
+def plan(spec: ClusterSpec) -> ClusterPlan:
+    """The nodes of a spec.
+
+    Raises:
+        SpecErrors: names that are too long with the cluster's prefix, or the same for two nodes.
+    """
+    control_planes = tuple(
+        ControlPlane(
+            name=(spec.control_planes.name if ordinal == 0 else None) or f"{spec.name}-control-plane-{ordinal}",
+            ordinal=ordinal,
+            flavor=spec.control_planes.flavor,
+        )
+        for ordinal in range(spec.control_planes.count)
+    )
+    workers = tuple(
+        _worker(spec, type_name, ordinal) for type_name, count in sorted(spec.workers.items()) for ordinal in range(count)
+    )
+    _check_names(spec, [*(it.name for it in control_planes), *(it.name for it in workers)])
+    return ClusterPlan(spec, control_planes, workers, _warnings(spec))
+
+
+def _worker(spec: ClusterSpec, type_name: str, ordinal: int) -> Worker:
+    node_type = spec.node_types[type_name]
+    own = {
+        "q8s.io/emulated": "true",
+        "q8s.io/node-type": type_name,
+        "q8s.io/cpu-model": node_type.cpu_model,
+    }
+    return Worker(
+        name=f"{spec.name}-{type_name}-{ordinal}",
+        ordinal=ordinal,
+        type_name=type_name,
+        node_type=node_type,
+        architecture=ARCHITECTURES[node_type.architecture],
+        labels={**node_type.labels, **own},
+        taints=node_type.taints,
+    )
+
+
+def _check_names(spec: ClusterSpec, names: list[str]) -> None:
+    mistakes = [
+        Mistake("name", spec.name, f"is too long: the node {name} would have {len(name)} characters, at most {LONGEST_NAME} work")
+        for name in names
+        if len(name) > LONGEST_NAME
+    ]
+    twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
+    mistakes += [Mistake("nodeTypes", name, "two nodes would have this name: rename the type or the control plane") for name in twice]
+    if mistakes:
+        raise SpecErrors(mistakes[:1] if not twice else mistakes)
+
+
+def _warnings(spec: ClusterSpec) -> tuple[str, ...]:
+    count = spec.control_planes.count
+    if count % 2:
+        return ()
+    return (
+        f"controlPlanes.count: {count} control planes survive no more failures than {count - 1}: etcd needs a majority, "
+        "so an odd number is better",
+    )

@@ -1,0 +1,31 @@
+"""What the user asks for: the description of a cluster, validated."""
+
+from __future__ import annotations
+
+from q8s_infra.spec.access import Access, Bastion, OpenPorts
+from q8s_infra.spec.cluster import ClusterSpec, HostImage, Kubernetes, Network
+from q8s_infra.spec.errors import Mistake, SpecErrors
+from q8s_infra.spec.load import load, read, validated
+from q8s_infra.spec.nodes import ControlPlanes, NodeType
+from q8s_infra.spec.sources import AptSource, GuestImage, Proxy, Sources
+
+__all__ = [
+    "Access",
+    "AptSource",
+    "Bastion",
+    "ClusterSpec",
+    "ControlPlanes",
+    "GuestImage",
+    "HostImage",
+    "Kubernetes",
+    "Mistake",
+    "Network",
+    "NodeType",
+    "OpenPorts",
+    "Proxy",
+    "Sources",
+    "SpecErrors",
+    "load",
+    "read",
+    "validated",
+]

@@ -1,0 +1,63 @@
+"""How hosts are reached, and who may."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Network
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints, model_validator
+
+from q8s_infra.spec.types import Model, Name, PortRange
+
+UserName = Annotated[str, StringConstraints(pattern=r"^[a-z_][-a-z0-9_]{0,31}$")]
+HostKeyLine = Annotated[str, StringConstraints(pattern=r"^(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp\d+) [A-Za-z0-9+/=]+")]
+
+
+class Bastion(Model):
+    """A machine that SSH goes through, with its host key pinned like any other."""
+
+    host: Name
+    user: UserName
+    private_key_file: Path = Field(description="Private key for the bastion, a file on the machine that runs Pulumi.")
+    host_key: HostKeyLine = Field(description="The bastion's public host key, as in known_hosts: type and base64.")
+    port: int = Field(default=22, ge=1, le=65535)
+
+    def private_key(self) -> str:
+        """The private key's text; a secret.
+
+        Raises:
+            OSError: the file can't be read.
+        """
+        return self.private_key_file.expanduser().read_text()
+
+
+class Access(Model):
+    """How this program and its users reach the hosts."""
+
+    mode: Literal["direct", "floatingIp", "bastion"] = Field(
+        default="direct", description="direct: by the address on the network; floatingIp: one for each host; bastion: through one."
+    )
+    user: UserName = Field(default="ubuntu", description="Login of the host image, and of the guests.")
+    external_network: Name | None = Field(default=None, description="Where floating IPs come from.")
+    bastion: Bastion | None = Field(default=None, description="The machine in between, with mode bastion.")
+    allowed_cidrs: tuple[IPv4Network, ...] = Field(
+        default=(), description="Who may reach SSH and the API server from outside the cluster."
+    )
+    ssh_public_keys: tuple[HostKeyLine, ...] = Field(default=(), description="Further keys that may log in.")
+
+    @model_validator(mode="after")
+    def _fits_mode(self) -> Access:
+        if (self.mode == "floatingIp") != (self.external_network is not None):
+            raise ValueError("externalNetwork goes with mode floatingIp, and only with it")
+        if (self.mode == "bastion") != (self.bastion is not None):
+            raise ValueError("bastion goes with mode bastion, and only with it")
+        return self
+
+
+class OpenPorts(Model):
+    """Ports of all nodes that are open to the world or a part of it, beside SSH and the API server."""
+
+    tcp: tuple[PortRange, ...] = Field(default=(), description="TCP ports or ranges (8080, 8000-8010).")
+    udp: tuple[PortRange, ...] = Field(default=(), description="UDP ports or ranges.")
+    cidr: IPv4Network = Field(default=IPv4Network("0.0.0.0/0"), description="Who may come.")

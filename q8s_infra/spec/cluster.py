@@ -1,0 +1,114 @@
+"""The whole description of a cluster."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Network
+from itertools import combinations
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, StringConstraints, model_validator
+
+from q8s_infra import versions
+from q8s_infra.defaults import GUEST_LINK
+from q8s_infra.spec.access import Access, OpenPorts
+from q8s_infra.spec.nodes import ControlPlanes, NodeType
+from q8s_infra.spec.sources import AptSource, GuestImage, Proxy, Sources
+from q8s_infra.spec.types import ArchitectureName, DnsLabel, Model, Name, PortRangeText, Version
+
+Tag = Annotated[str, StringConstraints(pattern=r"^[^,/]{1,60}$")]
+Count = Annotated[int, Field(ge=0, le=5000, strict=True)]
+
+
+class Network(Model):
+    """The OpenStack network that all hosts are on; by name or by id."""
+
+    name: Name | None = None
+    id: Annotated[str, StringConstraints(pattern=r"^[0-9a-f-]{32,36}$")] | None = None
+    cidr: IPv4Network | None = Field(default=None, description="Its subnet; looked up where it is not given.")
+
+    @model_validator(mode="after")
+    def _one_way_to_find_it(self) -> Self:
+        if (self.name is None) == (self.id is None):
+            raise ValueError("give the network's name or its id, one of them")
+        return self
+
+
+class HostImage(Model):
+    """The image that hosts boot: Debian or Ubuntu with cloud-init."""
+
+    name: Name
+
+
+class Kubernetes(Model):
+    """Versions and networks inside the cluster."""
+
+    version: Version = versions.KUBERNETES
+    flannel_version: Version = versions.FLANNEL
+    pod_cidr: IPv4Network = IPv4Network("10.244.0.0/16")
+    service_cidr: IPv4Network = IPv4Network("10.96.0.0/12")
+    cgroup_driver: Literal["systemd", "cgroupfs"] = Field(
+        default="systemd", description="Must suit the init system of hosts and guests."
+    )
+    ignore_preflight_errors: tuple[str, ...] = Field(
+        default=(), description="kubeadm's checks to pass over, for hosts that are containers."
+    )
+
+
+class ClusterSpec(Model):
+    """A cluster, as its user describes it (key ``q8s:cluster``)."""
+
+    name: DnsLabel = Field(description="Prefix of all names; by default the stack's name.")
+    network: Network
+    control_planes: ControlPlanes
+    host_image: HostImage
+    access: Access = Access()
+    node_types: dict[DnsLabel, NodeType] = Field(default_factory=dict, description="Kinds of workers, by name.")
+    workers: dict[str, Count] = Field(default_factory=dict, description="How many workers of each type (FR3).")
+    kubernetes: Kubernetes = Kubernetes()
+    guest_images: dict[ArchitectureName, GuestImage] = Field(default_factory=dict)
+    open_ports: OpenPorts = OpenPorts()
+    node_ports: PortRangeText = Field(default="30000-32767", description="Range of Kubernetes node ports.")
+    security_groups: tuple[Name, ...] = Field(default=(), description="Further security groups for all hosts, by name.")
+    sources: Sources
+    proxy: Proxy = Proxy()
+    tags: tuple[Tag, ...] = Field(default=("q8s",), description="Tags of all OpenStack resources.")
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        mistakes = [
+            f"workers.{name}: no such node type; there are {', '.join(sorted(self.node_types)) or 'none'}"
+            for name in self.workers
+            if name not in self.node_types
+        ]
+        used = {self.node_types[name].architecture for name, count in self.workers.items() if count and name in self.node_types}
+        mistakes += [
+            f"guestImages.{name}: missing; workers of this architecture need an image with its checksum"
+            for name in sorted(used - set(self.guest_images))
+        ]
+        mistakes += self._overlaps()
+        if mistakes:
+            raise ValueError("; ".join(mistakes))
+        return self
+
+    def _overlaps(self) -> list[str]:
+        networks = {
+            "kubernetes.podCidr": self.kubernetes.pod_cidr,
+            "kubernetes.serviceCidr": self.kubernetes.service_cidr,
+            "network.cidr": self.network.cidr,
+            "the link between host and guest": IPv4Network(GUEST_LINK.cidr),
+        }
+        known = [(name, network) for name, network in networks.items() if network is not None]
+        return [
+            f"{one}: {first} overlaps {other}, {second}"
+            for (one, first), (other, second) in combinations(known, 2)
+            if first.overlaps(second)
+        ]
+
+    @property
+    def kubernetes_apt(self) -> AptSource:
+        """Kubernetes' package repository, given or default."""
+        minor = ".".join(self.kubernetes.version.split(".")[:2])
+        uri = f"https://pkgs.k8s.io/core:/stable:/v{minor}/deb/"
+        return self.sources.kubernetes_apt or AptSource(
+            uri=uri, suites=("/",), components=(), key_url=f"{uri}Release.key", key_sha256=self.sources.kubernetes_key_sha256
+        )

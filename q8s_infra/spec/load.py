@@ -1,0 +1,111 @@
+"""From configuration to a spec, with all mistakes at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+from pydantic import ValidationError
+
+from q8s_infra import prototype
+from q8s_infra.spec.cluster import ClusterSpec
+from q8s_infra.spec.errors import Mistake, SpecErrors
+
+_WORDS: Final = {
+    "missing": "is missing",
+    "extra_forbidden": "is no field",
+    "string_type": "must be text",
+    "int_type": "must be a whole number",
+    "dict_type": "must be a mapping",
+    "model_type": "must be a mapping",
+    "tuple_type": "must be a list",
+}
+
+
+def load(config: Mapping[str, Any], stack: str, *, base: Path = Path()) -> ClusterSpec:
+    """The spec that a stack's configuration describes.
+
+    Args:
+        config: ``cluster`` (our format) or ``clusterFile`` (path of a prototype's file, with ``cluster`` laid over it).
+        stack: the stack's name, also the cluster's unless it says otherwise.
+        base: where a relative ``clusterFile`` starts.
+
+    Raises:
+        SpecErrors: everything that is wrong with it.
+    """
+    cluster, file = config.get("cluster"), config.get("clusterFile")
+    if cluster is None and file is None:
+        raise SpecErrors([Mistake("q8s:cluster", None, "describe the cluster here, or name a file in q8s:clusterFile")])
+    if cluster is not None and not isinstance(cluster, Mapping):
+        raise SpecErrors([Mistake("q8s:cluster", cluster, "must be a mapping")])
+    described: dict[str, Any] = dict(cluster or {})
+    if file is not None:
+        described = merged(prototype.read(base / str(file)), described)
+    described.setdefault("name", stack)
+    return validated(described)
+
+
+def validated(described: Mapping[str, Any]) -> ClusterSpec:
+    """A spec from a description in our format.
+
+    Raises:
+        SpecErrors: everything that is wrong with it.
+    """
+    try:
+        return ClusterSpec.model_validate(described)
+    except ValidationError as error:
+        raise SpecErrors([mistake for each in error.errors() for mistake in _mistakes(each)]) from None
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The configuration in a file: a stack's (``Pulumi.*.yaml``), a plain description, or a prototype's.
+
+    Raises:
+        SpecErrors: the file can't be read or is no YAML mapping.
+    """
+    try:
+        text = path.read_text()
+    except OSError as error:
+        raise SpecErrors([Mistake(str(path), None, f"cannot be read: {error.strerror}")]) from None
+    if prototype.is_prototype(text):
+        return {"clusterFile": str(path.resolve())}
+    try:
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise SpecErrors([Mistake(str(path), None, f"is no valid YAML: {error}")]) from None
+    if not isinstance(content, dict):
+        raise SpecErrors([Mistake(str(path), content, "must be a mapping")])
+    if "config" in content or "encryptionsalt" in content:
+        config = content.get("config") or {}
+        return {"cluster": config.get("q8s:cluster"), "clusterFile": config.get("q8s:clusterFile")}
+    return {"cluster": content}
+
+
+def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Two descriptions in one: mappings field by field, anything else from above."""
+    result = dict(below)
+    for key, value in above.items():
+        known = result.get(key)
+        result[key] = merged(known, value) if isinstance(known, Mapping) and isinstance(value, Mapping) else value
+    return result
+
+
+def _mistakes(error: Any) -> list[Mistake]:
+    path = ".".join(str(part) for part in error["loc"] if part not in ("[key]",))
+    message = _WORDS.get(error["type"], error["msg"].removeprefix("Value error, "))
+    given = error["input"] if error["type"] != "missing" and not isinstance(error["input"], Mapping) else None
+    if error["type"] == "value_error" and _is_collected(error["msg"]):
+        return [_split(path, part) for part in message.split("; ")]
+    return [Mistake(path or "q8s:cluster", given, message)]
+
+
+def _is_collected(message: str) -> bool:
+    """A model's own check lists its mistakes with their fields, joined by semicolons."""
+    return ": " in message
+
+
+def _split(path: str, part: str) -> Mistake:
+    field, _, allowed = part.partition(": ")
+    return Mistake(f"{path}.{field}" if path else field, None, allowed)

@@ -1,0 +1,71 @@
+"""What nodes are like: control planes and worker types (FR2, FR3)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Self
+
+from pydantic import Field, StringConstraints, model_validator
+
+from q8s_infra.arch import ARCHITECTURES, architecture
+from q8s_infra.spec.types import ArchitectureName, DnsLabel, LabelKey, LabelValue, Model, Name, Taint
+from q8s_infra.units import Size
+
+MiB, GiB = 2**20, 2**30
+SMALLEST_MEMORY, SMALLEST_DISK = Size(1 * GiB), Size(4 * GiB)
+
+
+class ControlPlanes(Model):
+    """The nodes that run Kubernetes itself, not emulated."""
+
+    flavor: Name = Field(description="OpenStack flavor; kubeadm wants 2 CPUs and 2 GiB at least.")
+    count: int = Field(default=1, ge=1, le=9, strict=True)
+    name: DnsLabel | None = Field(default=None, description="Name of the first one, in place of <cluster>-control-plane-0.")
+
+
+class NodeType(Model):
+    """A kind of emulated worker."""
+
+    architecture: ArchitectureName = Field(description="x86_64 or arm64 (FR2.1).")
+    cpus: int = Field(ge=1, le=255, strict=True, description="Number of emulated CPUs (FR2.2).")
+    memory: Size = Field(description="Memory of the guest, such as 4GiB (FR2.3).")
+    disk: Size = Field(description="Root disk of the guest, such as 20GiB (FR2.4).")
+    flavor: Name = Field(description="OpenStack flavor of the host.")
+    cpu_model: str = Field(default="", description="QEMU's name of the CPU model (FR2.2).", validate_default=True)
+    machine: str = Field(default="", description="QEMU's machine, by default the architecture's.")
+    labels: dict[LabelKey, LabelValue] = Field(default_factory=dict, description="Node labels beside Q8S's own.")
+    taints: tuple[Taint, ...] = Field(default=(), description="Node taints, key[=value]:effect.")
+    qemu_args: tuple[Annotated[str, StringConstraints(min_length=1)], ...] = Field(
+        default=(), description="Further words for QEMU's command line, at your own risk."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _defaults_of_the_architecture(cls, given: Any) -> Any:
+        if not isinstance(given, dict):
+            return given
+        try:
+            entry = architecture(str(given.get("architecture")))
+        except ValueError:
+            return given
+        names = {"cpuModel": "cpu_model"}
+        filled = dict(given)
+        for alias, value in (("cpuModel", entry.default_cpu_model), ("machine", entry.default_machine)):
+            if filled.get(alias) is None and filled.get(names.get(alias, alias)) is None:
+                filled[alias] = value
+        return filled
+
+    @model_validator(mode="after")
+    def _fits_the_architecture(self) -> Self:
+        entry = ARCHITECTURES[self.architecture]
+        mistakes = []
+        if self.cpu_model not in entry.cpu_models:
+            mistakes.append(f"cpuModel: {self.cpu_model!r} is no model of {entry.name}; there are {', '.join(sorted(entry.cpu_models))}")
+        if self.machine not in entry.machines:
+            mistakes.append(f"machine: {self.machine!r} is no machine of {entry.name}; there are {', '.join(entry.machines)}")
+        if self.memory < SMALLEST_MEMORY:
+            mistakes.append(f"memory: at least {SMALLEST_MEMORY}, for a system with kubelet and containerd")
+        if self.disk < SMALLEST_DISK:
+            mistakes.append(f"disk: at least {SMALLEST_DISK}, for a cloud image")
+        if mistakes:
+            raise ValueError("; ".join(mistakes))
+        return self

@@ -1,0 +1,72 @@
+"""Field types that several models share."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Final
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, StringConstraints
+from pydantic.alias_generators import to_camel
+
+from q8s_infra.arch import architecture
+
+_LABEL_KEY: Final = re.compile(r"([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
+_LABEL_VALUE: Final = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
+_TAINT_EFFECTS: Final = ("NoSchedule", "PreferNoSchedule", "NoExecute")
+_PORT_MAX: Final = 65535
+
+
+class Model(BaseModel):
+    """A part of the description: camelCase in YAML, nothing unknown, nothing changed later."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True)
+
+
+def _label_key(key: str) -> str:
+    if not _LABEL_KEY.fullmatch(key):
+        raise ValueError("a label's key is [prefix/]name, of letters, digits, '-', '_' and '.', 63 characters at most")
+    return key
+
+
+def _label_value(given: Any) -> str:
+    value = given if isinstance(given, str) else str(given).lower() if isinstance(given, bool) else str(given)
+    if not _LABEL_VALUE.fullmatch(value):
+        raise ValueError("a label's value is of letters, digits, '-', '_' and '.', 63 characters at most")
+    return value
+
+
+def _taint(taint: str) -> str:
+    key, colon, effect = taint.rpartition(":")
+    name, _, value = key.partition("=")
+    if not colon or effect not in _TAINT_EFFECTS or not _LABEL_KEY.fullmatch(name) or not _LABEL_VALUE.fullmatch(value):
+        raise ValueError(f"a taint is key[=value]:effect, the effect one of {', '.join(_TAINT_EFFECTS)}")
+    return taint
+
+
+def _port_range(given: Any) -> tuple[int, int]:
+    low, dash, high = str(given).partition("-")
+    try:
+        ends = (int(low), int(high if dash else low))
+    except ValueError:
+        ends = (0, 0)
+    if isinstance(given, bool) or not 1 <= ends[0] <= ends[1] <= _PORT_MAX:
+        raise ValueError("a port is a number from 1 to 65535, or a range such as 8000-8010")
+    return ends
+
+
+def _port_range_text(given: str) -> str:
+    low, high = _port_range(given)
+    return f"{low}-{high}"
+
+
+DnsLabel = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)]
+ArchitectureName = Annotated[str, AfterValidator(lambda name: architecture(name).name)]
+LabelKey = Annotated[str, AfterValidator(_label_key)]
+LabelValue = Annotated[str, BeforeValidator(_label_value)]
+Taint = Annotated[str, AfterValidator(_taint)]
+PortRange = Annotated[tuple[int, int], BeforeValidator(lambda given: given if isinstance(given, tuple) else _port_range(given))]
+PortRangeText = Annotated[str, AfterValidator(_port_range_text)]
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+Version = Annotated[str, StringConstraints(pattern=r"^\d+\.\d+\.\d+$")]
+Url = Annotated[str, StringConstraints(pattern=r"^(https?|file)://\S+$")]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=255)]

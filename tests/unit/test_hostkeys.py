@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+import subprocess
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from q8s_infra.hostkeys import derive
+
+SEED = "5a" * 32
+
+
+def test_a_key_is_the_same_on_every_run() -> None:
+    assert derive(SEED, "host/a") == derive(SEED, "host/a")
+
+
+@given(st.text(min_size=1, max_size=63), st.text(min_size=1, max_size=63))
+def test_each_machine_has_its_own(one: str, other: str) -> None:
+    assert (derive(SEED, one) == derive(SEED, other)) == (one == other)
+
+
+def test_another_seed_is_another_key() -> None:
+    assert derive(SEED, "host/a") != derive("a5" * 32, "host/a")
+
+
+@pytest.mark.parametrize("seed", ["", "zz", "5a" * 31])
+def test_a_bad_seed_is_refused(seed: str) -> None:
+    with pytest.raises(ValueError, match=r"hex|32 bytes"):
+        derive(seed, "host/a")
+
+
+def test_openssh_takes_the_key_and_finds_the_same_public_half(tmp_path) -> None:
+    key = derive(SEED, "host/a")
+    file = tmp_path / "key"
+    file.touch(mode=0o600)
+    file.write_text(key.private)
+    said = subprocess.run(["ssh-keygen", "-y", "-f", file], capture_output=True, text=True, check=True).stdout
+    assert said.split()[:2] == key.public.split()[:2]

@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import io
+import shlex
+import subprocess
+import tarfile
+from base64 import b64decode
+from pathlib import Path
+
+import pytest
+
+from q8s_infra.remote import HOSTSCRIPTS, LIBRARIES, archive, command_line, scripts
+
+STEPS = sorted(
+    path.stem for path in HOSTSCRIPTS.glob("*.sh") if path.stem not in {*LIBRARIES, "q8s-forward", "new-keys"}
+)
+
+
+def test_an_archive_depends_on_content_alone() -> None:
+    assert archive({"b": "2", "a/c": "1"}) == archive({"a/c": "1", "b": "2"})
+    assert archive({"a": "1"}) != archive({"a": "2"})
+
+
+def test_an_archive_holds_every_file_for_root_alone() -> None:
+    with tarfile.open(fileobj=io.BytesIO(b64decode(archive({"a/b": "x", "c": "y"}))), mode="r:gz") as tar:
+        assert {entry.name: entry.mode for entry in tar} == {"a/b": 0o600, "c": 0o600}
+
+
+def test_no_line_of_an_archive_is_long() -> None:
+    assert max(len(line) for line in archive({"a": "x" * 200_000, "b": str(list(range(9999)))}).splitlines()) <= 76
+
+
+def test_a_step_runs_with_its_arguments_and_documents(tmp_path: Path) -> None:
+    step = '#!/bin/bash\nprintf "%s|" "$@"; cat document\n'
+    command = command_line("step", {"node": "a b", "layer": "host"})
+    words = shlex.split(command)
+    assert words[:2] == ["sudo", "-n"]
+    script = words[4].replace("/run/q8s.", f"{tmp_path}/q8s.")
+    done = subprocess.run(
+        [words[2], words[3], script, *words[5:]],
+        input=archive({"step.sh": step, "document": "hello"}), text=True, capture_output=True, check=True,
+    )  # fmt: skip
+    assert done.stdout == "node=a b|layer=host|hello"
+    assert not list(tmp_path.iterdir()), "the step's directory is removed"
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_step_sources_only_what_travels_with_it(step: str) -> None:
+    sourced = {
+        line.split("./")[1] for line in (HOSTSCRIPTS / f"{step}.sh").read_text().splitlines() if line.startswith(". ./")
+    }
+    assert "lib.sh" in sourced
+    assert sourced <= set(scripts(step))
+
+
+def run_lib(tmp_path: Path, body: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    library = (HOSTSCRIPTS / "lib.sh").read_text().replace("/var/log/q8s", str(tmp_path / "log"))
+    (tmp_path / "lib.sh").write_text(library)
+    (tmp_path / "step.sh").write_text(f". ./lib.sh\n{body}")
+    return subprocess.run(["bash", "./step.sh", *arguments], cwd=tmp_path, text=True, capture_output=True, check=False)
+
+
+NAMED = ("step=try", "node=demo-x86-0", "layer=libvirt")
+
+
+def test_a_failure_names_node_layer_step_command_and_log(tmp_path: Path) -> None:
+    done = run_lib(tmp_path, "echo before\nls /does-not-exist\necho after\n", *NAMED)
+    assert done.returncode == 2
+    for part in ("node demo-x86-0", "layer libvirt", "step try", "exit 2", "ls /does-not-exist", "try.log", "before"):
+        assert part in done.stderr
+    assert "after" not in (tmp_path / "log" / "try.log").read_text()
+
+
+def test_progress_is_short_and_output_goes_to_the_log(tmp_path: Path) -> None:
+    done = run_lib(tmp_path, "echo noise\nprogress halfway\n", *NAMED)
+    assert done.stdout == "demo-x86-0: halfway\n"
+    assert "noise" in (tmp_path / "log" / "try.log").read_text()
+
+
+def test_fail_says_what_can_be_done(tmp_path: Path) -> None:
+    done = run_lib(tmp_path, "fail is the mirror up?\n", *NAMED)
+    assert done.returncode == 1
+    assert "layer libvirt, step try: is the mirror up?" in done.stderr
+
+
+def test_an_argument_without_a_name_is_refused(tmp_path: Path) -> None:
+    assert run_lib(tmp_path, "", "oops").returncode == 2
+
+
+@pytest.mark.parametrize(("served", "expected"), [("good", 0), ("evil", 1)])
+def test_a_download_is_kept_only_with_its_checksum(tmp_path: Path, served: str, expected: int) -> None:
+    (tmp_path / "origin").write_text(served)
+    good = "770e607624d689265ca6c44884d0807d9b054d23c473c106c72be9de08b7376c"
+    done = run_lib(tmp_path, f"fetch file://{tmp_path}/origin {tmp_path}/got {good}\n", *NAMED)
+    assert done.returncode == expected
+    assert (tmp_path / "got").exists() == (expected == 0)
+    if expected:
+        assert "wrong checksum" in done.stderr
