@@ -13,3 +13,12 @@ PULUMI_OPENSTACK: Final = "5.5.3"
 # Hosts
 HOST_SUITE: Final = "bookworm"
 HOST_NAMESERVER: Final = "10.78.0.1"
+
+# Mirrors
+CNI_PLUGINS: Final = "1.7.1"
+PACKAGE_REVISION: Final = "1.1"
+BUSYBOX: Final = "1.36"
+GO_BUILD_DATE: Final = "2026-01-01T00:00:00Z"
+
+# Guest images
+GUEST_SUITE: Final = "trixie"

@@ -56,19 +56,77 @@ _COMMON_PACKAGES: Final = (
 )
 
 _X86_MODELS: Final = frozenset(
-    """
-    max qemu64 base Broadwell Broadwell-IBRS Broadwell-noTSX Broadwell-noTSX-IBRS Cascadelake-Server
-    Cascadelake-Server-noTSX Conroe Cooperlake Denverton Dhyana EPYC EPYC-Genoa EPYC-IBPB EPYC-Milan EPYC-Rome
-    EPYC-Turin GraniteRapids Haswell Haswell-IBRS Haswell-noTSX Haswell-noTSX-IBRS Icelake-Server
-    Icelake-Server-noTSX IvyBridge IvyBridge-IBRS KnightsMill Nehalem Nehalem-IBRS Opteron_G1 Opteron_G2 Opteron_G3
-    Opteron_G4 Opteron_G5 Penryn SandyBridge SandyBridge-IBRS SapphireRapids SierraForest Skylake-Client
-    Skylake-Client-IBRS Skylake-Client-noTSX-IBRS Skylake-Server Skylake-Server-IBRS Skylake-Server-noTSX-IBRS
-    Snowridge Westmere Westmere-IBRS core2duo kvm64 phenom
-    """.split()
+    {
+        "max",
+        "qemu64",
+        "base",
+        "Broadwell",
+        "Broadwell-IBRS",
+        "Broadwell-noTSX",
+        "Broadwell-noTSX-IBRS",
+        "Cascadelake-Server",
+        "Cascadelake-Server-noTSX",
+        "Conroe",
+        "Cooperlake",
+        "Denverton",
+        "Dhyana",
+        "EPYC",
+        "EPYC-Genoa",
+        "EPYC-IBPB",
+        "EPYC-Milan",
+        "EPYC-Rome",
+        "EPYC-Turin",
+        "GraniteRapids",
+        "Haswell",
+        "Haswell-IBRS",
+        "Haswell-noTSX",
+        "Haswell-noTSX-IBRS",
+        "Icelake-Server",
+        "Icelake-Server-noTSX",
+        "IvyBridge",
+        "IvyBridge-IBRS",
+        "KnightsMill",
+        "Nehalem",
+        "Nehalem-IBRS",
+        "Opteron_G1",
+        "Opteron_G2",
+        "Opteron_G3",
+        "Opteron_G4",
+        "Opteron_G5",
+        "Penryn",
+        "SandyBridge",
+        "SandyBridge-IBRS",
+        "SapphireRapids",
+        "SierraForest",
+        "Skylake-Client",
+        "Skylake-Client-IBRS",
+        "Skylake-Client-noTSX-IBRS",
+        "Skylake-Server",
+        "Skylake-Server-IBRS",
+        "Skylake-Server-noTSX-IBRS",
+        "Snowridge",
+        "Westmere",
+        "Westmere-IBRS",
+        "core2duo",
+        "kvm64",
+        "phenom",
+    }
 )
 _ARM_MODELS: Final = frozenset(
-    "max a64fx cortex-a35 cortex-a53 cortex-a55 cortex-a57 cortex-a710 cortex-a72 cortex-a76 "
-    "neoverse-n1 neoverse-n2 neoverse-v1".split()
+    {
+        "max",
+        "a64fx",
+        "cortex-a35",
+        "cortex-a53",
+        "cortex-a55",
+        "cortex-a57",
+        "cortex-a710",
+        "cortex-a72",
+        "cortex-a76",
+        "neoverse-n1",
+        "neoverse-n2",
+        "neoverse-v1",
+    }
 )
 
 ARCHITECTURES: Final[dict[str, Architecture]] = {

@@ -80,7 +80,9 @@ def plan(spec: ClusterSpec) -> ClusterPlan:
         for ordinal in range(spec.control_planes.count)
     )
     workers = tuple(
-        _worker(spec, type_name, ordinal) for type_name, count in sorted(spec.workers.items()) for ordinal in range(count)
+        _worker(spec, type_name, ordinal)
+        for type_name, count in sorted(spec.workers.items())
+        for ordinal in range(count)
     )
     _check_names(spec, [*(it.name for it in control_planes), *(it.name for it in workers)])
     return ClusterPlan(spec, control_planes, workers, _warnings(spec))
@@ -106,12 +108,19 @@ def _worker(spec: ClusterSpec, type_name: str, ordinal: int) -> Worker:
 
 def _check_names(spec: ClusterSpec, names: list[str]) -> None:
     mistakes = [
-        Mistake("name", spec.name, f"is too long: the node {name} would have {len(name)} characters, at most {LONGEST_NAME} work")
+        Mistake(
+            "name",
+            spec.name,
+            f"is too long: the node {name} would have {len(name)} characters, at most {LONGEST_NAME} work",
+        )
         for name in names
         if len(name) > LONGEST_NAME
     ]
     twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
-    mistakes += [Mistake("nodeTypes", name, "two nodes would have this name: rename the type or the control plane") for name in twice]
+    mistakes += [
+        Mistake("nodeTypes", name, "two nodes would have this name: rename the type or the control plane")
+        for name in twice
+    ]
     if mistakes:
         raise SpecErrors(mistakes[:1] if not twice else mistakes)
 
@@ -121,6 +130,6 @@ def _warnings(spec: ClusterSpec) -> tuple[str, ...]:
     if count % 2:
         return ()
     return (
-        f"controlPlanes.count: {count} control planes survive no more failures than {count - 1}: etcd needs a majority, "
-        "so an odd number is better",
+        f"controlPlanes.count: {count} control planes survive no more failures than {count - 1}: "
+        "etcd needs a majority, so an odd number is better",
     )

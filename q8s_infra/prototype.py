@@ -68,7 +68,9 @@ def convert(given: dict[str, Any]) -> dict[str, Any]:
     Raises:
         SpecErrors: fields that the prototype did not have, or sizes that are no numbers.
     """
-    mistakes = [Mistake(name, given[name], "is no field of a prototype's cluster.yaml") for name in sorted(set(given) - _FIELDS)]
+    mistakes = [
+        Mistake(name, given[name], "is no field of a prototype's cluster.yaml") for name in sorted(set(given) - _FIELDS)
+    ]
     types = given.get("vm_types") or {}
     if not isinstance(types, dict):
         raise SpecErrors([*mistakes, Mistake("vm_types", types, "must be a mapping of names to !VmType")])
@@ -83,7 +85,11 @@ def convert(given: dict[str, Any]) -> dict[str, Any]:
         "network": _dropped({"id": given.get("private_network_id"), "cidr": given.get("remote_ip_prefix")}),
         "hostImage": _dropped({"name": given.get("default_image_name")}),
         "controlPlanes": _dropped(
-            {"flavor": given.get("master_node_flavor"), "count": additional + 1, "name": given.get("name_of_initial_instance")}
+            {
+                "flavor": given.get("master_node_flavor"),
+                "count": additional + 1,
+                "name": given.get("name_of_initial_instance"),
+            }
         ),
         "securityGroups": [name for name in given.get("security_groups") or [] if name != _OWN_GROUP],
         "openPorts": {
@@ -103,7 +109,9 @@ def _node_type(path: str, body: Any, mistakes: list[Mistake]) -> dict[str, Any]:
     if not isinstance(body, dict):
         mistakes.append(Mistake(path, body, "must be a !VmType mapping"))
         return {}
-    mistakes += [Mistake(f"{path}.{name}", body[name], "is no field of a !VmType") for name in sorted(set(body) - _TYPE_FIELDS)]
+    mistakes += [
+        Mistake(f"{path}.{name}", body[name], "is no field of a !VmType") for name in sorted(set(body) - _TYPE_FIELDS)
+    ]
     sizes = {}
     for name, ours, unit in (("ram", "memory", "MiB"), ("storage", "disk", "GiB")):
         amount = body.get(name)

@@ -76,7 +76,7 @@ def scripts(*names: str) -> dict[str, str]:
 
 def secret(value: pulumi.Output[str]) -> pulumi.Output[str]:
     """The same value, marked secret."""
-    marked: pulumi.Output[str] = pulumi.Output.secret(value)  # type: ignore[arg-type]
+    marked: pulumi.Output[str] = pulumi.Output.secret(value)
     return marked
 
 

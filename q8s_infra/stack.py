@@ -7,7 +7,7 @@ from pathlib import Path
 import pulumi
 
 from q8s_infra.cloud import connect
-from q8s_infra.plan import plan
+from q8s_infra.plan import ClusterPlan, plan
 from q8s_infra.preflight import check
 from q8s_infra.spec import ClusterSpec, SpecErrors, load
 
@@ -23,9 +23,15 @@ def load_stack() -> ClusterSpec:
     try:
         spec = load(given, pulumi.get_stack(), base=Path.cwd())
         planned = plan(spec)
-        warnings = [*planned.warnings, *check(planned, connect())]
+        warnings = planned.warnings if config.get_bool("offline") else (*planned.warnings, *_fits(planned))
     except SpecErrors as mistakes:
         raise pulumi.RunError(f"the cluster's description has mistakes; nothing was changed\n{mistakes}") from None
     for warning in warnings:
         pulumi.log.warn(warning)
     return spec
+
+
+def _fits(planned: ClusterPlan) -> tuple[str, ...]:
+    """The cloud's word on a plan; on a stack that has nodes already, quotas are Nova's to judge."""
+    cloud = connect(pulumi.Config("openstack").get("cloud"))
+    return check(planned, cloud, deployed=cloud.count_servers(node.name for node in planned.nodes))

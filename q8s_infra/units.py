@@ -36,7 +36,9 @@ class Size:
             return given
         match = _TEXT.fullmatch(given.strip()) if isinstance(given, str) else None
         if match is None or int(match["number"]) == 0:
-            raise ValueError("a size is a positive whole number with a unit (KiB, MiB, GiB, TiB, KB, MB, GB, TB), such as 4GiB")
+            raise ValueError(
+                "a size is a positive whole number with a unit (KiB, MiB, GiB, TiB, KB, MB, GB, TB), such as 4GiB"
+            )
         return cls(int(match["number"]) * _FACTORS[match["unit"]])
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 
 import pulumi
 
@@ -16,7 +17,7 @@ from q8s_infra.remote import HOSTSCRIPTS, Step, run, secret
 from q8s_infra.render.domain import domain_xml, network_xml
 from q8s_infra.render.kubeadm import join_configuration
 from q8s_infra.render.payload import Payload, payload
-from q8s_infra.render.seed import digest, seed
+from q8s_infra.render.seed import SEED_FILES, digest, seed
 from q8s_infra.render.sources import apt_files, registry_files
 from q8s_infra.spec import ClusterSpec
 
@@ -122,10 +123,7 @@ class Worker(pulumi.ComponentResource):
             delete=Step("remove-guest", name, "libvirt"),
             files={
                 "domain.xml": domain_xml(planned),
-                **{
-                    path: documents.apply(lambda files, path=path: files[path])
-                    for path in ("seed/user-data", "seed/meta-data", "seed/network-config")
-                },
+                **{path: _document(documents, path) for path in SEED_FILES},
             },
             triggers=guest_is,
             opts=pulumi.ResourceOptions(parent=self, depends_on=[prepared], deleted_with=self.host.instance),
@@ -173,3 +171,7 @@ def _described(planned: PlannedWorker) -> str:
             "qemuArgs": list(node_type.qemu_args),
         }
     )
+
+
+def _document(documents: pulumi.Output[Mapping[str, str]], path: str) -> pulumi.Output[str]:
+    return documents.apply(lambda files: files[path])

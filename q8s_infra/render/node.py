@@ -18,7 +18,7 @@ SYSCTL: Final = (
 
 
 def containerd_toml(spec: ClusterSpec) -> str:
-    """containerd's configuration, the same on control planes and in guests."""
+    """Containerd's configuration, the same on control planes and in guests."""
     return render("containerd.toml.j2", pause=versions.PAUSE, systemd_cgroup=spec.kubernetes.cgroup_driver == "systemd")
 
 

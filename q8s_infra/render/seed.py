@@ -1,11 +1,11 @@
-"""The NoCloud seed of a guest: user data, meta data and network configuration, from the files in ``cloudinit/guest``."""
+"""The NoCloud seed of a guest: user data, meta data and network configuration, from ``cloudinit/guest``."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from q8s_infra.defaults import GUEST_LINK
 from q8s_infra.render.node import MODULES, SYSCTL, containerd_toml
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from q8s_infra.hostkeys import HostKey
     from q8s_infra.plan import Worker
     from q8s_infra.spec import ClusterSpec
+
+
+SEED_FILES: Final = ("seed/user-data", "seed/meta-data", "seed/network-config")
 
 
 @dataclass(frozen=True)

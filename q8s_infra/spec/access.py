@@ -36,7 +36,8 @@ class Access(Model):
     """How this program and its users reach the hosts."""
 
     mode: Literal["direct", "floatingIp", "bastion"] = Field(
-        default="direct", description="direct: by the address on the network; floatingIp: one for each host; bastion: through one."
+        default="direct",
+        description="direct: by the address on the network; floatingIp: one for each host; bastion: through one.",
     )
     user: UserName = Field(default="ubuntu", description="Login of the host image, and of the guests.")
     external_network: Name | None = Field(default=None, description="Where floating IPs come from.")

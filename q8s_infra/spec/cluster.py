@@ -76,13 +76,17 @@ class ClusterSpec(Model):
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         mistakes = [
-            f"workers.{name}: no such node type; there are {', '.join(sorted(self.node_types)) or 'none'}"
+            f"workers.{name}: no such node type, there are {', '.join(sorted(self.node_types)) or 'none'}"
             for name in self.workers
             if name not in self.node_types
         ]
-        used = {self.node_types[name].architecture for name, count in self.workers.items() if count and name in self.node_types}
+        used = {
+            self.node_types[name].architecture
+            for name, count in self.workers.items()
+            if count and name in self.node_types
+        }
         mistakes += [
-            f"guestImages.{name}: missing; workers of this architecture need an image with its checksum"
+            f"guestImages.{name}: missing, workers of this architecture need an image with its checksum"
             for name in sorted(used - set(self.guest_images))
         ]
         mistakes += self._overlaps()
@@ -110,5 +114,9 @@ class ClusterSpec(Model):
         minor = ".".join(self.kubernetes.version.split(".")[:2])
         uri = f"https://pkgs.k8s.io/core:/stable:/v{minor}/deb/"
         return self.sources.kubernetes_apt or AptSource(
-            uri=uri, suites=("/",), components=(), key_url=f"{uri}Release.key", key_sha256=self.sources.kubernetes_key_sha256
+            uri=uri,
+            suites=("/",),
+            components=(),
+            key_url=f"{uri}Release.key",
+            key_sha256=self.sources.kubernetes_key_sha256,
         )

@@ -19,7 +19,9 @@ class ControlPlanes(Model):
 
     flavor: Name = Field(description="OpenStack flavor; kubeadm wants 2 CPUs and 2 GiB at least.")
     count: int = Field(default=1, ge=1, le=9, strict=True)
-    name: DnsLabel | None = Field(default=None, description="Name of the first one, in place of <cluster>-control-plane-0.")
+    name: DnsLabel | None = Field(
+        default=None, description="Name of the first one, in place of <cluster>-control-plane-0."
+    )
 
 
 class NodeType(Model):
@@ -59,9 +61,14 @@ class NodeType(Model):
         entry = ARCHITECTURES[self.architecture]
         mistakes = []
         if self.cpu_model not in entry.cpu_models:
-            mistakes.append(f"cpuModel: {self.cpu_model!r} is no model of {entry.name}; there are {', '.join(sorted(entry.cpu_models))}")
+            mistakes.append(
+                f"cpuModel: {self.cpu_model!r} is no model of {entry.name}, "
+                f"there are {', '.join(sorted(entry.cpu_models))}"
+            )
         if self.machine not in entry.machines:
-            mistakes.append(f"machine: {self.machine!r} is no machine of {entry.name}; there are {', '.join(entry.machines)}")
+            mistakes.append(
+                f"machine: {self.machine!r} is no machine of {entry.name}, there are {', '.join(entry.machines)}"
+            )
         if self.memory < SMALLEST_MEMORY:
             mistakes.append(f"memory: at least {SMALLEST_MEMORY}, for a system with kubelet and containerd")
         if self.disk < SMALLEST_DISK:

@@ -12,7 +12,6 @@ from q8s_infra.spec.types import ArchitectureName, Model, Sha256, Url
 Word = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9./:_-]+$")]
 
 
-
 class GuestImage(Model):
     """A cloud image for guests of one architecture."""
 
@@ -52,7 +51,9 @@ class Sources(Model):
     @model_validator(mode="after")
     def _kubernetes_key_is_pinned(self) -> Sources:
         if (self.kubernetes_apt is None) == (self.kubernetes_key_sha256 is None):
-            raise ValueError("give kubernetesApt or kubernetesKeySha256, one of them: packages are never taken unchecked")
+            raise ValueError(
+                "give kubernetesApt or kubernetesKeySha256, one of them: packages are never taken unchecked"
+            )
         return self
 
     def guest_apt_of(self, architecture: str) -> tuple[AptSource, ...]:

@@ -64,7 +64,9 @@ ArchitectureName = Annotated[str, AfterValidator(lambda name: architecture(name)
 LabelKey = Annotated[str, AfterValidator(_label_key)]
 LabelValue = Annotated[str, BeforeValidator(_label_value)]
 Taint = Annotated[str, AfterValidator(_taint)]
-PortRange = Annotated[tuple[int, int], BeforeValidator(lambda given: given if isinstance(given, tuple) else _port_range(given))]
+PortRange = Annotated[
+    tuple[int, int], BeforeValidator(lambda given: given if isinstance(given, tuple) else _port_range(given))
+]
 PortRangeText = Annotated[str, AfterValidator(_port_range_text)]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Version = Annotated[str, StringConstraints(pattern=r"^\d+\.\d+\.\d+$")]

@@ -1,0 +1,46 @@
+#!/usr/bin/env bash
+# A guest's root file system: Debian with cloud-init, trimmed for emulated CPUs, but with all that a cloud image does.
+# Usage: build-root.sh ARCHITECTURE SUITE ROOT FILES MIRROR SECURITY_MIRROR
+# Needs root; run in a mount namespace of its own, since it may have to mount binfmt_misc.
+set -euo pipefail
+architecture=$1 suite=$2 root=$3 files=$4 mirror=$5 security_mirror=$6
+
+packages=(
+	systemd-sysv systemd-resolved udev dbus openssh-server sudo kmod zstd systemd-boot-efi
+	cloud-init cloud-guest-utils fdisk e2fsprogs
+	iproute2 iptables iputils-ping conntrack ethtool socat curl ca-certificates procps less openssl gpg
+	"linux-image-cloud-$architecture"
+)
+
+mmdebstrap --mode=root --variant=minbase --architectures="$architecture" --components=main \
+	--include="$(IFS=,; echo "${packages[*]}")" \
+	--aptopt='Acquire::Check-Valid-Until "false"' --aptopt='Acquire::Check-Date "false"' \
+	--aptopt='APT::Install-Recommends "false"' \
+	--dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
+	--dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-include=/usr/share/doc/*/copyright' \
+	--dpkgopt='path-exclude=/usr/lib/udev/hwdb.d/*' --dpkgopt='path-exclude=/etc/kernel/postinst.d/initramfs-tools' \
+	"$suite" "$root" \
+	"deb $mirror $suite main" "deb $mirror $suite-updates main" "deb $security_mirror $suite-security main"
+
+# Nothing of the machine that built it stays: no archive address, identity or host key.
+rm -rf "$root"/etc/apt/sources.list "$root"/etc/apt/sources.list.d/* "$root"/etc/ssh/ssh_host_* \
+	"$root"/var/cache/apt/archives/*.deb "$root"/var/lib/apt/lists/*_* "$root"/usr/lib/udev/hwdb.bin "$root"/etc/udev/hwdb.bin
+: >"$root/etc/machine-id"
+echo localhost >"$root/etc/hostname"
+cp -r "$files/." "$root/"
+ln -sf ../run/systemd/resolve/stub-resolv.conf "$root/etc/resolv.conf"
+
+systemctl --root="$root" enable systemd-networkd.service systemd-resolved.service ssh.service
+# Units that cost seconds under emulation and do nothing for a node.
+masked=(
+	apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer e2scrub_reap.service fstrim.timer
+	systemd-pstore.service systemd-firstboot.service ldconfig.service systemd-hwdb-update.service
+	systemd-journal-catalog-update.service systemd-network-generator.service getty@tty1.service sshd-keygen.service
+	sys-kernel-debug.mount sys-kernel-tracing.mount sys-fs-fuse-connections.mount modprobe@drm.service
+	modprobe@fuse.service systemd-networkd-wait-online.service systemd-networkd-persistent-storage.service
+	systemd-update-utmp.service systemd-sysusers.service cloud-init-hotplugd.socket
+	systemd-udev-load-credentials.service systemd-random-seed.service
+)
+for unit in "${masked[@]}"; do ln -sf /dev/null "$root/etc/systemd/system/$unit"; done
+# Without these marks the first boot rebuilds caches that are fresh.
+touch "$root/usr" "$root/etc/.updated" "$root/var/.updated"

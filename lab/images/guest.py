@@ -1,0 +1,71 @@
+"""The guest images as artifacts: a qcow2 file with its SHA256SUMS."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from lab import versions
+from lab.artifact import REPOSITORY, Artifact, Builder, cache_root
+from lab.hosts.image import apt_mirror
+
+ARCHITECTURES: Final = ("amd64", "arm64")
+APT_PACKAGES: Final = (
+    "mmdebstrap", "mtools", "dosfstools", "fdisk", "e2fsprogs", "qemu-utils", "grub-pc-bin", "grub-common", "cpio",
+    "zstd", "xz-utils", "qemu-user-static", "arch-test", "util-linux",
+)  # fmt: skip
+"""What the machine needs to build the images."""
+
+_HERE: Final = Path(__file__).parent
+_INIT: Final = REPOSITORY / "lab" / "go" / "guest-init"
+
+
+def image_name(architecture: str) -> str:
+    """File name of an image."""
+    return f"q8s-guest-{architecture}.qcow2"
+
+
+def security_mirror(mirror: str) -> str:
+    """The archive of security updates that belongs to a mirror: ``$Q8S_APT_SECURITY_MIRROR``, or its sibling."""
+    return os.environ.get("Q8S_APT_SECURITY_MIRROR") or f"{mirror.rstrip('/')}-security"
+
+
+def _build(architecture: str, builder: Builder) -> None:
+    mirror = apt_mirror()
+    image = builder.out / image_name(architecture)
+    with tempfile.TemporaryDirectory(prefix="guest-", dir=cache_root()) as folder:
+        work = Path(folder)
+        root, init = work / "rootfs", work / "init"
+        builder.run(
+            "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", init, ".",
+            cwd=_INIT,
+            env={"CGO_ENABLED": "0", "GOARCH": architecture, "GOCACHE": str(cache_root() / "go-build")},
+        )  # fmt: skip
+        try:
+            builder.run(
+                "unshare", "--mount", _HERE / "with-foreign-binaries.sh", architecture,
+                _HERE / "build-root.sh", architecture, versions.GUEST_SUITE, root, _HERE / "files",
+                mirror, security_mirror(mirror),
+            )  # fmt: skip
+            builder.run(_HERE / "build-disk.sh", architecture, root, init, work, image)
+        finally:
+            shutil.rmtree(root, ignore_errors=True)
+    digest = hashlib.sha256(image.read_bytes()).hexdigest()
+    (builder.out / "SHA256SUMS").write_text(f"{digest}  {image.name}\n")
+
+
+GUEST_IMAGES: Final = {
+    architecture: Artifact(
+        name=f"guest-image-{architecture}",
+        build=partial(_build, architecture),
+        files=(_HERE, _INIT),
+        pins=(versions.GUEST_SUITE, architecture),
+    )
+    for architecture in ARCHITECTURES
+}
+ARTIFACTS: Final = tuple(GUEST_IMAGES.values())

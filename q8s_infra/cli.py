@@ -1,0 +1,104 @@
+"""The command line beside Pulumi's own."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from q8s_infra.cloud import connect
+from q8s_infra.plan import ClusterPlan, plan
+from q8s_infra.preflight import Need, check, needs
+from q8s_infra.spec import ClusterSpec, Mistake, SpecErrors, load, read
+
+cli = typer.Typer(no_args_is_help=True, add_completion=False)
+console, errors = Console(highlight=False), Console(stderr=True, highlight=False)
+
+
+@cli.callback()
+def _q8s() -> None:
+    """Q8S beside Pulumi: look at a cluster without changing it."""
+
+
+@cli.command("check")
+def check_command(
+    file: Annotated[
+        Path | None, typer.Argument(help="A stack's file, a description, or a prototype's cluster.yaml.")
+    ] = None,
+    stack: Annotated[str | None, typer.Option(help="A stack of this directory, by name.")] = None,
+    offline: Annotated[bool, typer.Option("--offline", help="Ask no cloud.")] = False,
+) -> None:
+    """Print the plan (nodes, sizes, totals, quota); exit 1 with all mistakes where there are any."""
+    try:
+        planned, warnings, quotas = _checked(file, stack, offline=offline)
+    except SpecErrors as mistakes:
+        for mistake in mistakes.mistakes:
+            errors.print(f"error: {mistake}", markup=False)
+        raise typer.Exit(1) from None
+    console.print(_nodes(planned))
+    console.print(_totals(planned), markup=False)
+    if quotas:
+        console.print(_quotas(quotas))
+    for warning in warnings:
+        errors.print(f"warning: {warning}", markup=False)
+
+
+def _checked(
+    file: Path | None, stack: str | None, *, offline: bool
+) -> tuple[ClusterPlan, tuple[str, ...], tuple[Need, ...]]:
+    planned = plan(_spec(file, stack))
+    if offline:
+        return planned, planned.warnings, ()
+    cloud = connect()
+    return planned, (*planned.warnings, *check(planned, cloud)), needs(planned, cloud)
+
+
+def _spec(file: Path | None, stack: str | None) -> ClusterSpec:
+    if (file is None) == (stack is None):
+        raise SpecErrors([Mistake("FILE or --stack", None, "name one of them")])
+    path = file or Path(f"Pulumi.{stack}.yaml")
+    config: dict[str, Any] = read(path)
+    return load(config, stack or path.stem.removeprefix("Pulumi."), base=path.parent)
+
+
+def _nodes(planned: ClusterPlan) -> Table:
+    table = Table(
+        "node", "architecture", "CPU model", "CPUs", "memory", "disk", "flavor", title=f"cluster {planned.name}"
+    )
+    for control_plane in planned.control_planes:
+        table.add_row(control_plane.name, "the host's", "", "", "", "", control_plane.flavor)
+    for worker in planned.workers:
+        kind = worker.node_type
+        table.add_row(
+            worker.name,
+            worker.architecture.name,
+            kind.cpu_model,
+            str(kind.cpus),
+            str(kind.memory),
+            str(kind.disk),
+            kind.flavor,
+        )
+    return table
+
+
+def _totals(planned: ClusterPlan) -> str:
+    counts = Counter(worker.architecture.name for worker in planned.workers)
+    emulated = ", ".join(f"{count} {name}" for name, count in sorted(counts.items())) or "none"
+    cpus = sum(worker.node_type.cpus for worker in planned.workers)
+    memory = sum(worker.node_type.memory.gib for worker in planned.workers)
+    return (
+        f"{len(planned.control_planes)} control plane(s), {len(planned.workers)} worker(s) ({emulated}): "
+        f"{cpus} emulated CPUs, {memory:g} GiB of emulated memory"
+    )
+
+
+def _quotas(quotas: tuple[Need, ...]) -> Table:
+    table = Table("quota", "used", "needed", "limit", "")
+    for need in quotas:
+        limit = "none" if need.quota.limit < 0 else str(need.quota.limit)
+        table.add_row(need.name, str(need.quota.used), str(need.needed), limit, "" if need.fits else "too little")
+    return table

@@ -1,0 +1,135 @@
+"""What the program asks OpenStack before it changes anything: flavors, images, subnets, quotas. Read only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network
+from typing import TYPE_CHECKING, Any, Protocol
+
+import openstack
+from openstack import exceptions
+
+from q8s_infra.spec import Mistake, Network, SpecErrors
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+
+@dataclass(frozen=True)
+class Flavor:
+    """An OpenStack flavor: CPUs, memory in MiB, disk in GiB (0: as large as the image)."""
+
+    vcpus: int
+    ram_mib: int
+    disk_gib: int
+
+
+@dataclass(frozen=True)
+class Quota:
+    """A limit of the project: how much is used, and how much may be (-1: no limit)."""
+
+    used: int
+    limit: int
+
+    def allows(self, more: int) -> bool:
+        """True where so much more still fits."""
+        return self.limit < 0 or self.used + more <= self.limit
+
+
+@dataclass(frozen=True)
+class Subnet:
+    """An IPv4 subnet: its network and how many addresses of its pools are free."""
+
+    cidr: IPv4Network
+    free: int
+
+
+class Cloud(Protocol):
+    """What can be looked up; tests give one of their own."""
+
+    def flavor(self, name: str) -> Flavor | None:
+        """The flavor of this name, or None."""
+        ...
+
+    def has_image(self, name: str) -> bool:
+        """True where an image of this name is there."""
+        ...
+
+    def subnets(self, network: Network) -> tuple[Subnet, ...] | None:
+        """The IPv4 subnets of a network, or None where there is no such network."""
+        ...
+
+    def quotas(self) -> Mapping[str, Quota]:
+        """Instances, cores, memory (MiB), ports, security groups and their rules."""
+        ...
+
+
+class OpenStackCloud:
+    """The look-ups by OpenStack's ordinary APIs, as a regular member of a project."""
+
+    def __init__(self, connection: openstack.connection.Connection) -> None:
+        self._connection = connection
+
+    def flavor(self, name: str) -> Flavor | None:
+        """See :class:`Cloud`."""
+        found = self._connection.compute.find_flavor(name)
+        return None if found is None else Flavor(found.vcpus, found.ram, found.disk)
+
+    def has_image(self, name: str) -> bool:
+        """See :class:`Cloud`."""
+        return self._connection.image.find_image(name) is not None
+
+    def subnets(self, network: Network) -> tuple[Subnet, ...] | None:
+        """See :class:`Cloud`."""
+        api = self._connection.network
+        found = api.find_network(network.id or network.name or "")
+        if found is None:
+            return None
+        taken = sum(len(port.fixed_ips) for port in api.ports(network_id=found.id))
+        subnets = [each for each in api.subnets(network_id=found.id) if each.ip_version == 4]  # noqa: PLR2004 - IPv4
+        return tuple(Subnet(IPv4Network(each.cidr), _pool_size(each.allocation_pools) - taken) for each in subnets)
+
+    def quotas(self) -> Mapping[str, Quota]:
+        """See :class:`Cloud`."""
+        compute = self._connection.compute.get_limits().absolute
+        project = self._connection.current_project_id
+        network = self._connection.network.get_quota(project or "", details=True)
+        return {
+            "instances": Quota(compute.instances_used, compute.instances),
+            "cores": Quota(compute.total_cores_used, compute.total_cores),
+            "memory (MiB)": Quota(compute.total_ram_used, compute.total_ram),
+            "ports": _network_quota(network.ports),
+            "security groups": _network_quota(network.security_groups),
+            "security-group rules": _network_quota(network.security_group_rules),
+        }
+
+    def count_servers(self, names: Iterable[str]) -> int:
+        """How many instances of these names the project has."""
+        there = {server.name for server in self._connection.compute.servers(details=False)}
+        return len(there & set(names))
+
+
+def connect(cloud: str | None = None) -> OpenStackCloud:
+    """The cloud that ``clouds.yaml`` or the ``OS_*`` variables describe.
+
+    Args:
+        cloud: its name in ``clouds.yaml``; by default ``$OS_CLOUD``.
+
+    Raises:
+        SpecErrors: no such cloud, or it lets nobody in with these credentials.
+    """
+    try:
+        connection = openstack.connect(cloud=cloud)
+        connection.authorize()
+    except (exceptions.SDKException, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise SpecErrors([Mistake("OS_CLOUD", cloud, f"the OpenStack layer does not let us in: {reason}")]) from None
+    return OpenStackCloud(connection)
+
+
+def _network_quota(details: Any) -> Quota:
+    return Quota(details["used"] + details["reserved"], details["limit"])
+
+
+def _pool_size(pools: list[dict[str, str]]) -> int:
+    return sum(int(IPv4Address(pool["end"])) - int(IPv4Address(pool["start"])) + 1 for pool in pools)

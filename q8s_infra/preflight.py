@@ -1,0 +1,146 @@
+"""Does the plan fit the cloud? Every mistake at once, before anything is created."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from q8s_infra.cloud import Cloud, Flavor, Quota
+from q8s_infra.defaults import CONTROL_PLANE_PORT, HOST_RESERVE_MIB, TRANSLATION_CACHE_MIB
+from q8s_infra.plan import ClusterPlan
+from q8s_infra.render.rules import rules
+from q8s_infra.spec import Mistake, NodeType, SpecErrors
+
+# Neutron gives each new security group two egress rules.
+_DEFAULT_RULES = 2
+# kubeadm refuses to install a control plane on less (its preflight checks NumCPU and Mem).
+_CONTROL_PLANE_CPUS, _CONTROL_PLANE_MIB = 2, 1700
+
+
+@dataclass(frozen=True)
+class Need:
+    """A row of the quota table."""
+
+    name: str
+    needed: int
+    quota: Quota
+
+    @property
+    def fits(self) -> bool:
+        """True where the project may use so much more."""
+        return self.quota.allows(self.needed)
+
+
+def check(plan: ClusterPlan, cloud: Cloud, *, deployed: int = 0) -> tuple[str, ...]:
+    """Compare a plan with the cloud.
+
+    Args:
+        plan: what is to be.
+        cloud: what there is.
+        deployed: how many of the plan's nodes exist already: they are in the quotas' used part.
+
+    Returns:
+        Warnings: what works, but perhaps not as meant.
+
+    Raises:
+        SpecErrors: everything that does not fit.
+    """
+    flavors = _flavors(plan, cloud)
+    mistakes = [*_flavor_mistakes(plan, flavors), *_network_mistakes(plan, cloud, deployed)]
+    if not cloud.has_image(plan.spec.host_image.name):
+        mistakes.append(Mistake("hostImage.name", plan.spec.host_image.name, "is no image that this project can see"))
+    if not mistakes and deployed == 0:
+        mistakes += [
+            Mistake(
+                f"quota of {need.name}", need.needed, f"is exceeded: {need.quota.used} of {need.quota.limit} are used"
+            )
+            for need in needs(plan, cloud, flavors)
+            if not need.fits
+        ]
+    if mistakes:
+        raise SpecErrors(mistakes)
+    return tuple(
+        f"nodeTypes.{name}.cpus: {node_type.cpus} emulated CPUs share {flavor.vcpus} of flavor {node_type.flavor}"
+        for name, node_type in _used_types(plan)
+        if (flavor := flavors[node_type.flavor]) and node_type.cpus > flavor.vcpus
+    )
+
+
+def needs(plan: ClusterPlan, cloud: Cloud, flavors: Mapping[str, Flavor | None] | None = None) -> tuple[Need, ...]:
+    """How much of each quota the plan takes."""
+    known = flavors if flavors is not None else _flavors(plan, cloud)
+    hosts = [flavor for node in plan.nodes if (flavor := known[node.flavor])]
+    wanted = {
+        "instances": len(plan.nodes),
+        "cores": sum(flavor.vcpus for flavor in hosts),
+        "memory (MiB)": sum(flavor.ram_mib for flavor in hosts),
+        "ports": len(plan.nodes),
+        "security groups": 1,
+        "security-group rules": len(rules(plan.spec, CONTROL_PLANE_PORT)) + _DEFAULT_RULES,
+    }
+    quotas = cloud.quotas()
+    return tuple(Need(name, amount, quotas[name]) for name, amount in wanted.items() if name in quotas)
+
+
+def _flavors(plan: ClusterPlan, cloud: Cloud) -> dict[str, Flavor | None]:
+    return {name: cloud.flavor(name) for name in sorted({node.flavor for node in plan.nodes})}
+
+
+def _used_types(plan: ClusterPlan) -> Iterator[tuple[str, NodeType]]:
+    for name in sorted(Counter(worker.type_name for worker in plan.workers)):
+        yield name, plan.spec.node_types[name]
+
+
+def _flavor_mistakes(plan: ClusterPlan, flavors: Mapping[str, Flavor | None]) -> Iterator[Mistake]:
+    control_planes = plan.spec.control_planes
+    flavor = flavors[control_planes.flavor]
+    if flavor is None:
+        yield Mistake("controlPlanes.flavor", control_planes.flavor, "is no flavor of this cloud")
+    elif flavor.vcpus < _CONTROL_PLANE_CPUS or flavor.ram_mib < _CONTROL_PLANE_MIB:
+        yield Mistake(
+            "controlPlanes.flavor",
+            control_planes.flavor,
+            f"is too small for kubeadm: at least {_CONTROL_PLANE_CPUS} CPUs and {_CONTROL_PLANE_MIB} MiB",
+        )
+    for name, node_type in _used_types(plan):
+        path, flavor = f"nodeTypes.{name}", flavors[node_type.flavor]
+        if flavor is None:
+            yield Mistake(f"{path}.flavor", node_type.flavor, "is no flavor of this cloud")
+            continue
+        wanted = node_type.memory.mib + TRANSLATION_CACHE_MIB + HOST_RESERVE_MIB
+        if wanted > flavor.ram_mib:
+            yield Mistake(
+                f"{path}.memory",
+                str(node_type.memory),
+                f"does not fit flavor {node_type.flavor}: with {TRANSLATION_CACHE_MIB} MiB for QEMU and "
+                f"{HOST_RESERVE_MIB} MiB for the host it takes {wanted} of {flavor.ram_mib} MiB",
+            )
+        if flavor.disk_gib and node_type.disk.gib > flavor.disk_gib:
+            yield Mistake(
+                f"{path}.disk",
+                str(node_type.disk),
+                f"does not fit flavor {node_type.flavor} with {flavor.disk_gib} GiB",
+            )
+
+
+def _network_mistakes(plan: ClusterPlan, cloud: Cloud, deployed: int) -> Iterator[Mistake]:
+    network = plan.spec.network
+    subnets = cloud.subnets(network)
+    path = "network.id" if network.id else "network.name"
+    if subnets is None:
+        yield Mistake(path, network.id or network.name, "is no network that this project can see")
+        return
+    if not subnets:
+        yield Mistake(path, network.id or network.name, "has no IPv4 subnet")
+        return
+    free, missing = sum(subnet.free for subnet in subnets), len(plan.nodes) - deployed
+    if missing > free:
+        yield Mistake(path, network.id or network.name, f"has {free} free addresses, the cluster takes {missing} more")
+    for subnet in subnets:
+        for field, cidr in (
+            ("podCidr", plan.spec.kubernetes.pod_cidr),
+            ("serviceCidr", plan.spec.kubernetes.service_cidr),
+        ):
+            if subnet.cidr.overlaps(cidr):
+                yield Mistake(f"kubernetes.{field}", str(cidr), f"overlaps the network's subnet {subnet.cidr}")
