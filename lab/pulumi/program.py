@@ -57,6 +57,7 @@ def run(request: language_pb2.RunRequest, file: Path) -> str | None:
         preview=request.dryRun,
         organization=request.organization or "organization",
     )
+    log.info("stand-in for the official Python language host (Q8S lab)")
     set_all_config(dict(request.config), list(request.configSecretKeys))
     sys.argv = [str(file), *request.args[1:]]
     sys.path.insert(0, str(file.parent))

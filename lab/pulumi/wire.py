@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 _SIGNATURE: Final = "4dabf18193072939515e22adb298388d"
-_SECRET: Final = "1b47061264138c4ac30d75fd1eb44270"  # noqa: S105  the protocol's mark, no credential
+_SECRET: Final = "1b47061264138c4ac30d75fd1eb44270"
 _UNKNOWN: Final = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
 _PLAIN_KEY: Final = re.compile(r"^[A-Za-z_$][\w$]*$")
 

@@ -166,7 +166,7 @@ def test_through_a_bastion(stack: Stack, sshd: SshServer) -> None:
 
 
 def test_wrong_inputs_are_refused_together(stack: Stack, sshd: SshServer) -> None:
-    output = stack.up(_remote(sshd, 'create="true", logging="loud"', 'agent_socket_path=3'), fails=True)
+    output = stack.up(_remote(sshd, 'create="true", logging="loud"', "agent_socket_path=3"), fails=True)
     assert '"loud" is not one of' in output
     assert "connection.agentSocketPath" in output
 
@@ -181,8 +181,10 @@ def _local(arguments: str) -> str:
 
 
 def test_local_command(stack: Stack, tmp_path: Path) -> None:
-    stack.up(_local(f"""create="pwd; cat; echo $A", dir={str(tmp_path)!r}, stdin="in ", environment={{"A": "b"}},
-        delete="echo $PULUMI_COMMAND_STDOUT > {tmp_path}/gone" """))
+    stack.up(
+        _local(f"""create="pwd; cat; echo $A", dir={str(tmp_path)!r}, stdin="in ", environment={{"A": "b"}},
+        delete="echo $PULUMI_COMMAND_STDOUT > {tmp_path}/gone" """)
+    )
     assert stack.outputs()["out"] == f"{tmp_path}\nin b"
     assert "exit status 3" in stack.up(_local('create="exit 3"'), fails=True)
     stack.run("destroy", "--yes")

@@ -112,6 +112,8 @@ func provider() tfbridge.ProviderInfo {
 		}
 		return true
 	})
+	// A resource without a name gets that of the program with a random suffix, as the SDK documents.
+	info.SetAutonaming(255, "-")
 	return info
 }
 
