@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
 from pathlib import Path
 from typing import Final
 
-from lab import versions
-from lab.artifact import Artifact, Builder, BuildError
+from lab import apt, versions
+from lab.artifact import Artifact, Builder
 
 APT_PACKAGES: Final = ("mmdebstrap", "systemd-container", "iproute2", "util-linux")
 """What the machine needs to build the image and to run hosts."""
@@ -51,48 +49,13 @@ _MASKED_UNITS: Final = (
 _MASKED_TMPFILES: Final = ("static-nodes-permissions.conf",)
 
 
-def apt_mirror() -> str:
-    """The address of the Debian archive that this machine itself installs from.
-
-    Returns:
-        ``$Q8S_APT_MIRROR`` where set, else the first archive of the suite in apt's own configuration. It is used for
-        building only and is never written into the image.
-
-    Raises:
-        BuildError: apt knows no archive of the suite.
-    """
-    if mirror := os.environ.get("Q8S_APT_MIRROR"):
-        return mirror
-    done = subprocess.run(
-        [
-            "apt-get",
-            "indextargets",
-            "--format",
-            "$(REPO_URI)",
-            "Created-By: Packages",
-            f"Codename: {versions.HOST_SUITE}",
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if not done.stdout.strip():
-        message = (
-            f"apt on this machine knows no archive of Debian {versions.HOST_SUITE}: "
-            "set Q8S_APT_MIRROR to one, or run `apt-get update` first"
-        )
-        raise BuildError(message)
-    return done.stdout.split()[0].rstrip("/")
-
-
 def _build(builder: Builder) -> None:
     root = builder.out
-    mirror = apt_mirror()
     # What the caller's Python is told not to do must not reach the packages' own scripts.
     clean = ("env", "-u", "PYTHONDONTWRITEBYTECODE", "-u", "PYTHONHOME", "-u", "PYTHONPATH")
     mmdebstrap = ("mmdebstrap", "--mode=root", "--variant=minbase", f"--include={','.join(_IMAGE_PACKAGES)}")
     # Not debootstrap: it does not resolve the virtual packages that cloud-init's dependencies name.
-    builder.run(*clean, *mmdebstrap, versions.HOST_SUITE, root, mirror)
+    builder.run(*clean, *mmdebstrap, versions.HOST_SUITE, root, *apt.suites(versions.HOST_SUITE))
     shutil.copytree(_ROOTFS, root, dirs_exist_ok=True, symlinks=True)
     _strip(root)
     _mask(root)

@@ -15,7 +15,6 @@ import lab.hosts
 from lab.hosts import cgroups, network
 from lab.hosts.cgroups import Hierarchy
 from lab.hosts.host import Folders, Host, all_hosts, boot_command, boot_environment, mount_command
-from lab.hosts.image import apt_mirror
 from lab.hosts.network import Nic
 from lab.hosts.seed import seed_files
 
@@ -134,10 +133,6 @@ class TestSeed:
 
 
 class TestImage:
-    def test_the_archive_can_be_given(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv("Q8S_APT_MIRROR", "http://archive.invalid/debian")
-        assert apt_mirror() == "http://archive.invalid/debian"
-
     @pytest.mark.parametrize(
         "configuration",
         [

@@ -8,7 +8,7 @@ created from is recorded by Nova but not looked at: the lab has one.
 """
 
 # The signatures are Nova's, which is importable in the OpenStack environment only.
-# ruff: noqa: ANN401, ARG002, PLR0917
+# ruff: noqa: ARG002
 # mypy: disable-error-code="import-not-found,misc"
 
 from __future__ import annotations
