@@ -196,7 +196,7 @@ def test_life_of_objects(stack: Stack, api: ApiServer) -> None:
     assert "life" not in names
 
 
-def test_drift_is_seen_by_refresh(stack: Stack, api: ApiServer) -> None:
+def test_refresh_of_unchanged_objects_changes_nothing(stack: Stack, api: ApiServer) -> None:
     body = _NAMESPACE.replace("SPACE", "drift")
     stack.up(_program(api, body))
     stack.run("refresh", "--yes")
