@@ -1,0 +1,3 @@
+module q8s.io/lab/pause
+
+go 1.26

@@ -1,0 +1,155 @@
+"""The container images that kubeadm, Flannel and the smoke tests pull, and a registry's storage that holds them.
+
+Repositories carry the original path without the registry's host, as containerd asks a mirror for them.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from lab import apt
+from lab.artifact import REPOSITORY, Artifact, Builder
+from lab.mirrors import binaries, registry
+from lab.mirrors.oci import Image, Layer, write_layout
+from lab.versions import BUSYBOX, HOST_SUITE
+from q8s_infra import versions
+
+_ARCHITECTURES: Final = binaries.ARCHITECTURES
+_CONTROL_PLANE: Final = ("kube-apiserver", "kube-controller-manager", "kube-scheduler")
+_BASE_PACKAGES: Final = ("busybox-static", "iptables", "conntrack")
+# What nobody reads in a container.
+_LEFT_OUT: Final = ("usr/share/doc", "usr/share/man", "usr/share/locale", "usr/share/lintian", "usr/share/doc-base")
+# The variant that speaks nftables: what hosts and guests themselves use.
+_IPTABLES: Final = tuple(f"{name}{form}" for name in ("iptables", "ip6tables") for form in ("", "-save", "-restore"))
+_APPLETS: Final = tuple(
+    "[ ash awk base64 basename cat chmod chown cp cut date dd df dirname dmesg du echo env expr false find free grep "
+    "gunzip gzip head hostname httpd id ifconfig ip kill less ln ls lsmod md5sum mkdir mktemp modprobe more mount mv nc "
+    "netstat nproc nslookup od ping ping6 printf ps pwd readlink rm rmdir route sed seq sh sha256sum sleep sort stat "
+    "stty sync tail tar tee telnet test time timeout top touch tr traceroute true tty umount uname uniq uptime vi watch "
+    "wc wget which whoami xargs yes zcat".split()
+)
+
+
+def _build_base(builder: Builder) -> None:
+    with tempfile.TemporaryDirectory(prefix="q8s-apt-") as work:
+        for architecture in _ARCHITECTURES:
+            fetched = apt.PrivateApt(Path(work, architecture), architecture, builder)
+            fetched.update(apt.suites(HOST_SUITE))
+            tree = builder.out / architecture
+            apt.unpack(builder, fetched.download_closure(_BASE_PACKAGES), tree)
+            for folder in _LEFT_OUT:
+                shutil.rmtree(tree / folder, ignore_errors=True)
+            # What the packages' scripts would do: they are not run, being another architecture's.
+            for name in _IPTABLES:
+                (tree / "usr/sbin" / name).unlink(missing_ok=True)
+                (tree / "usr/sbin" / name).symlink_to("xtables-nft-multi")
+            for applet in _APPLETS:
+                link = tree / "bin" / applet
+                if not link.exists():
+                    link.symlink_to("busybox")
+            (tree / "etc/passwd").write_text("root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n")
+            (tree / "etc/group").write_text("root:x:0:\nnogroup:x:65534:\n")
+            for folder, mode in (("tmp", 0o1777), ("run", 0o755), ("root", 0o700)):
+                (tree / folder).mkdir(exist_ok=True)
+                (tree / folder).chmod(mode)
+
+
+BASE: Final = Artifact(
+    "image-base",
+    _build_base,
+    pins=("recipe 1", HOST_SUITE, *_BASE_PACKAGES, *_APPLETS),
+)
+"""A small root file system an architecture: busybox, iptables and conntrack with their libraries."""
+
+
+def _layers(artifact: Artifact, target: str, name: str, *, base: bool = False) -> Mapping[str, Sequence[Layer]]:
+    """One executable, on the base or alone, for each architecture that it was built for."""
+    layers: dict[str, Sequence[Layer]] = {}
+    for architecture in _ARCHITECTURES:
+        executable = artifact.path / architecture / name
+        if executable.exists():
+            own = Layer(files={target: executable})
+            layers[architecture] = [Layer(tree=BASE.path / architecture), own] if base else [own]
+    return layers
+
+
+def _busybox(*applets: str, files: Mapping[str, Artifact] | None = None) -> Mapping[str, Sequence[Layer]]:
+    return {
+        architecture: [
+            Layer(
+                files={
+                    "bin/busybox": BASE.path / architecture / "bin/busybox",
+                    **{name: artifact.path / architecture / name for name, artifact in (files or {}).items()},
+                },
+                links={f"bin/{applet}": "busybox" for applet in applets},
+            )
+        ]
+        for architecture in _ARCHITECTURES
+    }
+
+
+def references() -> tuple[str, ...]:
+    """Repository and tag of every image, as a client of the registry names them."""
+    return tuple(_tags())
+
+
+def _tags() -> dict[str, str]:
+    """Reference to the short name of an image."""
+    kubernetes = f"v{versions.KUBERNETES}"
+    return {
+        f"pause:{versions.PAUSE}": "pause",
+        **{f"{name}:{kubernetes}": name for name in (*_CONTROL_PLANE, "kube-proxy")},
+        f"etcd:{versions.ETCD}": "etcd",
+        f"coredns/coredns:v{versions.COREDNS}": "coredns",
+        f"flannel/flannel:v{versions.FLANNEL}": "flannel",
+        f"flannel/flannel-cni-plugin:v{versions.FLANNEL_CNI_PLUGIN}": "flannel-cni-plugin",
+        f"library/busybox:{BUSYBOX}": "busybox",
+    }
+
+
+def _images() -> Iterator[tuple[str, Image]]:
+    kubernetes = binaries.KUBERNETES
+    yield "pause", Image(_layers(binaries.PAUSE, "pause", "pause"), entrypoint=["/pause"])
+    for name in _CONTROL_PLANE:
+        yield name, Image(_layers(kubernetes, f"usr/local/bin/{name}", name))
+    yield "kube-proxy", Image(_layers(kubernetes, "usr/local/bin/kube-proxy", "kube-proxy", base=True))
+    tools = {f"usr/local/bin/{name}": binaries.ETCD.path / "amd64" / name for name in ("etcd", "etcdctl")}
+    yield "etcd", Image({"amd64": [Layer(files=tools)]})
+    yield "coredns", Image(_layers(binaries.COREDNS, "coredns", "coredns"), entrypoint=["/coredns"])
+    yield (
+        "flannel",
+        Image(_layers(binaries.FLANNEL, "opt/bin/flanneld", "flanneld", base=True), entrypoint=["/opt/bin/flanneld"]),
+    )
+    yield "flannel-cni-plugin", Image(_busybox("cp", "sh", files={"flannel": binaries.CNI_FLANNEL}))
+    yield "busybox", Image(_busybox(*_APPLETS), command=["sh"])
+
+
+def _build(builder: Builder) -> None:
+    tags = {name: reference for reference, name in _tags().items()}
+    with (
+        tempfile.TemporaryDirectory(prefix="q8s-oci-", dir=builder.out.parent) as work,
+        registry.running(builder.out, builder.log) as address,
+    ):
+        for name, image in _images():
+            layout = Path(work, name)
+            write_layout(image, layout)
+            target = f"docker://{address}/{tags[name]}"
+            copy = ("skopeo", "--insecure-policy", "copy", "--all", "--dest-tls-verify=false")
+            builder.run(*copy, f"oci:{layout}", target)
+            shutil.rmtree(layout)
+
+
+IMAGES: Final = Artifact(
+    "registry",
+    _build,
+    files=[REPOSITORY / "lab" / "mirrors" / name for name in ("images.py", "oci.py")],
+    pins=tuple(_tags()),
+    needs=(BASE, *binaries.ARTIFACTS),
+)
+"""The storage of a docker-registry that holds all images."""
+
+ARTIFACTS: Final = (BASE, IMAGES)

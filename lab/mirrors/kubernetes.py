@@ -1,0 +1,143 @@
+"""Kubernetes' Debian packages, as the community's repository publishes them, built from the lab's own binaries.
+
+Source of names, paths, dependencies and the repository's flat layout: "Installing kubeadm" of the Kubernetes
+documentation and the metadata that its packages show.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from lab.artifact import REPOSITORY, Artifact, Builder
+from lab.mirrors import binaries, signing
+from lab.versions import CNI_PLUGINS, PACKAGE_REVISION
+from q8s_infra import versions
+
+_UNITS: Final = REPOSITORY / "lab" / "mirrors" / "units"
+_VERSION: Final = f"{versions.KUBERNETES}-{PACKAGE_REVISION}"
+_CNI_VERSION: Final = f"{CNI_PLUGINS}-{PACKAGE_REVISION}"
+_UNIT_FOLDER: Final = "usr/lib/systemd/system"
+
+
+@dataclass(frozen=True)
+class _Package:
+    """One package.
+
+    Attributes:
+        name: the package's name.
+        version: version and revision.
+        summary: the description's first line.
+        source: the artifact with the executables, one directory an architecture.
+        folder: where they go.
+        executables: which of them; all of the directory where empty.
+        depends: the control file's field.
+        files: further files, target to source.
+        architectures: those that the package is made for.
+    """
+
+    name: str
+    version: str
+    summary: str
+    source: Artifact
+    folder: str = "usr/bin"
+    executables: tuple[str, ...] = ()
+    depends: str = ""
+    files: Mapping[str, Path] = field(default_factory=dict)
+    architectures: tuple[str, ...] = binaries.ARCHITECTURES
+
+
+_PACKAGES: Final = (
+    _Package(
+        name="kubelet",
+        version=_VERSION,
+        summary="Node agent of Kubernetes",
+        source=binaries.KUBERNETES,
+        executables=("kubelet",),
+        depends=f"iptables (>= 1.4.21), mount, util-linux, kubernetes-cni (>= {CNI_PLUGINS})",
+        files={
+            f"{_UNIT_FOLDER}/kubelet.service": _UNITS / "kubelet.service",
+            f"{_UNIT_FOLDER}/kubelet.service.d/10-kubeadm.conf": _UNITS / "10-kubeadm.conf",
+        },
+    ),
+    _Package(
+        name="kubeadm",
+        version=_VERSION,
+        summary="Tool that sets up a Kubernetes cluster",
+        source=binaries.KUBERNETES,
+        executables=("kubeadm",),
+    ),
+    _Package(
+        name="kubectl",
+        version=_VERSION,
+        summary="Command-line client of Kubernetes",
+        source=binaries.KUBERNETES,
+        executables=("kubectl",),
+        architectures=("amd64",),
+    ),
+    _Package(
+        name="kubernetes-cni",
+        version=_CNI_VERSION,
+        summary="Network plugins of the CNI project",
+        source=binaries.CNI_PLUGINS,
+        folder="opt/cni/bin",
+    ),
+)
+
+
+def _build(builder: Builder) -> None:
+    for package in _PACKAGES:
+        for architecture in package.architectures:
+            _make(builder, package, architecture)
+    signing.index(builder, builder.out, {})
+    fields = {"Origin": "Q8S lab", "Label": "Q8S lab", "Suite": "", "Architectures": " ".join(binaries.ARCHITECTURES)}
+    signing.sign(builder, builder.out, fields)
+
+
+def _make(builder: Builder, package: _Package, architecture: str) -> None:
+    pool = builder.out / architecture
+    pool.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="q8s-deb-") as work:
+        tree = Path(work, "tree")
+        folder = tree / package.folder
+        folder.mkdir(parents=True)
+        built = package.source.path / architecture
+        for name in package.executables or sorted(each.name for each in built.iterdir()):
+            shutil.copy(built / name, folder / name)
+        for target, source in package.files.items():
+            (tree / target).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, tree / target)
+        (tree / "DEBIAN").mkdir()
+        (tree / "DEBIAN/control").write_text(_control(package, architecture))
+        # Packed fast: these packages travel over a virtual cable only.
+        builder.run("dpkg-deb", "--root-owner-group", "-Zzstd", "-z1", "--build", tree, pool)
+
+
+def _control(package: _Package, architecture: str) -> str:
+    fields = {
+        "Package": package.name,
+        "Version": package.version,
+        "Architecture": architecture,
+        "Maintainer": "Q8S lab <root@localhost>",
+        "Section": "admin",
+        "Priority": "optional",
+        "Depends": package.depends,
+        "Description": package.summary,
+    }
+    return "".join(f"{name}: {value}\n" for name, value in fields.items() if value)
+
+
+PACKAGES: Final = Artifact(
+    "kubernetes-packages",
+    _build,
+    files=(REPOSITORY / "lab" / "mirrors" / "kubernetes.py", _UNITS),
+    pins=(_VERSION, _CNI_VERSION),
+    needs=(binaries.KUBERNETES, binaries.CNI_PLUGINS, signing.KEY),
+)
+"""A flat repository: ``Packages``, ``InRelease`` and one directory an architecture."""
+
+ARTIFACTS: Final = (signing.KEY, PACKAGES)
