@@ -30,7 +30,7 @@ _CNI_PLUGINS: Final = (
 )
 
 
-def _go_build(  # noqa: PLR0913 - the parameters of one go build
+def _go_build(
     builder: Builder,
     module: str,
     architecture: str,
@@ -135,9 +135,7 @@ KUBERNETES: Final = Artifact(
 )
 ETCD: Final = Artifact("etcd", _build_etcd, files=_source("etcd"), pins=(_RECIPE,))
 COREDNS: Final = Artifact("coredns", _build_coredns, files=_source("coredns"), pins=(_RECIPE,))
-FLANNEL: Final = Artifact(
-    "flannel", _build_flannel, files=_source("flannel"), pins=(_RECIPE, versions.FLANNEL)
-)
+FLANNEL: Final = Artifact("flannel", _build_flannel, files=_source("flannel"), pins=(_RECIPE, versions.FLANNEL))
 CNI_PLUGINS: Final = Artifact(
     "cni-plugins", _build_cni_plugins, files=_source("cni-plugins"), pins=(_RECIPE, CNI_PLUGINS_VERSION, *_CNI_PLUGINS)
 )

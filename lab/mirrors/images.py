@@ -25,13 +25,15 @@ _BASE_PACKAGES: Final = ("busybox-static", "iptables", "conntrack")
 _LEFT_OUT: Final = ("usr/share/doc", "usr/share/man", "usr/share/locale", "usr/share/lintian", "usr/share/doc-base")
 # The variant that speaks nftables: what hosts and guests themselves use.
 _IPTABLES: Final = tuple(f"{name}{form}" for name in ("iptables", "ip6tables") for form in ("", "-save", "-restore"))
-_APPLETS: Final = tuple(
-    "[ ash awk base64 basename cat chmod chown cp cut date dd df dirname dmesg du echo env expr false find free grep "
-    "gunzip gzip head hostname httpd id ifconfig ip kill less ln ls lsmod md5sum mkdir mktemp modprobe more mount mv nc "
-    "netstat nproc nslookup od ping ping6 printf ps pwd readlink rm rmdir route sed seq sh sha256sum sleep sort stat "
-    "stty sync tail tar tee telnet test time timeout top touch tr traceroute true tty umount uname uniq uptime vi watch "
-    "wc wget which whoami xargs yes zcat".split()
-)
+_APPLET_NAMES: Final = """
+[ ash awk base64 basename cat chmod chown cp cut date dd df dirname dmesg du echo env expr false find free
+grep gunzip gzip head hostname httpd id ifconfig ip kill less ln ls lsmod md5sum mkdir mktemp modprobe more
+mount mv nc netstat nproc nslookup od ping ping6 printf ps pwd readlink rm rmdir route sed seq sh sha256sum
+sleep sort stat stty sync tail tar tee telnet test time timeout top touch tr traceroute true tty umount uname
+uniq uptime vi watch wc wget which whoami xargs yes zcat
+"""
+_APPLETS: Final = tuple(_APPLET_NAMES.split())
+_PASSWD: Final = "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n"
 
 
 def _build_base(builder: Builder) -> None:
@@ -51,7 +53,9 @@ def _build_base(builder: Builder) -> None:
                 link = tree / "bin" / applet
                 if not link.exists():
                     link.symlink_to("busybox")
-            (tree / "etc/passwd").write_text("root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n")
+            (tree / "etc/passwd").write_text(
+                "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n"
+            )
             (tree / "etc/group").write_text("root:x:0:\nnogroup:x:65534:\n")
             for folder, mode in (("tmp", 0o1777), ("run", 0o755), ("root", 0o700)):
                 (tree / folder).mkdir(exist_ok=True)

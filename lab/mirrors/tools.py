@@ -1,0 +1,35 @@
+"""Kubernetes executables for this machine itself: the client, and what tests run a small API server with."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Final
+
+from lab.mirrors import binaries
+
+_TOOLS: Final = {
+    "kubectl": binaries.KUBERNETES,
+    "kube-apiserver": binaries.KUBERNETES,
+    "etcd": binaries.ETCD,
+    "etcdctl": binaries.ETCD,
+}
+ARTIFACTS: Final = (binaries.KUBERNETES, binaries.ETCD)
+
+
+def install(bin_dir: Path) -> None:
+    """Link the executables into a directory, replacing what is there; builds them where they are not built.
+
+    Args:
+        bin_dir: made if it is not there.
+
+    Raises:
+        BuildError: a build failed.
+    """
+    bin_dir.mkdir(parents=True, exist_ok=True)
+    for artifact in ARTIFACTS:
+        artifact.ensure()
+    for name, artifact in _TOOLS.items():
+        fresh = bin_dir / f".{name}.{os.getpid()}"
+        fresh.symlink_to(artifact.path / "amd64" / name)
+        fresh.replace(bin_dir / name)
