@@ -21,8 +21,11 @@ from q8s_infra import versions
 _ARCHITECTURES: Final = binaries.ARCHITECTURES
 _CONTROL_PLANE: Final = ("kube-apiserver", "kube-controller-manager", "kube-scheduler")
 _BASE_PACKAGES: Final = ("busybox-static", "iptables", "conntrack")
-# What nobody reads in a container.
-_LEFT_OUT: Final = ("usr/share/doc", "usr/share/man", "usr/share/locale", "usr/share/lintian", "usr/share/doc-base")
+# What nobody reads in a container, as patterns of directories.
+_LEFT_OUT: Final = (
+    *("usr/share/doc", "usr/share/man", "usr/share/locale", "usr/share/lintian", "usr/share/doc-base"),
+    *("usr/lib/*/gconv", "usr/lib/*/audit"),
+)
 # The variant that speaks nftables: what hosts and guests themselves use.
 _IPTABLES: Final = tuple(f"{name}{form}" for name in ("iptables", "ip6tables") for form in ("", "-save", "-restore"))
 _APPLET_NAMES: Final = """
@@ -43,8 +46,8 @@ def _build_base(builder: Builder) -> None:
             fetched.update(apt.suites(HOST_SUITE))
             tree = builder.out / architecture
             apt.unpack(builder, fetched.download_closure(_BASE_PACKAGES), tree)
-            for folder in _LEFT_OUT:
-                shutil.rmtree(tree / folder, ignore_errors=True)
+            for left_out in (found for pattern in _LEFT_OUT for found in tree.glob(pattern)):
+                shutil.rmtree(left_out)
             # What the packages' scripts would do: they are not run, being another architecture's.
             for name in _IPTABLES:
                 (tree / "usr/sbin" / name).unlink(missing_ok=True)
@@ -65,7 +68,7 @@ def _build_base(builder: Builder) -> None:
 BASE: Final = Artifact(
     "image-base",
     _build_base,
-    pins=("recipe 1", HOST_SUITE, *_BASE_PACKAGES, *_APPLETS),
+    pins=("recipe 1", HOST_SUITE, *_BASE_PACKAGES, *_APPLETS, *_LEFT_OUT),
 )
 """A small root file system an architecture: busybox, iptables and conntrack with their libraries."""
 
