@@ -17,7 +17,18 @@ from q8s_infra import versions
 KUBERNETES_PATH: Final = f"kubernetes/core:/stable:/v{versions.KUBERNETES.rpartition('.')[0]}/deb"
 """Where the Kubernetes packages are, below the server's root: the same as below the original's."""
 
-APT_PACKAGES: Final = ("nginx-light", "docker-registry", "skopeo", "apt-utils", "gnupg", "dpkg-dev", "gcc", "libc6-dev")
+APT_PACKAGES: Final = (
+    "nginx-light",
+    "docker-registry",
+    "skopeo",
+    "apt-utils",
+    "gnupg",
+    "dpkg-dev",
+    "xz-utils",
+    "gcc",
+    "libc6-dev",
+    "debian-archive-keyring",
+)
 """What the machine needs to build and serve the mirrors, beside Go."""
 
 
