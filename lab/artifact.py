@@ -76,6 +76,7 @@ class Artifact:
         files: recipe files (or folders) whose bytes are part of the key.
         pins: versions and parameters that are part of the key.
         needs: artifacts that must exist first; their keys are part of this one's.
+        movable: False for what has its own path in it (a virtual environment): built where it stays.
     """
 
     name: str
@@ -83,6 +84,7 @@ class Artifact:
     files: Sequence[Path] = ()
     pins: Sequence[str] = ()
     needs: Sequence[Artifact] = ()
+    movable: bool = True
 
     @property
     def key(self) -> str:
@@ -104,7 +106,12 @@ class Artifact:
     @property
     def is_built(self) -> bool:
         """True when a finished artifact with these very inputs is in the cache."""
-        return self.path.is_dir()
+        return self.path.is_dir() if self.movable else self._mark.exists()
+
+    @property
+    def _mark(self) -> Path:
+        """Says that an artifact that was built in place is finished."""
+        return self.path.with_name(f"{self.key}.built")
 
     def ensure(self) -> float | None:
         """Build the artifact unless it is there; needs must be built already.
@@ -123,18 +130,29 @@ class Artifact:
         started = time.monotonic()
         parent = self.path.parent
         parent.mkdir(parents=True, exist_ok=True)
-        unfinished = Path(tempfile.mkdtemp(prefix=f".{self.key}-", dir=parent))
-        unfinished.chmod(0o755)
-        try:
-            self.build(Builder(out=unfinished, log=parent / f"{self.key}.log"))
-            unfinished.rename(self.path)
-        finally:
-            shutil.rmtree(unfinished, ignore_errors=True)
+        log = parent / f"{self.key}.log"
+        if self.movable:
+            unfinished = Path(tempfile.mkdtemp(prefix=f".{self.key}-", dir=parent))
+            unfinished.chmod(0o755)
+            try:
+                self.build(Builder(out=unfinished, log=log))
+                unfinished.rename(self.path)
+            finally:
+                shutil.rmtree(unfinished, ignore_errors=True)
+        else:
+            shutil.rmtree(self.path, ignore_errors=True)
+            self.path.mkdir()
+            self.build(Builder(out=self.path, log=log))
+            self._mark.touch()
         return time.monotonic() - started
 
 
 def _files_of(paths: Sequence[Path]) -> list[Path]:
     found: list[Path] = []
     for path in paths:
-        found += [each for each in path.rglob("*") if each.is_file() and "__pycache__" not in each.parts] if path.is_dir() else [path]
+        found += (
+            [each for each in path.rglob("*") if each.is_file() and "__pycache__" not in each.parts]
+            if path.is_dir()
+            else [path]
+        )
     return found

@@ -11,7 +11,6 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -103,7 +102,9 @@ def run_pod(architecture: str) -> str:
 
 
 @cli.command()
-def up(cluster: Annotated[str, typer.Option(help="Which shipped stack: dev, prototype or mixed.")] = "prototype") -> None:
+def up(
+    cluster: Annotated[str, typer.Option(help="Which shipped stack: dev, prototype or mixed.")] = "prototype",
+) -> None:
     """Make the cluster, show its nodes, run a pod on each architecture."""
     times = Times()
     stack = open_stack(STACK, description(cluster))
@@ -138,9 +139,7 @@ def down() -> None:
 @cli.command("kubectl", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def kubectl_command(context: typer.Context) -> None:
     """Run kubectl on the cluster."""
-    os.execve(
-        layout.TOOLS / "kubectl", ["kubectl", *context.args], {**os.environ, "KUBECONFIG": str(KUBECONFIG)}
-    )
+    os.execve(layout.TOOLS / "kubectl", ["kubectl", *context.args], {**os.environ, "KUBECONFIG": str(KUBECONFIG)})
 
 
 def _architectures() -> Iterator[str]:

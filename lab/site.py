@@ -34,7 +34,12 @@ def site(facts: Facts) -> dict[str, Any]:
         "sources": {
             "hostApt": [{**debian, "suites": ["bookworm"]}, {**debian, "suites": ["bookworm-backports"]}],
             "guestApt": {"x86_64": guest, "arm64": guest},
-            "kubernetesApt": {"uri": f"{mirror}/kubernetes/core:/stable:/v1.34/deb/", "suites": ["/"], "components": [], **key},
+            "kubernetesApt": {
+                "uri": f"{mirror}/kubernetes/core:/stable:/v1.34/deb/",
+                "suites": ["/"],
+                "components": [],
+                **key,
+            },
             "registryMirror": f"http://{layout.MIRROR_ADDRESS}:{layout.REGISTRY_PORT}",
         },
     }

@@ -43,7 +43,7 @@ class Step:
     def command(self) -> pulumi.Output[str]:
         """The command line: unpacks the archive into a directory of root's own and runs the script there."""
         words = {"step": self.script, "node": self.node, "layer": self.layer, **self.arguments}
-        return pulumi.Output.all(**words).apply(lambda given: command_line(self.script, given))
+        return pulumi.Output.from_input(words).apply(lambda given: command_line(self.script, given))
 
 
 def command_line(script: str, arguments: Mapping[str, str]) -> str:
@@ -104,7 +104,7 @@ def run(
         opts: the resource's options.
     """
     texts = scripts(create.script, *([delete.script] if delete else []))
-    stdin = pulumi.Output.all(**(files or {})).apply(lambda given: archive({**texts, **given}))
+    stdin = pulumi.Output.from_input(dict(files or {})).apply(lambda given: archive({**texts, **given}))
     options = pulumi.ResourceOptions(
         additional_secret_outputs=["stdout", "stderr"] if prints_secret else None, delete_before_replace=True
     )

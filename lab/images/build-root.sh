@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # A guest's root file system: Debian with cloud-init, trimmed for emulated CPUs, but with all that a cloud image does.
-# Usage: build-root.sh ARCHITECTURE SUITE ROOT FILES MIRROR SECURITY_MIRROR
+# Usage: build-root.sh ARCHITECTURE SUITE ROOT FILES MIRROR SECURITY_MIRROR (may be empty)
 # Needs root; run in a mount namespace of its own, since it may have to mount binfmt_misc.
 set -euo pipefail
 architecture=$1 suite=$2 root=$3 files=$4 mirror=$5 security_mirror=$6
@@ -20,7 +20,7 @@ mmdebstrap --mode=root --variant=minbase --architectures="$architecture" --compo
 	--dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-include=/usr/share/doc/*/copyright' \
 	--dpkgopt='path-exclude=/usr/lib/udev/hwdb.d/*' --dpkgopt='path-exclude=/etc/kernel/postinst.d/initramfs-tools' \
 	"$suite" "$root" \
-	"deb $mirror $suite main" "deb $mirror $suite-updates main" "deb $security_mirror $suite-security main"
+	"deb $mirror $suite main" "deb $mirror $suite-updates main" ${security_mirror:+"deb $security_mirror $suite-security main"}
 
 # Nothing of the machine that built it stays: no archive address, identity or host key.
 rm -rf "$root"/etc/apt/sources.list "$root"/etc/apt/sources.list.d/* "$root"/etc/ssh/ssh_host_* \

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import tempfile
 from functools import partial
 from pathlib import Path
 from typing import Final
 
-from lab import versions
+from lab import apt, versions
 from lab.artifact import REPOSITORY, Artifact, Builder, cache_root
-from lab.hosts.image import apt_mirror
 
 ARCHITECTURES: Final = ("amd64", "arm64")
 APT_PACKAGES: Final = (
@@ -22,6 +20,8 @@ APT_PACKAGES: Final = (
 """What the machine needs to build the images."""
 
 _HERE: Final = Path(__file__).parent
+# Not this file: a rebuild takes minutes, and what it passes on is pinned.
+_RECIPE: Final = (*sorted(_HERE.glob("*.sh")), _HERE / "bios_boot.py", _HERE / "files")
 _INIT: Final = REPOSITORY / "lab" / "go" / "guest-init"
 
 
@@ -30,13 +30,8 @@ def image_name(architecture: str) -> str:
     return f"q8s-guest-{architecture}.qcow2"
 
 
-def security_mirror(mirror: str) -> str:
-    """The archive of security updates that belongs to a mirror: ``$Q8S_APT_SECURITY_MIRROR``, or its sibling."""
-    return os.environ.get("Q8S_APT_SECURITY_MIRROR") or f"{mirror.rstrip('/')}-security"
-
-
 def _build(architecture: str, builder: Builder) -> None:
-    mirror = apt_mirror()
+    mirror = apt.mirror()
     image = builder.out / image_name(architecture)
     with tempfile.TemporaryDirectory(prefix="guest-", dir=cache_root()) as folder:
         work = Path(folder)
@@ -50,7 +45,7 @@ def _build(architecture: str, builder: Builder) -> None:
             builder.run(
                 "unshare", "--mount", _HERE / "with-foreign-binaries.sh", architecture,
                 _HERE / "build-root.sh", architecture, versions.GUEST_SUITE, root, _HERE / "files",
-                mirror, security_mirror(mirror),
+                mirror, apt.security_mirror() or "",
             )  # fmt: skip
             builder.run(_HERE / "build-disk.sh", architecture, root, init, work, image)
         finally:
@@ -63,7 +58,7 @@ GUEST_IMAGES: Final = {
     architecture: Artifact(
         name=f"guest-image-{architecture}",
         build=partial(_build, architecture),
-        files=(_HERE, _INIT),
+        files=(*_RECIPE, _INIT),
         pins=(versions.GUEST_SUITE, architecture),
     )
     for architecture in ARCHITECTURES

@@ -1,0 +1,162 @@
+"""The lab's command line: ``python -m lab``."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from lab import checks, images, layout, mirrors, namespace
+from lab.artifact import Artifact, BuildError
+from lab.hosts.image import APT_PACKAGES as HOST_PACKAGES
+from lab.hosts.image import HOST_IMAGE
+from lab.images.guest import APT_PACKAGES as IMAGE_PACKAGES
+from lab.inside import OUTCOMES, status
+from lab.mirrors import tools as mirror_tools
+from lab.mirrors.serve import APT_PACKAGES as MIRROR_PACKAGES
+from lab.openstack.venv import VENV
+from lab.pulumi.artifacts import ARTIFACTS as PULUMI_ARTIFACTS
+from lab.pulumi.install import install
+from lab.services import LabError
+from lab.steps import Steps, console
+
+cli = typer.Typer(no_args_is_help=True, add_completion=False, help="An OpenStack on this machine, to try Q8S in.")
+
+_SERVICE_PACKAGES = (
+    "mariadb-server", "rabbitmq-server", "ebtables", "ipset", "conntrack", "iptables", "arptables", "bridge-utils",
+    "iputils-arping", "openssh-client", "openssh-server", "ethtool", "util-linux", "procps",
+)  # fmt: skip
+# Two cores: a Go build beside a download or an unpacking is what fits.
+_WORKERS = 2
+
+
+def artifacts() -> tuple[Artifact, ...]:
+    """Everything slow, what others need first; the longest early."""
+    return (images.GUEST_IMAGES["arm64"], *PULUMI_ARTIFACTS, *mirrors.ARTIFACTS, VENV, HOST_IMAGE, *images.ARTIFACTS)
+
+
+def build(wanted: tuple[Artifact, ...], steps: Steps) -> None:
+    """Build what is not in the cache, two at a time, each after what it needs."""
+    running: dict[str, Future[None]] = {}
+
+    def make(artifact: Artifact, needs: list[Future[None]]) -> None:
+        for need in needs:
+            need.result()
+        with steps.step(artifact.name) as outcome:
+            outcome.how = "cached" if artifact.ensure() is None else "built"
+
+    with ThreadPoolExecutor(_WORKERS) as pool:
+        for artifact in wanted:
+            if artifact.key not in running:
+                needs = [running[need.key] for need in artifact.needs if need.key in running]
+                running[artifact.key] = pool.submit(make, artifact, needs)
+        for future in running.values():
+            future.result()
+
+
+@cli.command()
+def tools() -> None:
+    """Pulumi, its plugins and kubectl: all that the engine tests need."""
+    steps = Steps()
+    with _explained():
+        with steps.step("machine"):
+            checks.machine()
+            checks.packages([*MIRROR_PACKAGES, *_SERVICE_PACKAGES])
+        _tools(steps)
+    console.print(steps.table())
+
+
+@cli.command()
+def up() -> None:
+    """Bring the lab up; where it is up, change nothing."""
+    steps = Steps()
+    with _explained():
+        with steps.step("machine"):
+            checks.machine()
+            checks.packages([*MIRROR_PACKAGES, *HOST_PACKAGES, *IMAGE_PACKAGES, *_SERVICE_PACKAGES])
+        _tools(steps)
+        build(artifacts(), steps)
+        with steps.step("namespace") as outcome:
+            outcome.how = "done" if namespace.create() else "there"
+        if namespace.run([sys.executable, "-m", "lab.inside", "up"]):
+            raise LabError("the lab is not up; after mending the cause, run the same again")
+        steps.add_saved(OUTCOMES)
+    console.print(steps.table())
+    console.print(f"clouds.yaml: {layout.CLOUDS_YAML} (cloud {layout.CLOUD})", markup=False)
+
+
+@cli.command("status")
+def status_command() -> None:
+    """Show what runs; exit 1 where something should and does not."""
+    if not namespace.exists():
+        console.print("the lab is down")
+        raise typer.Exit(1)
+    raise typer.Exit(namespace.run([sys.executable, "-m", "lab", "states"]))
+
+
+@cli.command(hidden=True)
+def states() -> None:
+    """Show the services' states, from inside."""
+    table = Table("service", "state", "log")
+    known = status()
+    for name, state in sorted(known.items()):
+        table.add_row(name, state, str(layout.LOGS / f"{name}.log"))
+    console.print(table)
+    raise typer.Exit(0 if known and all(state == "RUNNING" for state in known.values()) else 1)
+
+
+@cli.command()
+def down(wipe: Annotated[bool, typer.Option("--wipe", help="Drop databases, hosts and stacks, too.")] = False) -> None:
+    """Stop all that the lab started."""
+    with _explained():
+        if namespace.exists():
+            if namespace.run([sys.executable, "-m", "lab.inside", "down"]):
+                raise LabError("the lab is not down: see the messages above")
+            namespace.remove()
+        if wipe:
+            subprocess.run(["rm", "-rf", "--one-file-system", layout.STATE, layout.RUN, layout.LOGS], check=True)
+
+
+@cli.command()
+def logs(name: str, lines: Annotated[int, typer.Option(help="How many of the last lines.")] = 100) -> None:
+    """Show a service's log."""
+    path = layout.LOGS / f"{name}.log"
+    if not path.exists():
+        there = ", ".join(sorted(each.stem for each in layout.LOGS.glob("*.log")))
+        console.print(f"no log of {name}; there are {there}", markup=False)
+        raise typer.Exit(1)
+    os.execvp("tail", ["tail", f"--lines={lines}", str(path)])
+
+
+@cli.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def enter(context: typer.Context) -> None:
+    """Run a command inside the lab's namespace."""
+    if not namespace.exists():
+        console.print("the lab is down: run `make lab` first")
+        raise typer.Exit(1)
+    namespace.replace_with(context.args)
+
+
+def _tools(steps: Steps) -> None:
+    build((*PULUMI_ARTIFACTS, *mirror_tools.ARTIFACTS), steps)
+    with steps.step("tools") as outcome:
+        outcome.how = "there"
+        install(layout.TOOLS)
+        mirror_tools.install(layout.TOOLS)
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Turns the errors that explain themselves into a line and exit code 1."""
+    try:
+        yield
+    except (LabError, BuildError) as error:
+        console.print(f"error: {error}", markup=False)
+        raise typer.Exit(1) from None

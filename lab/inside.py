@@ -1,0 +1,123 @@
+"""What happens inside the lab's namespace: services up, services down."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from openstack.connection import Connection
+from openstack.exceptions import SDKException
+
+from lab import layout, router
+from lab.hosts import lifecycle
+from lab.mirrors.serve import Mirrors
+from lab.openstack import catalogue, databases, settings
+from lab.openstack.passwords import Passwords
+from lab.openstack.programs import broker_configuration, keystone_server, programs
+from lab.openstack.venv import VENV
+from lab.services import LabError, wait_until
+from lab.steps import Steps
+from lab.supervisor import Supervisor
+
+OUTCOMES = layout.RUN / "outcomes.json"
+_READY_SECONDS = 90
+
+
+def up() -> None:
+    """Start all services in their order; what runs already stays."""
+    steps, passwords, mirrors = Steps(), Passwords.load(layout.SECRETS), Mirrors()
+    _prepare(passwords)
+    cloud_programs, mirror_programs = programs(VENV.path), mirrors.programs()
+    supervisor = Supervisor()
+    with steps.step("mirrors"):
+        router.ensure()
+        mirrors.write()
+        supervisor.ensure([*cloud_programs.all, *mirror_programs])
+        supervisor.start(mirror_programs)
+    with steps.step("database and broker"):
+        databases.initialise()
+        supervisor.start(cloud_programs.infrastructure)
+    with steps.step("database schemas") as outcome:
+        if databases.is_migrated():
+            outcome.how = "there"
+        else:
+            databases.create(passwords)
+            databases.migrate()
+            databases.bootstrap_identity(passwords)
+    with steps.step("identity, images, placement"):
+        supervisor.start(cloud_programs.identity)
+        fresh = not layout.CLOUDS_YAML.exists()
+        if fresh:
+            catalogue.register_services(catalogue.administrator(passwords), passwords)
+        # Anew: a connection keeps the catalogue that it first saw.
+        cloud = catalogue.administrator(passwords)
+    with steps.step("compute and network"):
+        supervisor.start([*cloud_programs.services, *cloud_programs.agents])
+        if fresh:
+            catalogue.set_up(cloud, passwords)
+    with steps.step("agents report"):
+        wait_until("nova-compute and the network agent", lambda: _agents_up(cloud), seconds=_READY_SECONDS)
+        databases.discover_hosts()
+    steps.save(OUTCOMES)
+
+
+def status() -> dict[str, str]:
+    """State of each service, in supervisord's words."""
+    supervisor = Supervisor()
+    return supervisor.states() if supervisor.answers() else {}
+
+
+def down() -> None:
+    """Stop the services, then the hosts, then the network: the reverse of how they came."""
+    supervisor = Supervisor()
+    if supervisor.answers():
+        supervisor.stop("nova-compute")
+        supervisor.stop("neutron-linuxbridge-agent")
+    lifecycle.stop_all(layout.INSTANCES)
+    supervisor.shutdown()
+    router.remove()
+    _remove_links()
+
+
+def _prepare(passwords: Passwords) -> None:
+    for folder in ("nova/instances", "neutron", "glance/images", "glance/staging", "glance/tasks", "rabbitmq"):
+        (layout.STATE / folder).mkdir(parents=True, exist_ok=True)
+    for folder in ("fernet", "credential"):
+        (layout.STATE / "keystone" / folder).mkdir(parents=True, exist_ok=True, mode=0o700)
+    for folder in (layout.LOGS, layout.RUN / "lock"):
+        folder.mkdir(parents=True, exist_ok=True)
+    files = {**settings.all_files(passwords, VENV.path), "rabbitmq.conf": broker_configuration(passwords)}
+    files["keystone/gunicorn.conf.py"] = keystone_server()
+    for name, text in files.items():
+        path = layout.ETC / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # They hold passwords.
+        path.touch(mode=0o600)
+        path.write_text(text)
+
+
+def _agents_up(cloud: Connection) -> bool:
+    try:
+        compute = any(it.binary == "nova-compute" and it.state == "up" for it in cloud.compute.services())
+        return compute and any(agent.is_alive for agent in cloud.network.agents())
+    except SDKException:
+        return False
+
+
+def _remove_links() -> None:
+    """Bridges and taps that Neutron made; filters and sets go with the namespace."""
+    for path in Path("/sys/class/net").iterdir():
+        if path.name.startswith(("brq", "tap")):
+            subprocess.run(["ip", "link", "delete", path.name], check=False)
+
+
+def _main() -> None:
+    try:
+        {"up": up, "down": down}[sys.argv[1]]()
+    except LabError as error:
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    _main()

@@ -1,0 +1,114 @@
+"""What an administrator sets up once: catalogue, flavors, host image, network; and a regular member of a project."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Final
+
+import openstack
+import yaml
+from openstack.connection import Connection
+
+from lab import layout
+from lab.openstack.passwords import Passwords
+
+_DOMAIN: Final = "default"
+_SERVICES: Final = {
+    "glance": ("image", f"http://{layout.LOOPBACK}:{layout.GLANCE_PORT}"),
+    "placement": ("placement", f"http://{layout.LOOPBACK}:{layout.PLACEMENT_PORT}"),
+    "nova": ("compute", f"http://{layout.LOOPBACK}:{layout.NOVA_PORT}/v2.1"),
+    "neutron": ("network", f"http://{layout.LOOPBACK}:{layout.NEUTRON_PORT}"),
+}
+_COMPUTE_QUOTA: Final = {"instances": 100, "cores": 400, "ram": 400 * 1024, "key_pairs": 100}
+_NETWORK_QUOTA: Final = {"ports": 500, "security_groups": 50, "security_group_rules": 500}
+
+
+def administrator(passwords: Passwords) -> Connection:
+    """The cloud, as its administrator."""
+    return _connect("admin", passwords.admin, "admin")
+
+
+def register_services(cloud: Connection, passwords: Passwords) -> None:
+    """Accounts and endpoints of all services, and the member's project; before the services start."""
+    identity = cloud.identity
+    roles = {role.name: role for role in identity.roles()}
+    if "service" not in roles:
+        roles["service"] = identity.create_role(name="service")
+    project = identity.find_project("service") or identity.create_project(name="service", domain_id=_DOMAIN)
+    known = {service.type for service in identity.services()}
+    for name, (kind, url) in _SERVICES.items():
+        user = _user(cloud, name, passwords.service)
+        for role in ("admin", "service"):
+            identity.assign_project_role_to_user(project, user, roles[role])
+        if kind not in known:
+            service = identity.create_service(name=name, type=kind)
+            for interface in ("public", "internal", "admin"):
+                identity.create_endpoint(service_id=service.id, interface=interface, url=url, region_id=layout.REGION)
+    members = identity.find_project(layout.PROJECT) or identity.create_project(name=layout.PROJECT, domain_id=_DOMAIN)
+    identity.assign_project_role_to_user(members, _user(cloud, layout.MEMBER, passwords.member), roles["member"])
+
+
+def set_up(cloud: Connection, passwords: Passwords) -> None:
+    """Quotas, flavors, host image, private network and the member's way in."""
+    project = cloud.identity.find_project(layout.PROJECT, ignore_missing=False)
+    cloud.set_compute_quotas(project.id, **_COMPUTE_QUOTA)
+    cloud.network.update_quota(project.id, **_NETWORK_QUOTA)
+    for name, (cpus, memory, disk) in layout.FLAVORS.items():
+        if cloud.compute.find_flavor(name) is None:
+            cloud.compute.create_flavor(name=name, vcpus=cpus, ram=memory, disk=disk)
+    if cloud.image.find_image(layout.HOST_IMAGE) is None:
+        cloud.create_image(
+            layout.HOST_IMAGE, disk_format="raw", container_format="bare", visibility="public", wait=True,
+            # The root file system is an artifact of the lab, which the compute driver knows; Glance holds its name.
+            data=b"The lab's hosts boot a root file system that the compute driver keeps.\n",
+        )  # fmt: skip
+    _private_network(cloud)
+    _credential(passwords)
+
+
+def _private_network(cloud: Connection) -> None:
+    api, name = cloud.network, layout.PRIVATE_NETWORK
+    network = api.find_network(name) or api.create_network(
+        name=name, is_shared=True, provider_network_type="flat", provider_physical_network=layout.PHYSICAL_NETWORK
+    )
+    if api.find_subnet(name) is None:
+        first, last = layout.PRIVATE_POOL
+        api.create_subnet(
+            name=name, network_id=network.id, ip_version=4, cidr=layout.PRIVATE_CIDR,
+            gateway_ip=layout.PRIVATE_GATEWAY, is_dhcp_enabled=False, allocation_pools=[{"start": first, "end": last}],
+        )  # fmt: skip
+
+
+def _credential(passwords: Passwords) -> None:
+    """The member's application credential, as users get it from a dashboard: a clouds.yaml."""
+    if layout.CLOUDS_YAML.exists():
+        return
+    member = _connect(layout.MEMBER, passwords.member, layout.PROJECT)
+    user = member.current_user_id
+    for old in member.identity.application_credentials(user):
+        member.identity.delete_application_credential(user, old)
+    made = member.identity.create_application_credential(user, name="q8s")
+    cloud: dict[str, Any] = {
+        "auth_type": "v3applicationcredential",
+        "auth": {
+            "auth_url": layout.KEYSTONE_URL,
+            "application_credential_id": made.id,
+            "application_credential_secret": made.secret,
+        },
+        "region_name": layout.REGION,
+    }
+    descriptor = os.open(layout.CLOUDS_YAML, os.O_WRONLY | os.O_CREAT, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        yaml.safe_dump({"clouds": {layout.CLOUD: cloud}}, file)
+
+
+def _user(cloud: Connection, name: str, password: str) -> Any:
+    found = cloud.identity.find_user(name)
+    return found or cloud.identity.create_user(name=name, password=password, domain_id=_DOMAIN)
+
+
+def _connect(user: str, password: str, project: str) -> Connection:
+    return openstack.connect(
+        load_yaml_config=False, load_envvars=False, auth_url=layout.KEYSTONE_URL, username=user, password=password,
+        project_name=project, user_domain_id=_DOMAIN, project_domain_id=_DOMAIN, region_name=layout.REGION,
+    )  # fmt: skip

@@ -1,0 +1,64 @@
+"""What the supervisor runs, and how to tell that it answers."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lab import layout
+
+
+class LabError(Exception):
+    """The lab can't do what was asked; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class Program:
+    """A service of the lab.
+
+    Attributes:
+        name: also the name of its log.
+        command: words, the first an absolute path or found on PATH; stays in the foreground.
+        environment: variables beside those of the supervisor.
+        port: (address, port) that accepts connections when the service is ready, if it listens.
+        stop_signal: what ends it cleanly.
+        group: end its children with it; False for what starts processes that outlive it.
+    """
+
+    name: str
+    command: Sequence[str | Path]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    port: tuple[str, int] | None = None
+    stop_signal: str = "TERM"
+    group: bool = True
+
+    @property
+    def log(self) -> Path:
+        """Where its output goes."""
+        return layout.LOGS / f"{self.name}.log"
+
+
+def accepts(address: str, port: int) -> bool:
+    """True where something accepts connections."""
+    try:
+        socket.create_connection((address, port), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
+def wait_until(what: str, ready: Callable[[], bool], *, seconds: float, log: Path | None = None) -> None:
+    """Ask until the answer is yes.
+
+    Raises:
+        LabError: it was not within the time; names the log to read.
+    """
+    end = time.monotonic() + seconds
+    while not ready():
+        if time.monotonic() > end:
+            where = f"; see {log}" if log else ""
+            raise LabError(f"{what}: not ready after {seconds:g} s{where}")
+        time.sleep(0.2)

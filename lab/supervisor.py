@@ -1,0 +1,143 @@
+"""The lab's processes under supervisord: started, watched, restarted and stopped by it."""
+
+from __future__ import annotations
+
+import http.client
+import shlex
+import subprocess
+import sys
+import xmlrpc.client
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from supervisor.xmlrpc import SupervisorTransport
+
+from lab import layout
+from lab.services import LabError, Program, accepts, wait_until
+
+_SOCKET: Final = layout.RUN / "supervisor.sock"
+_CONFIG: Final = layout.RUN / "supervisord.conf"
+_START_SECONDS: Final = 120
+_RUNNING: Final = "RUNNING"
+
+
+def render(programs: Iterable[Program]) -> str:
+    """The configuration of supervisord. Nothing starts by itself: the lab starts services in their order."""
+    head = f"""[supervisord]
+logfile = {layout.LOGS}/supervisord.log
+pidfile = {layout.RUN}/supervisord.pid
+childlogdir = {layout.LOGS}
+
+[unix_http_server]
+file = {_SOCKET}
+chmod = 0700
+
+[rpcinterface:supervisor]
+supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface
+"""
+    return "\n".join([head, *(_section(program) for program in programs)])
+
+
+def _section(program: Program) -> str:
+    # Should supervisord itself be killed, its services go too, and the next start finds none of them in its way.
+    words = ["/usr/bin/setpriv", "--pdeathsig", "TERM", *map(str, program.command)]
+    variables = ",".join(f'{name}="{_escaped(value)}"' for name, value in sorted(program.environment.items()))
+    group = str(program.group).lower()
+    return f"""[program:{program.name}]
+command = {_escaped(shlex.join(words))}
+environment = {variables}
+autostart = false
+autorestart = true
+startsecs = 1
+startretries = 10
+stopsignal = {program.stop_signal}
+stopwaitsecs = 20
+stopasgroup = {group}
+killasgroup = {group}
+redirect_stderr = true
+stdout_logfile = {program.log}
+stdout_logfile_maxbytes = 50MB
+stdout_logfile_backups = 1
+"""
+
+
+def _escaped(text: str) -> str:
+    return text.replace("%", "%%")
+
+
+class Supervisor:
+    """The running supervisord, by its XML-RPC interface."""
+
+    @property
+    def _server(self) -> Any:
+        """A connection for one request: a transport that has failed once stays unusable."""
+        transport = SupervisorTransport(None, None, f"unix://{_SOCKET}")
+        return xmlrpc.client.ServerProxy("http://localhost", transport=transport).supervisor
+
+    def ensure(self, programs: Sequence[Program]) -> None:
+        """Start supervisord with these programs, or give a running one their configuration."""
+        layout.LOGS.mkdir(parents=True, exist_ok=True)
+        text = render(programs)
+        changed = not _CONFIG.exists() or _CONFIG.read_text() != text
+        _CONFIG.touch(mode=0o600)
+        _CONFIG.write_text(text)
+        if not self.answers():
+            supervisord = Path(sys.executable).with_name("supervisord")
+            subprocess.run([supervisord, "-c", _CONFIG], check=True)
+            wait_until("supervisord", self.answers, seconds=10, log=layout.LOGS / "supervisord.log")
+        elif changed:
+            self._reload()
+
+    def _reload(self) -> None:
+        added, altered, gone = self._server.reloadConfig()[0]
+        for name in (*gone, *altered):
+            self._server.stopProcessGroup(name)
+            self._server.removeProcessGroup(name)
+        for name in (*added, *altered):
+            self._server.addProcessGroup(name)
+
+    def answers(self) -> bool:
+        """True where supervisord is there."""
+        try:
+            self._server.getState()
+        except (OSError, xmlrpc.client.Error, http.client.HTTPException):
+            return False
+        return True
+
+    def states(self) -> dict[str, str]:
+        """Each program's state in supervisord's words."""
+        return {each["name"]: each["statename"] for each in self._server.getAllProcessInfo()}
+
+    def start(self, programs: Iterable[Program]) -> None:
+        """Start programs side by side and wait until they answer.
+
+        Raises:
+            LabError: one does not come up; names its log.
+        """
+        wanted, states = tuple(programs), self.states()
+        for program in wanted:
+            if states[program.name] not in (_RUNNING, "STARTING"):
+                self._server.startProcess(program.name, False)
+        for program in wanted:
+            wait_until(program.name, lambda it=program: self._ready(it), seconds=_START_SECONDS, log=program.log)
+
+    def _ready(self, program: Program) -> bool:
+        state = self.states()[program.name]
+        if state == "FATAL":
+            tail = "\n".join(program.log.read_text(errors="replace").splitlines()[-5:])
+            raise LabError(f"{program.name} does not start: see {program.log}\n{tail}")
+        return state == _RUNNING and (program.port is None or accepts(*program.port))
+
+    def stop(self, name: str) -> None:
+        """Stop one program, if it runs."""
+        if self.states().get(name) in (_RUNNING, "STARTING", "BACKOFF"):
+            self._server.stopProcess(name)
+
+    def shutdown(self) -> None:
+        """Stop all programs and supervisord itself."""
+        if not self.answers():
+            return
+        self._server.stopAllProcesses()
+        self._server.shutdown()
+        wait_until("supervisord's end", lambda: not self.answers(), seconds=30)
