@@ -19,7 +19,7 @@ if [[ ! -s $KUBECONFIG ]] || ! kubectl get --raw /readyz >/dev/null; then
 	touch /var/lib/q8s-initialised
 fi
 retry 6 kubectl get --raw /readyz >/dev/null || fail "the API server is not ready"
-progress "control plane ready" >/dev/null
+progress "control plane ready"
 
 ca_hash=$(openssl x509 -pubkey -noout -in /etc/kubernetes/pki/ca.crt |
 	openssl pkey -pubin -outform der | openssl dgst -sha256 -r | cut -d' ' -f1)

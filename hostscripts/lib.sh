@@ -1,5 +1,5 @@
 # shellcheck shell=bash disable=SC2034
-# Common ground of all steps: named arguments, a log on the host, short progress lines, errors that say where.
+# Common ground of all steps: standard output for results, standard error for people; named arguments, a log on the host, short progress lines, errors that say where.
 # A step arrives with its documents and secrets as one archive, unpacked in the working directory that only root reads.
 set -Eeuo pipefail
 umask 022
@@ -7,13 +7,14 @@ export LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive
 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 
 for _word in "$@"; do
-	[[ $_word =~ ^[a-z_]+= ]] || { echo "q8s: not a named argument: $_word" >&2; exit 2; }
-	declare -r "${_word%%=*}=${_word#*=}"
+	[[ $_word =~ ^[a-z][a-z0-9_]*= ]] || { echo "q8s: not a named argument: $_word" >&2; exit 2; }
+	declare "${_word%%=*}=${_word#*=}"
 done
 
 mkdir -p /var/log/q8s
 chmod 750 /var/log/q8s
 step_log=/var/log/q8s/${step:?}.log
+# 3: results, 4: people; everything else goes to the log.
 exec 3>&1 4>&2 >>"$step_log" 2>&1
 printf -- '--- %s %s\n' "$(date -u +%FT%TZ)" "$step"
 
@@ -21,7 +22,7 @@ declare -r inbox=$PWD
 
 # progress MESSAGE...: a short line for the person who waits, and for the log.
 progress() {
-	printf '%s: %s\n' "${node:?}" "$*" >&3
+	printf '%s: %s\n' "${node:?}" "$*" >&4
 	printf '%s %s\n' "$(date -u +%T)" "$*"
 }
 

@@ -22,6 +22,9 @@ apt_host_sources
 progress "installing libvirt and QEMU"
 mapfile -t host_packages <"$inbox/host-packages"
 apt_install "${host_packages[@]}"
+# libvirt keeps its networks' MAC tables here, and makes the folder only for networks with DHCP.
+install -d -m 0755 /var/lib/libvirt/dnsmasq
+systemctl reset-failed libvirtd.service libvirtd.socket || true
 systemctl enable --now libvirtd.service
 retry 5 virsh -q uri >/dev/null || fail "libvirtd does not answer: see journalctl -u libvirtd"
 

@@ -52,5 +52,9 @@ def open_stack(name: str, config: Mapping[str, Any], *, program: Path = REPOSITO
     known = yaml.safe_load(path.read_text()) if path.exists() else {}
     path.write_text(yaml.safe_dump({**known, "config": dict(config)}, sort_keys=False))
     return automation.create_or_select_stack(
-        stack_name=name, work_dir=str(program), opts=automation.LocalWorkspaceOptions(env_vars=environment())
+        stack_name=name,
+        work_dir=str(program),
+        opts=automation.LocalWorkspaceOptions(
+            env_vars=environment(), pulumi_command=automation.PulumiCommand(root=str(layout.TOOLS.parent))
+        ),
     )

@@ -47,6 +47,8 @@ class Architecture:
 _COMMON_PACKAGES: Final = (
     "libvirt-daemon-system",
     "libvirt-clients",
+    # libvirt 9 crashes at start without it, though our network has no DHCP or DNS.
+    "dnsmasq-base",
     "qemu-utils",
     "containerd",
     "genisoimage",

@@ -100,13 +100,13 @@ def run(
         files: documents by their name in the step's directory; may be secret.
         delete: the step that takes it back.
         triggers: when one of these changes, the old is taken back and the new is made.
-        prints_secret: the step's output is a secret and never shown.
+        prints_secret: the step's result is a secret.
         opts: the resource's options.
     """
     texts = scripts(create.script, *([delete.script] if delete else []))
     stdin = pulumi.Output.from_input(dict(files or {})).apply(lambda given: archive({**texts, **given}))
     options = pulumi.ResourceOptions(
-        additional_secret_outputs=["stdout", "stderr"] if prints_secret else None, delete_before_replace=True
+        additional_secret_outputs=["stdout"] if prints_secret else None, delete_before_replace=True
     )
     return remote.Command(
         name,
@@ -115,7 +115,8 @@ def run(
         delete=delete.command() if delete else None,
         stdin=secret(stdin),
         triggers=list(triggers) or None,
-        logging=remote.Logging.NONE if prints_secret else remote.Logging.STDOUT_AND_STDERR,
+        # Results go to stdout, which may be secret; progress and errors go to stderr.
+        logging=remote.Logging.STDERR,
         add_previous_output_in_env=False,
         opts=pulumi.ResourceOptions.merge(options, opts),
     )
