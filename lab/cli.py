@@ -67,7 +67,7 @@ def tools() -> None:
     steps = Steps()
     with _explained():
         with steps.step("machine"):
-            checks.machine()
+            checks.machine(running=namespace.exists())
             checks.packages([*MIRROR_PACKAGES, *_SERVICE_PACKAGES])
         _tools(steps)
     console.print(steps.table())
@@ -79,14 +79,14 @@ def up() -> None:
     steps = Steps()
     with _explained():
         with steps.step("machine"):
-            checks.machine()
+            checks.machine(running=namespace.exists())
             checks.packages([*MIRROR_PACKAGES, *HOST_PACKAGES, *IMAGE_PACKAGES, *_SERVICE_PACKAGES])
         _tools(steps)
         build(artifacts(), steps)
         with steps.step("namespace") as outcome:
-            outcome.how = "done" if namespace.create() else "there"
-        if namespace.run([sys.executable, "-m", "lab.inside", "up"]):
-            raise LabError("the lab is not up; after mending the cause, run the same again")
+            fresh = namespace.create()
+            outcome.how = "done" if fresh else "there"
+        _start(fresh)
         steps.add_saved(OUTCOMES)
     console.print(steps.table())
     console.print(f"clouds.yaml: {layout.CLOUDS_YAML} (cloud {layout.CLOUD})", markup=False)
@@ -117,11 +117,9 @@ def down(wipe: Annotated[bool, typer.Option("--wipe", help="Drop databases, host
     """Stop all that the lab started."""
     with _explained():
         if namespace.exists():
-            if namespace.run([sys.executable, "-m", "lab.inside", "down"]):
-                raise LabError("the lab is not down: see the messages above")
-            namespace.remove()
+            _stop()
         if wipe:
-            subprocess.run(["rm", "-rf", "--one-file-system", layout.STATE, layout.RUN, layout.LOGS], check=True)
+            subprocess.run(["rm", "-rf", "--one-file-system", layout.STATE, layout.LOGS], check=True)
 
 
 @cli.command()
@@ -142,6 +140,34 @@ def enter(context: typer.Context) -> None:
         console.print("the lab is down: run `make lab` first")
         raise typer.Exit(1)
     namespace.replace_with(context.args)
+
+
+def _start(fresh: bool) -> None:
+    """Start everything inside the namespace.
+
+    Args:
+        fresh: the lab was down, and is to be so again should it not come up.
+
+    Raises:
+        LabError: it did not come up.
+    """
+    started = False
+    try:
+        started = namespace.run([sys.executable, "-m", "lab.inside", "up"]) == 0
+    finally:
+        if fresh and not started:
+            console.print("taking down what was started")
+            _stop()
+    if not started:
+        raise LabError(f"the lab is not up. Mend the cause, then run the same again. Logs: {layout.LOGS}")
+
+
+def _stop() -> None:
+    """Stop everything inside the namespace, and the namespace."""
+    if namespace.run([sys.executable, "-m", "lab.inside", "down"]):
+        raise LabError("the lab is not down: see the messages above")
+    namespace.remove()
+    subprocess.run(["rm", "-rf", "--one-file-system", layout.RUN], check=True)
 
 
 def _tools(steps: Steps) -> None:

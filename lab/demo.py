@@ -60,10 +60,10 @@ class Times:
         return table
 
 
-def description(cluster: str) -> dict[str, Any]:
-    """The configuration of a shipped stack, moved to the lab."""
+def description(cluster: str, *, name: str = "demo") -> dict[str, Any]:
+    """The configuration of a shipped stack, moved to the lab and named."""
     shipped = yaml.safe_load((REPOSITORY / f"Pulumi.{cluster}.yaml").read_text())["config"]
-    return {"q8s:cluster": merged({**shipped["q8s:cluster"], "name": "demo"}, facts())}
+    return {"q8s:cluster": merged({**shipped["q8s:cluster"], "name": name}, facts())}
 
 
 def kubectl(*words: str, check: bool = True) -> str:

@@ -22,13 +22,13 @@ from lab.supervisor import Supervisor
 
 OUTCOMES = layout.RUN / "outcomes.json"
 _READY_SECONDS = 90
+_NETWORK_AGENTS = {"neutron-linuxbridge-agent", "neutron-l3-agent"}
 
 
 def up() -> None:
     """Start all services in their order; what runs already stays."""
     steps, passwords, mirrors = Steps(), Passwords.load(layout.SECRETS), Mirrors()
-    _prepare(passwords)
-    cloud_programs, mirror_programs = programs(VENV.path), mirrors.programs()
+    cloud_programs, mirror_programs = programs(VENV.path, _prepare(passwords)), mirrors.programs()
     supervisor = Supervisor()
     with steps.step("mirrors"):
         router.ensure()
@@ -37,7 +37,10 @@ def up() -> None:
         supervisor.start(mirror_programs)
     with steps.step("database and broker"):
         databases.initialise()
-        supervisor.start(cloud_programs.infrastructure)
+        # A broker that finds no port mapper starts one of its own.
+        mapper, *others = cloud_programs.infrastructure
+        supervisor.start([mapper])
+        supervisor.start(others)
     with steps.step("database schemas") as outcome:
         if databases.is_migrated():
             outcome.how = "there"
@@ -47,17 +50,15 @@ def up() -> None:
             databases.bootstrap_identity(passwords)
     with steps.step("identity, images, placement"):
         supervisor.start(cloud_programs.identity)
-        fresh = not layout.CLOUDS_YAML.exists()
-        if fresh:
+        if not layout.CLOUDS_YAML.exists():
             catalogue.register_services(catalogue.administrator(passwords), passwords)
         # Anew: a connection keeps the catalogue that it first saw.
         cloud = catalogue.administrator(passwords)
     with steps.step("compute and network"):
         supervisor.start([*cloud_programs.services, *cloud_programs.agents])
-        if fresh:
-            catalogue.set_up(cloud, passwords)
+        catalogue.set_up(cloud, passwords)
     with steps.step("agents report"):
-        wait_until("nova-compute and the network agent", lambda: _agents_up(cloud), seconds=_READY_SECONDS)
+        wait_until("nova-compute and the network agents", lambda: _agents_up(cloud), seconds=_READY_SECONDS)
         databases.discover_hosts()
     steps.save(OUTCOMES)
 
@@ -80,27 +81,36 @@ def down() -> None:
     _remove_links()
 
 
-def _prepare(passwords: Passwords) -> None:
+def _prepare(passwords: Passwords) -> dict[str, str]:
+    """Make the folders and write the configuration.
+
+    Returns:
+        The files' texts by their paths under ``layout.ETC``.
+    """
     for folder in ("nova/instances", "neutron", "glance/images", "glance/staging", "glance/tasks", "rabbitmq"):
         (layout.STATE / folder).mkdir(parents=True, exist_ok=True)
     for folder in ("fernet", "credential"):
         (layout.STATE / "keystone" / folder).mkdir(parents=True, exist_ok=True, mode=0o700)
     for folder in (layout.LOGS, layout.RUN / "lock"):
         folder.mkdir(parents=True, exist_ok=True)
-    files = {**settings.all_files(passwords, VENV.path), "rabbitmq.conf": broker_configuration(passwords)}
-    files["keystone/gunicorn.conf.py"] = keystone_server()
-    for name, text in files.items():
-        path = layout.ETC / name
-        path.parent.mkdir(parents=True, exist_ok=True)
+    files = {
+        **settings.all_files(passwords, VENV.path),
+        "rabbitmq/rabbitmq.conf": broker_configuration(passwords),
+        "keystone/gunicorn.conf.py": keystone_server(),
+    }
+    for file, text in files.items():
+        target = layout.ETC / file
+        target.parent.mkdir(parents=True, exist_ok=True)
         # They hold passwords.
-        path.touch(mode=0o600)
-        path.write_text(text)
+        target.touch(mode=0o600)
+        target.write_text(text)
+    return files
 
 
 def _agents_up(cloud: Connection) -> bool:
     try:
         compute = any(it.binary == "nova-compute" and it.state == "up" for it in cloud.compute.services())
-        return compute and any(agent.is_alive for agent in cloud.network.agents())
+        return compute and {agent.binary for agent in cloud.network.agents() if agent.is_alive} >= _NETWORK_AGENTS
     except SDKException:
         return False
 

@@ -1,4 +1,8 @@
-"""Where things of the lab are: folders, addresses, ports, names. Nothing else decides them."""
+"""Where things of the lab are: folders, addresses, ports, names. Nothing else decides them.
+
+Two labs can run side by side, each in its own namespace, where ``Q8S_LAB_STATE``, ``Q8S_LAB_RUN`` and ``Q8S_LAB_LOGS``
+name different folders; that is how the lab's own tests break things without harm to a lab in use.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +14,9 @@ from lab.artifact import cache_root
 
 STATE: Final = Path(os.environ.get("Q8S_LAB_STATE", "/var/lib/q8s-lab"))
 """What survives a restart of the lab: databases, images, hosts' disks, stacks."""
-RUN: Final = Path("/run/q8s-lab")
+RUN: Final = Path(os.environ.get("Q8S_LAB_RUN", "/run/q8s-lab"))
 """What does not: sockets, namespaces, rendered configuration."""
-LOGS: Final = Path("/var/log/q8s-lab")
+LOGS: Final = Path(os.environ.get("Q8S_LAB_LOGS", "/var/log/q8s-lab"))
 """A log for each service, <service>.log."""
 TOOLS: Final = cache_root() / "tools" / "bin"
 """Pulumi, its plugins and kubectl."""
@@ -45,6 +49,14 @@ PRIVATE_POOL: Final = ("10.254.1.10", "10.254.1.250")
 PHYSICAL_NETWORK: Final = "physnet1"
 PROVIDER_LINK: Final = "provider"
 """The lab's end of the link to the router: Neutron puts it into the network's bridge."""
+
+EXTERNAL_NETWORK: Final = "public"
+EXTERNAL_CIDR: Final = "10.254.2.0/24"
+EXTERNAL_GATEWAY: Final = "10.254.2.1"
+EXTERNAL_POOL: Final = ("10.254.2.10", "10.254.2.250")
+EXTERNAL_PHYSICAL_NETWORK: Final = "physnet2"
+EXTERNAL_LINK: Final = "external"
+"""As the provider link, for the network of floating addresses."""
 
 ROUTER: Final = "q8s-gw"
 """Network namespace of the router between the private network and the lab: security groups see what crosses it."""

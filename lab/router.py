@@ -1,4 +1,4 @@
-"""The router between the private network and the rest of the lab, in a network namespace of its own.
+"""The router between OpenStack's flat networks and the rest of the lab, in a network namespace of its own.
 
 Clients come through it, so that Neutron's security groups see their packets: what starts in the bridge's own namespace
 passes none of them.
@@ -7,33 +7,58 @@ passes none of them.
 from __future__ import annotations
 
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from lab import layout
 
-_UPLINK = "q8s-uplink"
+_UPLINK: Final = "q8s-uplink"
+
+
+@dataclass(frozen=True)
+class _Link:
+    """A cable from the lab to the router.
+
+    Attributes:
+        outer: the lab's end; Neutron puts it into a bridge, but for the uplink.
+        inner: the router's end.
+        address: the router's address on it, with the prefix length.
+    """
+
+    outer: str
+    inner: str
+    address: str
+
+
+def _links() -> tuple[_Link, ...]:
+    def flat(outer: str, inner: str, gateway: str, cidr: str) -> _Link:
+        return _Link(outer, inner, f"{gateway}/{cidr.split('/')[1]}")
+
+    return (
+        _Link(_UPLINK, "uplink", f"{layout.ROUTER_ADDRESS}/{layout.UPLINK_PREFIX}"),
+        flat(layout.PROVIDER_LINK, "private", layout.PRIVATE_GATEWAY, layout.PRIVATE_CIDR),
+        flat(layout.EXTERNAL_LINK, "external", layout.EXTERNAL_GATEWAY, layout.EXTERNAL_CIDR),
+    )
 
 
 def ensure() -> None:
-    """Make the router unless it is there."""
+    """Make what is missing of the router and its links."""
     name = layout.ROUTER
-    prefix = layout.PRIVATE_CIDR.split("/")[1]
-    if (Path("/run/netns") / name).exists():
-        return
-    _ip(f"netns add {name}")
-    _ip(f"link add {layout.PROVIDER_LINK} type veth peer name private netns {name}")
-    _ip(f"link add {_UPLINK} type veth peer name uplink netns {name}")
-    _ip(f"-n {name} link set lo up")
-    _ip(f"-n {name} address add {layout.PRIVATE_GATEWAY}/{prefix} dev private")
-    _ip(f"-n {name} address add {layout.ROUTER_ADDRESS}/{layout.UPLINK_PREFIX} dev uplink")
-    _ip(f"address add {layout.MIRROR_ADDRESS}/{layout.UPLINK_PREFIX} dev {_UPLINK}")
-    for link in ("private", "uplink"):
-        _ip(f"-n {name} link set {link} up")
-    for link in (layout.PROVIDER_LINK, _UPLINK):
-        _ip(f"link set {link} up")
-    _ip(f"netns exec {name} sysctl -qw net.ipv4.ip_forward=1")
-    _ip(f"-n {name} route add default via {layout.MIRROR_ADDRESS}")
-    _ip(f"route add {layout.PRIVATE_CIDR} via {layout.ROUTER_ADDRESS}")
+    if not (Path("/run/netns") / name).exists():
+        _ip(f"netns add {name}")
+        _ip(f"-n {name} link set lo up")
+        _ip(f"netns exec {name} sysctl -qw net.ipv4.ip_forward=1")
+    for link in _links():
+        if not Path("/sys/class/net", link.outer).exists():
+            _ip(f"link add {link.outer} type veth peer name {link.inner} netns {name}")
+            _ip(f"-n {name} address add {link.address} dev {link.inner}")
+            _ip(f"-n {name} link set {link.inner} up")
+            _ip(f"link set {link.outer} up")
+    _ip(f"address replace {layout.MIRROR_ADDRESS}/{layout.UPLINK_PREFIX} dev {_UPLINK}")
+    _ip(f"-n {name} route replace default via {layout.MIRROR_ADDRESS}")
+    for cidr in (layout.PRIVATE_CIDR, layout.EXTERNAL_CIDR):
+        _ip(f"route replace {cidr} via {layout.ROUTER_ADDRESS}")
 
 
 def remove() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import socket
+import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,6 +28,7 @@ class Program:
         port: (address, port) that accepts connections when the service is ready, if it listens.
         stop_signal: what ends it cleanly.
         group: end its children with it; False for what starts processes that outlive it.
+        user: whom it runs as; root if not given.
     """
 
     name: str
@@ -34,6 +37,7 @@ class Program:
     port: tuple[str, int] | None = None
     stop_signal: str = "TERM"
     group: bool = True
+    user: str | None = None
 
     @property
     def log(self) -> Path:
@@ -48,6 +52,35 @@ def accepts(address: str, port: int) -> bool:
     except OSError:
         return False
     return True
+
+
+def holder(address: str, port: int) -> str | None:
+    """Who listens on a port, as ``name (pid)``; None where it is free."""
+    if not accepts(address, port):
+        return None
+    words = ["ss", "--no-header", "--listening", "--tcp", "--numeric", "--processes", f"sport = :{port}"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    found = re.search(r'\(\("([^"]+)",pid=(\d+)', done.stdout)
+    return f"{found[1]} ({found[2]})" if found else "another process"
+
+
+def session_members(session: int) -> dict[int, int]:
+    """The processes of a session, as proc(5) tells them.
+
+    Returns:
+        Process ids with their process groups.
+    """
+    members = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            text = path.read_text()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        # The name, in parentheses, may hold anything.
+        state, _parent, group, of, *_ = text.rpartition(")")[2].split()
+        if int(of) == session and state != "Z":
+            members[int(path.parent.name)] = int(group)
+    return members
 
 
 def wait_until(what: str, ready: Callable[[], bool], *, seconds: float, log: Path | None = None) -> None:

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import http.client
+import os
 import shlex
+import signal
 import subprocess
 import sys
 import xmlrpc.client
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from supervisor.xmlrpc import SupervisorTransport
+from supervisor.xmlrpc import SupervisorTransport  # type: ignore[import-untyped]
 
 from lab import layout
-from lab.services import LabError, Program, accepts, wait_until
+from lab.services import LabError, Program, accepts, holder, session_members, wait_until
 
 _SOCKET: Final = layout.RUN / "supervisor.sock"
 _CONFIG: Final = layout.RUN / "supervisord.conf"
 _START_SECONDS: Final = 120
+_PORT_SECONDS: Final = 20
 _RUNNING: Final = "RUNNING"
 
 
@@ -41,7 +46,9 @@ supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface
 
 def _section(program: Program) -> str:
     # Should supervisord itself be killed, its services go too, and the next start finds none of them in its way.
-    words = ["/usr/bin/setpriv", "--pdeathsig", "TERM", *map(str, program.command)]
+    # The user is changed here and not by the service, because that would make the kernel forget the signal.
+    user = ["--reuid", program.user, "--regid", program.user, "--init-groups"] if program.user else []
+    words = ["/usr/bin/setpriv", *user, "--pdeathsig", "TERM", *map(str, program.command)]
     variables = ",".join(f'{name}="{_escaped(value)}"' for name, value in sorted(program.environment.items()))
     group = str(program.group).lower()
     return f"""[program:{program.name}]
@@ -60,6 +67,22 @@ stdout_logfile = {program.log}
 stdout_logfile_maxbytes = 50MB
 stdout_logfile_backups = 1
 """
+
+
+def _await_port(program: Program) -> None:
+    """Wait until the port of a program is free: what held it may be about to end.
+
+    Raises:
+        LabError: it stays in use; says by what.
+    """
+    if program.port is None:
+        return
+    address, port = program.port
+    try:
+        wait_until("the port", lambda: not accepts(address, port), seconds=_PORT_SECONDS)
+    except LabError:
+        who = holder(address, port)
+        raise LabError(f"port {port} of {program.name} is in use by {who}: end it, then run the same again") from None
 
 
 def _escaped(text: str) -> str:
@@ -113,14 +136,31 @@ class Supervisor:
         """Start programs side by side and wait until they answer.
 
         Raises:
-            LabError: one does not come up; names its log.
+            LabError: one does not come up, and names its log; or something else has its port.
         """
         wanted, states = tuple(programs), self.states()
+        down = [program for program in wanted if states[program.name] not in (_RUNNING, "STARTING")]
+        if down:
+            self._sweep()
+        for program in down:
+            if states[program.name] == "BACKOFF":
+                self._server.stopProcess(program.name)
+            _await_port(program)
+            self._server.startProcess(program.name, False)
         for program in wanted:
-            if states[program.name] not in (_RUNNING, "STARTING"):
-                self._server.startProcess(program.name, False)
-        for program in wanted:
-            wait_until(program.name, lambda it=program: self._ready(it), seconds=_START_SECONDS, log=program.log)
+            wait_until(program.name, partial(self._ready, program), seconds=_START_SECONDS, log=program.log)
+
+    def _sweep(self) -> None:
+        """End what killed services left behind (nginx's workers, say, outlive their master and keep its port).
+
+        Every service is a process group in the session of supervisord; hosts have sessions of their own.
+        """
+        own = self._server.getPID()
+        alive = {own, *(each["pid"] for each in self._server.getAllProcessInfo())}
+        for pid, group in session_members(own).items():
+            if group not in alive:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
 
     def _ready(self, program: Program) -> bool:
         state = self.states()[program.name]

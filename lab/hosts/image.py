@@ -41,6 +41,8 @@ _MASKED_UNITS: Final = (
     "e2scrub_all.timer",
     "e2scrub_reap.service",
     "fstrim.timer",
+    # Without the control groups' notices its end is not seen, and the next login waits two minutes for it.
+    "user@.service",
     "systemd-udevd.service",
     "systemd-udevd-control.socket",
     "systemd-udevd-kernel.socket",

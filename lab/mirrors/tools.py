@@ -11,6 +11,7 @@ from lab.mirrors import binaries
 _TOOLS: Final = {
     "kubectl": binaries.KUBERNETES,
     "kube-apiserver": binaries.KUBERNETES,
+    "kube-controller-manager": binaries.KUBERNETES,
     "etcd": binaries.ETCD,
     "etcdctl": binaries.ETCD,
 }

@@ -8,6 +8,7 @@ from typing import Any, Final
 import openstack
 import yaml
 from openstack.connection import Connection
+from openstack.identity.v3._proxy import Proxy as Identity
 
 from lab import layout
 from lab.openstack.passwords import Passwords
@@ -20,7 +21,7 @@ _SERVICES: Final = {
     "neutron": ("network", f"http://{layout.LOOPBACK}:{layout.NEUTRON_PORT}"),
 }
 _COMPUTE_QUOTA: Final = {"instances": 100, "cores": 400, "ram": 400 * 1024, "key_pairs": 100}
-_NETWORK_QUOTA: Final = {"ports": 500, "security_groups": 50, "security_group_rules": 500}
+_NETWORK_QUOTA: Final = {"ports": 500, "security_groups": 50, "security_group_rules": 500, "floating_ips": 50}
 
 
 def administrator(passwords: Passwords) -> Connection:
@@ -30,7 +31,7 @@ def administrator(passwords: Passwords) -> Connection:
 
 def register_services(cloud: Connection, passwords: Passwords) -> None:
     """Accounts and endpoints of all services, and the member's project; before the services start."""
-    identity = cloud.identity
+    identity = _identity(cloud)
     roles = {role.name: role for role in identity.roles()}
     if "service" not in roles:
         roles["service"] = identity.create_role(name="service")
@@ -49,8 +50,8 @@ def register_services(cloud: Connection, passwords: Passwords) -> None:
 
 
 def set_up(cloud: Connection, passwords: Passwords) -> None:
-    """Quotas, flavors, host image, private network and the member's way in."""
-    project = cloud.identity.find_project(layout.PROJECT, ignore_missing=False)
+    """Quotas, flavors, host image, networks and the member's way in; what is there stays."""
+    project = _identity(cloud).find_project(layout.PROJECT, ignore_missing=False)
     cloud.set_compute_quotas(project.id, **_COMPUTE_QUOTA)
     cloud.network.update_quota(project.id, **_NETWORK_QUOTA)
     for name, (cpus, memory, disk) in layout.FLAVORS.items():
@@ -62,20 +63,29 @@ def set_up(cloud: Connection, passwords: Passwords) -> None:
             # The root file system is an artifact of the lab, which the compute driver knows; Glance holds its name.
             data=b"The lab's hosts boot a root file system that the compute driver keeps.\n",
         )  # fmt: skip
-    _private_network(cloud)
+    _flat_network(
+        cloud, layout.PRIVATE_NETWORK, layout.PHYSICAL_NETWORK,
+        layout.PRIVATE_CIDR, layout.PRIVATE_GATEWAY, layout.PRIVATE_POOL, is_shared=True,
+    )  # fmt: skip
+    _flat_network(
+        cloud, layout.EXTERNAL_NETWORK, layout.EXTERNAL_PHYSICAL_NETWORK,
+        layout.EXTERNAL_CIDR, layout.EXTERNAL_GATEWAY, layout.EXTERNAL_POOL, is_router_external=True,
+    )  # fmt: skip
     _credential(passwords)
 
 
-def _private_network(cloud: Connection) -> None:
-    api, name = cloud.network, layout.PRIVATE_NETWORK
+def _flat_network(
+    cloud: Connection, name: str, physical: str, cidr: str, gateway: str, pool: tuple[str, str], **kind: bool
+) -> None:
+    api = cloud.network
     network = api.find_network(name) or api.create_network(
-        name=name, is_shared=True, provider_network_type="flat", provider_physical_network=layout.PHYSICAL_NETWORK
+        name=name, provider_network_type="flat", provider_physical_network=physical, **kind
     )
     if api.find_subnet(name) is None:
-        first, last = layout.PRIVATE_POOL
+        first, last = pool
         api.create_subnet(
-            name=name, network_id=network.id, ip_version=4, cidr=layout.PRIVATE_CIDR,
-            gateway_ip=layout.PRIVATE_GATEWAY, is_dhcp_enabled=False, allocation_pools=[{"start": first, "end": last}],
+            name=name, network_id=network.id, ip_version=4, cidr=cidr, gateway_ip=gateway, is_dhcp_enabled=False,
+            allocation_pools=[{"start": first, "end": last}],
         )  # fmt: skip
 
 
@@ -84,10 +94,10 @@ def _credential(passwords: Passwords) -> None:
     if layout.CLOUDS_YAML.exists():
         return
     member = _connect(layout.MEMBER, passwords.member, layout.PROJECT)
-    user = member.current_user_id
-    for old in member.identity.application_credentials(user):
-        member.identity.delete_application_credential(user, old)
-    made = member.identity.create_application_credential(user, name="q8s")
+    identity, user = _identity(member), str(member.current_user_id)
+    for old in identity.application_credentials(user):
+        identity.delete_application_credential(user, old)
+    made = identity.create_application_credential(user, name="q8s")
     cloud: dict[str, Any] = {
         "auth_type": "v3applicationcredential",
         "auth": {
@@ -103,8 +113,15 @@ def _credential(passwords: Passwords) -> None:
 
 
 def _user(cloud: Connection, name: str, password: str) -> Any:
-    found = cloud.identity.find_user(name)
-    return found or cloud.identity.create_user(name=name, password=password, domain_id=_DOMAIN)
+    identity = _identity(cloud)
+    return identity.find_user(name) or identity.create_user(name=name, password=password, domain_id=_DOMAIN)
+
+
+def _identity(cloud: Connection) -> Identity:
+    """Keystone's API; the SDK's types leave open which version."""
+    proxy = cloud.identity
+    assert isinstance(proxy, Identity)  # noqa: S101 - the lab's Keystone has no other
+    return proxy
 
 
 def _connect(user: str, password: str, project: str) -> Connection:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,18 +54,24 @@ timeout = 300
 """
 
 
-def programs(venv: Path) -> OpenStackPrograms:
-    """The programs; their configuration is under ``layout.ETC``."""
+def programs(venv: Path, files: Mapping[str, str]) -> OpenStackPrograms:
+    """The programs.
+
+    Args:
+        venv: where OpenStack is installed.
+        files: the configuration files' texts by their paths under ``layout.ETC``. A change restarts those that it is
+            for, because a digest is among their variables.
+    """
     local, etc = layout.LOOPBACK, layout.ETC
     path = {"PATH": f"{venv}/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
 
     def service(name: str, *words: str | Path, port: int | None = None, **environment: str) -> Program:
-        binary = venv / "bin" / words[0]
-        return Program(name, [binary, *words[1:]], {**path, **environment}, port=(local, port) if port else None)
+        variables = {**path, **_digest(name.split("-")[0], files), **environment}
+        return Program(name, [venv / "bin" / words[0], *words[1:]], variables, port=(local, port) if port else None)
 
     nova_conf, neutron_conf = etc / "nova/nova.conf", etc / "neutron/neutron.conf"
     return OpenStackPrograms(
-        infrastructure=(_mariadb(), _epmd(), _rabbitmq()),
+        infrastructure=(_epmd(), _mariadb(), _rabbitmq(files)),
         identity=(
             # Keystone reads the command line itself, so gunicorn's words come by its variable.
             service(
@@ -96,10 +104,19 @@ def programs(venv: Path) -> OpenStackPrograms:
                 "neutron-linuxbridge-agent", "neutron-linuxbridge-agent",
                 "--config-file", neutron_conf, "--config-file", etc / "neutron/linuxbridge.ini",
             ),
+            service(
+                "neutron-l3-agent",
+                "neutron-l3-agent", "--config-file", neutron_conf, "--config-file", etc / "neutron/l3.ini",
+            ),
             Program(
                 "nova-compute",
                 [venv / "bin" / "python", "-m", "lab.hosts.nova_compute", "--config-file", nova_conf],
-                {**path, "PYTHONPATH": str(REPOSITORY), "Q8S_HOST_IMAGE": str(HOST_IMAGE.path)},
+                {
+                    **path,
+                    **_digest("nova", files),
+                    "PYTHONPATH": str(REPOSITORY),
+                    "Q8S_HOST_IMAGE": str(HOST_IMAGE.path),
+                },
                 # Hosts live on when it is restarted.
                 group=False,
             ),
@@ -109,14 +126,14 @@ def programs(venv: Path) -> OpenStackPrograms:
 
 def _mariadb() -> Program:
     words = [
-        "/usr/sbin/mariadbd", "--no-defaults", "--user=mysql", f"--datadir={DATABASE_DIRECTORY}",
+        "/usr/sbin/mariadbd", "--no-defaults", f"--datadir={DATABASE_DIRECTORY}",
         f"--socket={DATABASE_SOCKET}", f"--pid-file={DATABASE_DIRECTORY}/pid", f"--bind-address={layout.LOOPBACK}",
         f"--port={layout.DATABASE_PORT}", "--max-connections=600", "--skip-log-bin", "--performance-schema=OFF",
         "--innodb-buffer-pool-size=128M", "--character-set-server=utf8mb3", "--collation-server=utf8mb3_general_ci",
         # A lab that loses its last second in a power cut is made anew.
         "--innodb-flush-log-at-trx-commit=0", "--innodb-doublewrite=0",
     ]  # fmt: skip
-    return Program("mariadb", words, port=(layout.LOOPBACK, layout.DATABASE_PORT))
+    return Program("mariadb", words, port=(layout.LOOPBACK, layout.DATABASE_PORT), user="mysql")
 
 
 def _epmd() -> Program:
@@ -124,14 +141,22 @@ def _epmd() -> Program:
     return Program("epmd", words, port=(layout.LOOPBACK, layout.EPMD_PORT))
 
 
-def _rabbitmq() -> Program:
+def _digest(folder: str, files: Mapping[str, str]) -> dict[str, str]:
+    text = "\0".join(text for path, text in sorted(files.items()) if path.startswith(f"{folder}/"))
+    return {"Q8S_CONFIGURATION": hashlib.sha256(text.encode()).hexdigest()[:16]}
+
+
+def _rabbitmq(files: Mapping[str, str]) -> Program:
     home = BROKER_DIRECTORY
     return Program(
         "rabbitmq",
         ["/usr/lib/rabbitmq/bin/rabbitmq-server"],
         {
+            **_digest("rabbitmq", files),
             "HOME": str(home),
-            "RABBITMQ_CONFIG_FILE": str(layout.ETC / "rabbitmq.conf"),
+            # The script becomes the broker instead of waiting for it, so that what is killed is what is watched.
+            "RUNNING_UNDER_SYSTEMD": "true",
+            "RABBITMQ_CONFIG_FILE": str(layout.ETC / "rabbitmq/rabbitmq.conf"),
             "RABBITMQ_MNESIA_BASE": str(home / "mnesia"),
             "RABBITMQ_LOG_BASE": str(home / "log"),
             "RABBITMQ_ENABLED_PLUGINS_FILE": str(home / "plugins"),

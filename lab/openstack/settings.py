@@ -40,6 +40,7 @@ def all_files(passwords: Passwords, venv: Path) -> dict[str, str]:
         "neutron/neutron.conf": ini(neutron(passwords, venv)),
         "neutron/ml2.ini": ini(ML2),
         "neutron/linuxbridge.ini": ini(LINUXBRIDGE),
+        "neutron/l3.ini": ini(L3),
     }
 
 
@@ -130,7 +131,7 @@ def neutron(passwords: Passwords, venv: Path) -> Sections:
             "bind_host": _LOCAL,
             "bind_port": layout.NEUTRON_PORT,
             "core_plugin": "ml2",
-            "service_plugins": "",
+            "service_plugins": "router",
             "api_workers": 2,
             "rpc_workers": 1,
             "rpc_state_report_workers": 0,
@@ -159,14 +160,21 @@ ML2: Sections = {
         "mechanism_drivers": "linuxbridge",
         "extension_drivers": "port_security",
     },
-    "ml2_type_flat": {"flat_networks": layout.PHYSICAL_NETWORK},
+    "ml2_type_flat": {"flat_networks": f"{layout.PHYSICAL_NETWORK},{layout.EXTERNAL_PHYSICAL_NETWORK}"},
     "securitygroup": {"enable_security_group": True, "enable_ipset": True},
 }
 LINUXBRIDGE: Sections = {
-    "linux_bridge": {"physical_interface_mappings": f"{layout.PHYSICAL_NETWORK}:{layout.PROVIDER_LINK}"},
+    "linux_bridge": {
+        "physical_interface_mappings": f"{layout.PHYSICAL_NETWORK}:{layout.PROVIDER_LINK},"
+        f"{layout.EXTERNAL_PHYSICAL_NETWORK}:{layout.EXTERNAL_LINK}"
+    },
     "vxlan": {"enable_vxlan": False},
     "securitygroup": {"firewall_driver": "iptables", "enable_ipset": True},
     "agent": {"polling_interval": 1},
+}
+L3: Sections = {
+    # Hosts get their data by a seed, so no router answers for the metadata service.
+    "DEFAULT": {"interface_driver": "linuxbridge", "agent_mode": "legacy", "enable_metadata_proxy": False},
 }
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from q8s_infra.defaults import GUEST_LINK
+from q8s_infra.render.domain import domain_xml
 from q8s_infra.render.node import MODULES, SYSCTL, containerd_toml
 from q8s_infra.render.sources import registry_files
 from q8s_infra.render.templates import render, text
@@ -86,9 +87,10 @@ def seed(
 
 
 def digest(spec: ClusterSpec, worker: Worker) -> str:
-    """A key of everything in the seed but its secrets and addresses: when it changes, the guest is made anew."""
+    """A key of domain and seed but for secrets and addresses: when it changes, the guest is made anew."""
     parts = [
         worker.name,
+        domain_xml(worker),
         text("guest/user-data.j2"),
         render("guest/network-config.j2", link=GUEST_LINK),
         *(

@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from lab import layout
+
 from tests.plugins.conftest import wait_until
 
 if TYPE_CHECKING:
@@ -60,9 +62,9 @@ class ApiServer:
 
 @pytest.fixture(scope="session")
 def api(tmp_path_factory: pytest.TempPathFactory, free_port: Callable[[], int]) -> Iterator[ApiServer]:
-    given = os.environ.get("Q8S_KUBE_BIN")
+    given = os.environ.get("Q8S_KUBE_BIN") or layout.TOOLS
     programs = {
-        name: Path(given or "/nowhere") / name for name in ("etcd", "kube-apiserver", "kube-controller-manager")
+        name: Path(given) / name for name in ("etcd", "kube-apiserver", "kube-controller-manager")
     }
     if missing := [str(path) for path in programs.values() if not path.is_file()]:
         pytest.skip(f"needs Kubernetes binaries: set Q8S_KUBE_BIN to their directory (no {', '.join(missing)})")

@@ -1,0 +1,150 @@
+"""The main job, for real: what a stack config promises is what the cluster is."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from openstack.connection import Connection
+from pulumi import automation
+
+from lab import layout
+from tests.lab.conftest import Cluster
+
+WORKERS = ("test-arm-small-0", "test-x86-small-0")
+IMAGE = "docker.io/library/busybox:1.36"
+LOOK = """
+apiVersion: v1
+kind: Pod
+metadata: {name: look-%(node)s, labels: {app: look}}
+spec:
+  nodeName: %(node)s
+  hostPID: true
+  terminationGracePeriodSeconds: 0
+  containers:
+  - name: look
+    image: docker.io/library/busybox:1.36
+    command: [sh, -c, "echo here; httpd -f -p 8080 -h /host/etc"]
+    securityContext: {privileged: true}
+    volumeMounts: [{name: host, mountPath: /host}]
+  volumes: [{name: host, hostPath: {path: /}}]
+"""
+
+
+def eventually(check: Callable[[], Any], seconds: float = 120) -> Any:
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            result = check()
+            if result:
+                return result
+        except (RuntimeError, AssertionError):
+            if time.monotonic() > end:
+                raise
+        assert time.monotonic() < end, f"not within {seconds} s"
+        time.sleep(2)
+
+
+@pytest.fixture(scope="session")
+def pods(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """A pod on each worker; name to address."""
+    for node in WORKERS:
+        file = tmp_path_factory.mktemp("pods") / "pod.yaml"
+        file.write_text(LOOK % {"node": node})
+        cluster.kubectl("apply", "-f", str(file))
+    cluster.kubectl("wait", "pod", "-l", "app=look", "--for=condition=Ready", "--timeout=180s")
+    return {pod["spec"]["nodeName"]: pod["status"]["podIP"] for pod in cluster.get("pods", "-l", "app=look")["items"]}
+
+
+def test_all_nodes_are_ready_and_carry_their_labels(cluster: Cluster) -> None:
+    nodes = cluster.nodes()
+    assert set(nodes) == {*WORKERS, "test-control-plane-0"}
+    for node in nodes.values():
+        conditions = {it["type"]: it["status"] for it in node["status"]["conditions"]}
+        assert conditions["Ready"] == "True"
+    labels = {name: nodes[name]["metadata"]["labels"] for name in WORKERS}
+    assert labels["test-arm-small-0"]["kubernetes.io/arch"] == "arm64"
+    assert labels["test-x86-small-0"]["kubernetes.io/arch"] == "amd64"
+    assert {it["q8s.io/emulated"] for it in labels.values()} == {"true"}
+    assert labels["test-x86-small-0"]["q8s.io/cpu-model"] == "EPYC-Rome"
+
+
+def test_a_node_answers_at_its_hosts_address(cluster: Cluster, cloud: Connection) -> None:
+    addresses = {server.name: server.addresses[layout.PRIVATE_NETWORK][0]["addr"] for server in cloud.compute.servers()}
+    for name, node in cluster.nodes().items():
+        internal = [it["address"] for it in node["status"]["addresses"] if it["type"] == "InternalIP"]
+        assert internal == [addresses[name]]
+
+
+@pytest.mark.parametrize(("node", "machine", "model"), [
+    ("test-x86-small-0", "x86_64", "AMD EPYC-Rome"), ("test-arm-small-0", "aarch64", "Cortex-A57"),
+])  # fmt: skip
+def test_a_guest_is_what_its_type_says(
+    cluster: Cluster, pods: dict[str, str], node: str, machine: str, model: str
+) -> None:
+    assert node in pods
+    lscpu = dict(re.findall(r"^\s*([^:]+):\s+(.*)$", cluster.guest(node, "lscpu"), re.MULTILINE))
+    assert lscpu["Architecture"] == machine
+    assert lscpu["CPU(s)"] == "2"
+    assert model in lscpu["Model name"]
+    memory = int(re.search(r"MemTotal:\s+(\d+) kB", cluster.guest(node, "cat /proc/meminfo"))[1])
+    assert 0.9 * 2 * 2**20 < memory <= 2 * 2**20
+    assert int(cluster.guest(node, "cat /sys/class/block/vda/size")) * 512 == 10 * 2**30
+
+
+def test_pods_reach_each_other_across_architectures(cluster: Cluster, pods: dict[str, str]) -> None:
+    for source in WORKERS:
+        for target in WORKERS:
+            said = cluster.kubectl(
+                "exec", f"look-{source}", "--", "wget", "-q", "-T", "20", "-O-", f"http://{pods[target]}:8080/hostname"
+            )
+            assert said.strip() == target
+
+
+def test_services_names_and_node_ports_work(cluster: Cluster, pods: dict[str, str]) -> None:
+    del pods
+    cluster.kubectl("create", "service", "nodeport", "look", "--tcp=80:8080", "--node-port=30080")
+    for node in WORKERS:
+        said = eventually(
+            lambda node=node: cluster.kubectl(
+                "exec", f"look-{node}", "--", "wget", "-q", "-T", "20", "-O-", "http://look/hostname"
+            )
+        )
+        assert said.strip() in WORKERS
+        address = cluster.nodes()[node]["status"]["addresses"][0]["address"]
+        inside = cluster.kubectl(
+            "exec", f"look-{node}", "--", "wget", "-q", "-T", "20", "-O-", f"http://{address}:30080/hostname"
+        )
+        assert inside.strip() in WORKERS
+
+
+def test_logs_and_exec_work_on_each_worker(cluster: Cluster, pods: dict[str, str]) -> None:
+    del pods
+    for node in WORKERS:
+        assert cluster.kubectl("logs", f"look-{node}").startswith("here")
+
+
+def test_a_second_up_changes_nothing(cluster: Cluster) -> None:
+    changes = cluster.stack.preview().change_summary
+    assert set(changes) == {automation.OpType.SAME}, changes
+
+
+def test_no_secret_stands_in_clear(cluster: Cluster) -> None:
+    kubeconfig = str(cluster.stack.outputs()["kubeconfig"].value)
+    key = re.search(r"client-key-data: (\S+)", kubeconfig)[1]
+    tokens = re.findall(r"token: [a-z0-9]{6}\.[a-z0-9]{16}", cluster.output)
+    assert not tokens
+    state = "".join(path.read_text() for path in (layout.STATE / "pulumi").rglob("*.json") if "lab-test" in path.name)
+    assert state
+    for place, text in (("output", cluster.output), ("state", state)):
+        for what, secret in (("client key", key), ("private key", "PRIVATE KEY-----\\n"), ("seed", 'hostKeySeed\\":')):
+            assert secret not in text, f"{what} in {place}"
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            assert key not in path.read_text(errors="replace")
+        except OSError:
+            continue

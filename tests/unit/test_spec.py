@@ -1,0 +1,225 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from q8s_infra.plan import plan
+from q8s_infra.spec import ClusterSpec, SpecErrors, load, validated
+from q8s_infra.units import Size
+from tests.unit.specs import GOOD, spoiled
+
+X86 = "nodeTypes/x86"
+MALFORMED: list[tuple[str, object, str]] = [
+    ("name", "Demo", "name"),
+    ("name", "", "name"),
+    ("name", "a" * 64, "name"),
+    ("name", "-demo", "name"),
+    ("name", "demo_1", "name"),
+    ("name", 7, "name"),
+    ("unknown", 1, "unknown"),
+    ("network", ..., "network"),
+    ("network", {}, "network"),
+    ("network", {"name": "a", "id": "0" * 32}, "network"),
+    ("network", "private", "network"),
+    ("network/cidr", "10.254.1.0/33", "network.cidr"),
+    ("network/cidr", "10.254.1.5/24", "network.cidr"),
+    ("network/cidr", "10.244.0.0/24", "kubernetes.podCidr"),
+    ("network/cidr", "192.168.123.0/24", "network.cidr"),
+    ("network/gateway", "10.254.1.1", "network.gateway"),
+    ("hostImage", ..., "hostImage"),
+    ("hostImage/name", "", "hostImage.name"),
+    ("access/mode", "magic", "access.mode"),
+    ("access/mode", "floatingIp", "access"),
+    ("access/mode", "bastion", "access"),
+    ("access/externalNetwork", "public", "access"),
+    ("access/user", "Root!", "access.user"),
+    ("access/allowedCidrs", ["10.0.0.0/40"], "access.allowedCidrs.0"),
+    ("access/allowedCidrs", "everyone", "access.allowedCidrs"),
+    ("access/sshPublicKeys", ["not a key"], "access.sshPublicKeys.0"),
+    ("access/bastion", {"host": "b", "user": "u"}, "access.bastion.privateKeyFile"),
+    ("access/bastion", {"host": "b", "user": "u"}, "access.bastion.hostKey"),
+    ("controlPlanes", ..., "controlPlanes"),
+    ("controlPlanes/flavor", ..., "controlPlanes.flavor"),
+    ("controlPlanes/count", 0, "controlPlanes.count"),
+    ("controlPlanes/count", -1, "controlPlanes.count"),
+    ("controlPlanes/count", 2.5, "controlPlanes.count"),
+    ("controlPlanes/count", "3", "controlPlanes.count"),
+    ("controlPlanes/count", 10, "controlPlanes.count"),
+    ("controlPlanes/name", "No Label", "controlPlanes.name"),
+    ("nodeTypes/Bad Name", GOOD["nodeTypes"]["x86"], "nodeTypes.Bad Name"),
+    (f"{X86}/architecture", "mips", "nodeTypes.x86.architecture"),
+    (f"{X86}/architecture", ..., "nodeTypes.x86.architecture"),
+    (f"{X86}/cpuModel", "cortex-a57", "nodeTypes.x86.cpuModel"),
+    (f"{X86}/cpuModel", "Pentium", "nodeTypes.x86.cpuModel"),
+    (f"{X86}/machine", "virt", "nodeTypes.x86.machine"),
+    (f"{X86}/cpus", 0, "nodeTypes.x86.cpus"),
+    (f"{X86}/cpus", -2, "nodeTypes.x86.cpus"),
+    (f"{X86}/cpus", 256, "nodeTypes.x86.cpus"),
+    (f"{X86}/cpus", "two", "nodeTypes.x86.cpus"),
+    (f"{X86}/cpus", ..., "nodeTypes.x86.cpus"),
+    (f"{X86}/memory", "2", "nodeTypes.x86.memory"),
+    (f"{X86}/memory", 2048, "nodeTypes.x86.memory"),
+    (f"{X86}/memory", "0GiB", "nodeTypes.x86.memory"),
+    (f"{X86}/memory", "-2GiB", "nodeTypes.x86.memory"),
+    (f"{X86}/memory", "1.5GiB", "nodeTypes.x86.memory"),
+    (f"{X86}/memory", "512MiB", "nodeTypes.x86.memory"),
+    (f"{X86}/memory", "2 gigs", "nodeTypes.x86.memory"),
+    (f"{X86}/disk", "1GiB", "nodeTypes.x86.disk"),
+    (f"{X86}/disk", "large", "nodeTypes.x86.disk"),
+    (f"{X86}/disk", ..., "nodeTypes.x86.disk"),
+    (f"{X86}/flavor", "", "nodeTypes.x86.flavor"),
+    (f"{X86}/flavor", ..., "nodeTypes.x86.flavor"),
+    (f"{X86}/gpu", 1, "nodeTypes.x86.gpu"),
+    (f"{X86}/labels", {"bad key!": "x"}, "nodeTypes.x86.labels.bad key!"),
+    (f"{X86}/labels", {"key": "bad value!"}, "nodeTypes.x86.labels.key"),
+    (f"{X86}/taints", ["edge"], "nodeTypes.x86.taints.0"),
+    (f"{X86}/taints", ["edge=yes:Never"], "nodeTypes.x86.taints.0"),
+    (f"{X86}/qemuArgs", [""], "nodeTypes.x86.qemuArgs.0"),
+    ("workers/riscv", 1, "workers.riscv"),
+    ("workers/x86", -1, "workers.x86"),
+    ("workers/x86", "one", "workers.x86"),
+    ("workers/x86", True, "workers.x86"),
+    ("workers/x86", 5001, "workers.x86"),
+    ("kubernetes/version", "latest", "kubernetes.version"),
+    ("kubernetes/version", "v1.34.4", "kubernetes.version"),
+    ("kubernetes/podCidr", "10.96.0.0/16", "kubernetes.podCidr"),
+    ("kubernetes/cgroupDriver", "none", "kubernetes.cgroupDriver"),
+    ("guestImages/x86_64", ..., "guestImages.x86_64"),
+    ("guestImages/x86_64/sha256", "abc", "guestImages.x86_64.sha256"),
+    ("guestImages/x86_64/url", "mirror/amd64", "guestImages.x86_64.url"),
+    ("guestImages/mips", {"url": "http://m/i", "sha256": "0" * 64}, "guestImages.mips"),
+    ("openPorts/tcp", [0], "openPorts.tcp.0"),
+    ("openPorts/tcp", [70000], "openPorts.tcp.0"),
+    ("openPorts/udp", ["9-1"], "openPorts.udp.0"),
+    ("openPorts/cidr", "0.0.0.0/99", "openPorts.cidr"),
+    ("nodePorts", "all", "nodePorts"),
+    ("sources", ..., "sources"),
+    ("sources", {}, "sources"),
+    ("sources/registryMirror", "mirror:5000", "sources.registryMirror"),
+    ("sources/hostApt", [{"uri": "http://m", "suites": []}], "sources.hostApt.0.suites"),
+    ("sources/hostApt", [{"uri": "http://m", "suites": ["a"], "keyUrl": "http://m/k"}], "sources.hostApt.0"),
+    ("tags", ["a,b"], "tags.0"),
+]
+
+
+def test_the_good_one_is_good() -> None:
+    assert validated(GOOD).name == "demo"
+
+
+@pytest.mark.parametrize(("path", "value", "named"), MALFORMED, ids=[f"{it[0]}={it[1]!r}"[:60] for it in MALFORMED])
+def test_a_mistake_is_refused_with_its_field(path: str, value: object, named: str) -> None:
+    with pytest.raises(SpecErrors) as caught:
+        validated(spoiled(path, value))
+    paths = [mistake.path for mistake in caught.value.mistakes]
+    assert any(it == named or it.startswith(f"{named}.") for it in paths), paths
+    assert all(mistake.allowed for mistake in caught.value.mistakes)
+
+
+def test_all_mistakes_come_at_once() -> None:
+    bad = spoiled("controlPlanes/count", 0)
+    bad["nodeTypes"]["x86"]["cpus"] = 0
+    bad["unknown"] = 1
+    with pytest.raises(SpecErrors) as caught:
+        validated(bad)
+    assert {it.path for it in caught.value.mistakes} == {"controlPlanes.count", "nodeTypes.x86.cpus", "unknown"}
+
+
+def test_defaults_come_from_the_architecture() -> None:
+    arm = validated(GOOD).node_types["arm"]
+    assert (arm.cpu_model, arm.machine) == ("cortex-a57", "virt")
+
+
+@pytest.mark.parametrize(("alias", "name"), [("arm_64", "arm64"), ("aarch64", "arm64"), ("amd64", "x86_64")])
+def test_an_architecture_goes_by_its_other_names(alias: str, name: str) -> None:
+    bad = spoiled(f"{X86}/architecture", alias)
+    bad["nodeTypes"]["x86"].pop("cpuModel")
+    assert validated(bad).node_types["x86"].architecture == name
+
+
+def test_names_and_order_of_nodes() -> None:
+    planned = plan(validated(GOOD))
+    assert [node.name for node in planned.nodes] == ["demo-control-plane-0", "demo-arm-0", "demo-arm-1", "demo-x86-0"]
+
+
+def test_a_name_too_long_with_its_prefix_is_refused() -> None:
+    with pytest.raises(SpecErrors, match="at most 63"):
+        plan(validated(spoiled("name", "a" * 60)))
+
+
+def test_an_even_number_of_control_planes_is_warned_of() -> None:
+    assert "majority" in plan(validated(spoiled("controlPlanes/count", 2))).warnings[0]
+    assert not plan(validated(spoiled("controlPlanes/count", 3))).warnings
+
+
+def test_the_same_cluster_in_both_formats_is_the_same_plan(tmp_path: Path) -> None:
+    (tmp_path / "cluster.yaml").write_text(PROTOTYPE)
+    rest = {name: GOOD[name] for name in ("name", "guestImages", "sources")}
+    theirs = load({"clusterFile": "cluster.yaml", "cluster": rest}, "demo", base=tmp_path)
+    ours = load({"cluster": {**yaml.safe_load(OURS), **rest}}, "demo")
+    assert plan(theirs) == plan(ours)
+
+
+PROTOTYPE = """!ClusterData
+git_url: https://example.org/q8s.git
+private_network_id: 0123456789abcdef0123456789abcdef
+remote_ip_prefix: 10.254.1.0/24
+default_image_name: Ubuntu 22.04
+name_of_initial_instance: first
+security_groups: [default, q8s-cluster]
+required_tcp_ports: [6443, 10250]
+required_udp_ports: [8472]
+worker_port_range_min: 30000
+worker_port_range_max: 32767
+master_node_flavor: c1.medium
+number_additional_master_nodes: 1
+worker: {x86-small: 1, arm-mid: 1}
+vm_types:
+  x86-small: !VmType
+    {architecture: x86_64, num_cpus: 2, cpu_model: EPYC-Rome, machine_model: virt, ram: 2048, storage: 10, openstack_flavor: c1.medium}
+  arm-mid: !VmType
+    {architecture: arm_64, num_cpus: 6, cpu_model: cortex-a57, machine_model: virt, ram: 4096, storage: 20, openstack_flavor: c1.large}
+"""
+OURS = """
+network: {id: 0123456789abcdef0123456789abcdef, cidr: 10.254.1.0/24}
+hostImage: {name: Ubuntu 22.04}
+controlPlanes: {flavor: c1.medium, count: 2, name: first}
+securityGroups: [default]
+openPorts: {tcp: [6443, 10250, 30000-32767], udp: [8472], cidr: 10.254.1.0/24}
+nodePorts: 30000-32767
+nodeTypes:
+  x86-small: {architecture: x86_64, cpus: 2, cpuModel: EPYC-Rome, memory: 2GiB, disk: 10GiB, flavor: c1.medium}
+  arm-mid: {architecture: arm64, cpus: 6, cpuModel: cortex-a57, memory: 4GiB, disk: 20GiB, flavor: c1.large}
+workers: {x86-small: 1, arm-mid: 1}
+"""
+
+
+def test_a_field_that_the_prototype_did_not_have_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "cluster.yaml").write_text(PROTOTYPE + "speed: fast\n")
+    with pytest.raises(SpecErrors, match="speed"):
+        load({"clusterFile": "cluster.yaml"}, "demo", base=tmp_path)
+
+
+@given(st.integers(1, 10**6), st.sampled_from(["KiB", "MiB", "GiB", "TiB", "KB", "MB", "GB", "TB"]))
+def test_a_size_survives_writing_and_reading(number: int, unit: str) -> None:
+    size = Size.parse(f"{number}{unit}")
+    assert Size.parse(str(size)) == size
+
+
+@given(st.text())
+def test_any_name_is_taken_as_a_dns_label_or_refused(name: str) -> None:
+    try:
+        spec = validated({**GOOD, "name": name})
+    except SpecErrors as mistakes:
+        assert mistakes.mistakes[0].path == "name"
+    else:
+        assert len(spec.name) <= 63
+        assert set(spec.name) <= set("abcdefghijklmnopqrstuvwxyz0123456789-")
+
+
+def test_a_spec_survives_writing_and_reading() -> None:
+    spec = validated(GOOD)
+    assert ClusterSpec.model_validate(spec.model_dump(mode="json", by_alias=True)) == spec
