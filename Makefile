@@ -6,7 +6,7 @@ NAME ?=
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help venv lock check test test-full lab lab-status lab-down lab-logs demo demo-down kubectl bench
+.PHONY: help venv lock check test test-full lab lab-status lab-down lab-logs demo demo-down kubectl
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -30,14 +30,14 @@ check: venv ## types and lint
 	$(VENV)/bin/shellcheck -x $$(git ls-files '*.sh')
 
 test: check ## all tests that fit a small machine, fast ones first
-	$(VENV)/bin/pytest tests/unit tests/program
+	$(VENV)/bin/pytest tests/unit
 	$(PY) -m lab tools
-	$(VENV)/bin/pytest tests/plugins tests/engine
+	$(VENV)/bin/pytest tests/plugins
 	$(PY) -m lab up
-	$(VENV)/bin/pytest tests/lab -m 'not full'
+	$(PY) -m lab enter $(VENV)/bin/pytest tests/lab -m 'not full'
 
 test-full: test ## the lab-level tests that take long, too
-	$(VENV)/bin/pytest tests/lab -m full
+	$(PY) -m lab enter $(VENV)/bin/pytest tests/lab -m full
 
 lab: venv ## an OpenStack on this machine
 	$(PY) -m lab up

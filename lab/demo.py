@@ -5,6 +5,7 @@ Runs inside the lab's namespace: ``python -m lab enter python -m lab.demo up``.
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -55,7 +56,8 @@ class Times:
         table = Table("step", "seconds", title="Where the time went (steps run side by side)")
         for urn, seconds in sorted(self.seconds.items(), key=lambda item: -item[1])[:rows]:
             kind, name = urn.split("::")[-2:]
-            if not kind.split("$")[-1].startswith("q8s:"):
+            kind = kind.split("$")[-1]
+            if not kind.startswith(("q8s:", "pulumi:pulumi:")):
                 table.add_row(name, f"{seconds:.1f}")
         return table
 
@@ -92,7 +94,7 @@ def run_pod(architecture: str) -> str:
     kubectl("delete", "pod", name, "--ignore-not-found", "--wait")
     kubectl(
         "run", name, "--image=docker.io/library/busybox:1.36", "--restart=Never",
-        "--overrides", yaml.safe_dump({"spec": {"nodeSelector": {"kubernetes.io/arch": architecture, "q8s.io/emulated": "true"}}}),
+        "--overrides", json.dumps({"spec": {"nodeSelector": {"kubernetes.io/arch": architecture}}}),
         "--command", "--", "sh", "-c", "uname -nm",
     )  # fmt: skip
     kubectl("wait", f"pod/{name}", "--for=jsonpath={.status.phase}=Succeeded", f"--timeout={POD_TIMEOUT_SECONDS}s")
@@ -109,7 +111,7 @@ def up(
     times = Times()
     stack = open_stack(STACK, description(cluster))
     started = time.monotonic()
-    result = stack.up(on_output=lambda line: console.print(line, end="", markup=False), on_event=times)
+    result = stack.up(on_output=lambda line: console.print(line, markup=False, soft_wrap=True), on_event=times)
     took = time.monotonic() - started
     save_kubeconfig(stack)
     console.print(f"\npulumi up took {took:.0f} s: {dict(result.summary.resource_changes or {})}")
@@ -120,7 +122,7 @@ def up(
         console.print(times.table())
     console.print(
         'use it:      make kubectl ARGS="get pods -A"\n'
-        f"change it:   edit Pulumi.{STACK}.yaml, then make lab-pulumi ARGS=preview\n"
+        f"change it:   edit the shipped Pulumi.{cluster}.yaml, then make demo again\n"
         "destroy it:  make demo-down"
     )
 
@@ -132,7 +134,7 @@ def down() -> None:
         return
     config = yaml.safe_load((REPOSITORY / f"Pulumi.{STACK}.yaml").read_text())["config"]
     stack = open_stack(STACK, config)
-    stack.destroy(on_output=lambda line: console.print(line, end="", markup=False), remove=True)
+    stack.destroy(on_output=lambda line: console.print(line, markup=False, soft_wrap=True), remove=True)
     KUBECONFIG.unlink(missing_ok=True)
 
 

@@ -91,8 +91,8 @@ def _prepare(passwords: Passwords) -> dict[str, str]:
         (layout.STATE / folder).mkdir(parents=True, exist_ok=True)
     for folder in ("fernet", "credential"):
         (layout.STATE / "keystone" / folder).mkdir(parents=True, exist_ok=True, mode=0o700)
-    for folder in (layout.LOGS, layout.RUN / "lock"):
-        folder.mkdir(parents=True, exist_ok=True)
+    for path in (layout.LOGS, layout.RUN / "lock"):
+        path.mkdir(parents=True, exist_ok=True)
     files = {
         **settings.all_files(passwords, VENV.path),
         "rabbitmq/rabbitmq.conf": broker_configuration(passwords),

@@ -43,7 +43,7 @@ class Step:
     def command(self) -> pulumi.Output[str]:
         """The command line: unpacks the archive into a directory of root's own and runs the script there."""
         words = {"step": self.script, "node": self.node, "layer": self.layer, **self.arguments}
-        return pulumi.Output.from_input(words).apply(lambda given: command_line(self.script, given))
+        return _together(words).apply(lambda given: command_line(self.script, given))
 
 
 def command_line(script: str, arguments: Mapping[str, str]) -> str:
@@ -72,6 +72,11 @@ def archive(files: Mapping[str, str]) -> str:
 def scripts(*names: str) -> dict[str, str]:
     """Scripts by name with the libraries that they may source."""
     return {f"{name}.sh": (HOSTSCRIPTS / f"{name}.sh").read_text() for name in (*LIBRARIES, *names)}
+
+
+def _together(inputs: Mapping[str, pulumi.Input[str]]) -> pulumi.Output[dict[str, str]]:
+    names = list(inputs)
+    return pulumi.Output.all(*inputs.values()).apply(lambda values: dict(zip(names, values, strict=True)))
 
 
 def secret(value: pulumi.Output[str]) -> pulumi.Output[str]:
@@ -104,7 +109,7 @@ def run(
         opts: the resource's options.
     """
     texts = scripts(create.script, *([delete.script] if delete else []))
-    stdin = pulumi.Output.from_input(dict(files or {})).apply(lambda given: archive({**texts, **given}))
+    stdin = _together(files or {}).apply(lambda given: archive({**texts, **given}))
     options = pulumi.ResourceOptions(
         additional_secret_outputs=["stdout"] if prints_secret else None, delete_before_replace=True
     )

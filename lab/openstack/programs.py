@@ -66,7 +66,7 @@ def programs(venv: Path, files: Mapping[str, str]) -> OpenStackPrograms:
     path = {"PATH": f"{venv}/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
 
     def service(name: str, *words: str | Path, port: int | None = None, **environment: str) -> Program:
-        variables = {**path, **_digest(name.split("-")[0], files), **environment}
+        variables = {**path, **_digest(name.split("-", maxsplit=1)[0], files), **environment}
         return Program(name, [venv / "bin" / words[0], *words[1:]], variables, port=(local, port) if port else None)
 
     nova_conf, neutron_conf = etc / "nova/nova.conf", etc / "neutron/neutron.conf"

@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from lab import layout
-
 from tests.plugins.conftest import wait_until
 
 if TYPE_CHECKING:
@@ -63,9 +62,7 @@ class ApiServer:
 @pytest.fixture(scope="session")
 def api(tmp_path_factory: pytest.TempPathFactory, free_port: Callable[[], int]) -> Iterator[ApiServer]:
     given = os.environ.get("Q8S_KUBE_BIN") or layout.TOOLS
-    programs = {
-        name: Path(given) / name for name in ("etcd", "kube-apiserver", "kube-controller-manager")
-    }
+    programs = {name: Path(given) / name for name in ("etcd", "kube-apiserver", "kube-controller-manager")}
     if missing := [str(path) for path in programs.values() if not path.is_file()]:
         pytest.skip(f"needs Kubernetes binaries: set Q8S_KUBE_BIN to their directory (no {', '.join(missing)})")
     directory = tmp_path_factory.mktemp("kube")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import subprocess
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -30,7 +31,7 @@ def test_a_bad_seed_is_refused(seed: str) -> None:
         derive(seed, "host/a")
 
 
-def test_openssh_takes_the_key_and_finds_the_same_public_half(tmp_path) -> None:
+def test_openssh_takes_the_key_and_finds_the_same_public_half(tmp_path: Path) -> None:
     key = derive(SEED, "host/a")
     file = tmp_path / "key"
     file.touch(mode=0o600)
