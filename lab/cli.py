@@ -164,6 +164,7 @@ def _start(fresh: bool) -> None:
 
 def _stop() -> None:
     """Stop everything inside the namespace, and the namespace."""
+    namespace.refuse_inside()
     if namespace.run([sys.executable, "-m", "lab.inside", "down"]):
         raise LabError("the lab is not down: see the messages above")
     namespace.remove()

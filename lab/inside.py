@@ -46,7 +46,7 @@ def up() -> None:
             outcome.how = "there"
         else:
             databases.create(passwords)
-            databases.migrate()
+            outcome.how = "cached" if databases.migrate() is None else "built"
             databases.bootstrap_identity(passwords)
     with steps.step("identity, images, placement"):
         supervisor.start(cloud_programs.identity)
@@ -55,8 +55,10 @@ def up() -> None:
         # Anew: a connection keeps the catalogue that it first saw.
         cloud = catalogue.administrator(passwords)
     with steps.step("compute and network"):
-        supervisor.start([*cloud_programs.services, *cloud_programs.agents])
+        supervisor.start(cloud_programs.services)
+        # Meanwhile the services' workers come up: what an agent asks before that, it asks again a minute later.
         catalogue.set_up(cloud, passwords)
+        supervisor.start(cloud_programs.agents)
     with steps.step("agents report"):
         wait_until("nova-compute and the network agents", lambda: _agents_up(cloud), seconds=_READY_SECONDS)
         databases.discover_hosts()

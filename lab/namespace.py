@@ -13,15 +13,23 @@ from typing import Final, NoReturn
 
 from lab import layout
 from lab.artifact import REPOSITORY
+from lab.services import LabError
 
 _NET: Final = layout.NAMESPACES / "net"
 _MNT: Final = layout.NAMESPACES / "mnt"
 _SETUP: Final = REPOSITORY / "lab" / "namespace-setup.sh"
 
 
+def is_inside() -> bool:
+    """True where this process runs in the lab's namespaces already."""
+    own, named = layout.RUN / "netns", Path("/run/netns")
+    return own.exists() and named.exists() and own.samefile(named)
+
+
 def exists() -> bool:
     """True where the namespaces are there."""
-    return all(os.path.ismount(file) for file in (_NET, _MNT))
+    # From inside, the files that hold them look empty.
+    return is_inside() or all(_is_mount_point(file) for file in (_NET, _MNT))
 
 
 def create() -> bool:
@@ -33,12 +41,12 @@ def create() -> bool:
     if exists():
         return False
     layout.NAMESPACES.mkdir(parents=True, exist_ok=True)
-    if not os.path.ismount(layout.NAMESPACES):
+    if not _is_mount_point(layout.NAMESPACES):
         # A mount namespace can only be bound where mounts do not propagate.
         _run("mount", "--bind", layout.NAMESPACES, layout.NAMESPACES)
         _run("mount", "--make-private", layout.NAMESPACES)
     for file in (_NET, _MNT):
-        if os.path.ismount(file):
+        if _is_mount_point(file):
             _run("umount", file)
         file.touch()
     _run("unshare", f"--mount={_MNT}", f"--net={_NET}", "--propagation=private", "bash", _SETUP, layout.RUN)
@@ -46,14 +54,21 @@ def create() -> bool:
 
 
 def remove() -> None:
-    """Let go of the namespaces; with their last process they are gone."""
+    """Let go of the namespaces; with their last process they are gone.
+
+    Raises:
+        LabError: this process is inside.
+    """
+    refuse_inside()
     for path in (_NET, _MNT, layout.NAMESPACES):
-        while os.path.ismount(path):
+        while _is_mount_point(path):
             _run("umount", path)
 
 
 def command(words: Sequence[str]) -> list[str]:
     """The command that runs words inside, in this working directory."""
+    if is_inside():
+        return list(words)
     return ["nsenter", f"--mount={_MNT}", f"--net={_NET}", f"--wd={Path.cwd()}", "--", *words]
 
 
@@ -66,6 +81,21 @@ def replace_with(words: Sequence[str]) -> NoReturn:
     """Become a process inside."""
     inside = command(words)
     os.execvp(inside[0], inside)
+
+
+def refuse_inside() -> None:
+    """Stop what would saw off the branch it sits on.
+
+    Raises:
+        LabError: this process is inside.
+    """
+    if is_inside():
+        raise LabError("this runs inside the lab's namespace: leave it first")
+
+
+def _is_mount_point(path: Path) -> bool:
+    """True for bind mounts within one file system, too, which os.path.ismount does not see."""
+    return any(line.split()[1] == str(path) for line in Path("/proc/self/mounts").read_text().splitlines())
 
 
 def _run(*words: object) -> None:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -70,7 +71,9 @@ def cluster(cloud: Connection, tmp_path_factory: pytest.TempPathFactory) -> Iter
         demo.save_kubeconfig(stack)
         yield Cluster(stack, config, "\n".join(lines))
     finally:
-        stack.destroy(remove=True)
+        # A cluster that is kept is there at once for the next run, while tests are being written.
+        if "Q8S_KEEP_CLUSTER" not in os.environ:
+            stack.destroy(remove=True)
 
 
 def run(*words: str) -> str:
