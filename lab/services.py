@@ -65,12 +65,13 @@ def holder(address: str, port: int) -> str | None:
 
 
 def session_members(session: int) -> dict[int, int]:
-    """The processes of a session, as proc(5) tells them.
+    """The processes of a session in this network namespace, as proc(5) tells them.
 
     Returns:
         Process ids with their process groups.
     """
     members = {}
+    here = _target(Path("/proc/self/ns/net"))
     for path in Path("/proc").glob("[0-9]*/stat"):
         try:
             text = path.read_text()
@@ -78,9 +79,16 @@ def session_members(session: int) -> dict[int, int]:
             continue
         # The name, in parentheses, may hold anything.
         state, _parent, group, of, *_ = text.rpartition(")")[2].split()
-        if int(of) == session and state != "Z":
+        if int(of) == session and state != "Z" and _target(path.with_name("ns") / "net") == here:
             members[int(path.parent.name)] = int(group)
     return members
+
+
+def _target(link: Path) -> Path | None:
+    try:
+        return link.readlink()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
 
 
 def wait_until(what: str, ready: Callable[[], bool], *, seconds: float, log: Path | None = None) -> None:

@@ -57,7 +57,7 @@ environment = {variables}
 autostart = false
 autorestart = true
 startsecs = 1
-startretries = 10
+startretries = 5
 stopsignal = {program.stop_signal}
 stopwaitsecs = 20
 stopasgroup = {group}
@@ -67,6 +67,23 @@ stdout_logfile = {program.log}
 stdout_logfile_maxbytes = 50MB
 stdout_logfile_backups = 1
 """
+
+
+def _finish_former() -> None:
+    """Wait for the services of a supervisord that was killed: they were told to end when it was, and most do."""
+    try:
+        former = int((layout.RUN / "supervisord.pid").read_text())
+    except (FileNotFoundError, ValueError):
+        return
+    with suppress(LabError):
+        wait_until("the end of former services", lambda: not session_members(former), seconds=_PORT_SECONDS)
+    _kill(session_members(former))
+
+
+def _kill(pids: Iterable[int]) -> None:
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
 def _await_port(program: Program) -> None:
@@ -92,11 +109,11 @@ def _escaped(text: str) -> str:
 class Supervisor:
     """The running supervisord, by its XML-RPC interface."""
 
-    @property
-    def _server(self) -> Any:
-        """A connection for one request: a transport that has failed once stays unusable."""
+    def _ask(self, method: str, *arguments: object) -> Any:
+        """The answer to one request, by a connection of its own: a transport that has failed once stays unusable."""
         transport = SupervisorTransport(None, None, f"unix://{_SOCKET}")
-        return xmlrpc.client.ServerProxy("http://localhost", transport=transport).supervisor
+        with xmlrpc.client.ServerProxy("http://localhost", transport=transport) as server:
+            return getattr(server.supervisor, method)(*arguments)
 
     def ensure(self, programs: Sequence[Program]) -> None:
         """Start supervisord with these programs, or give a running one their configuration."""
@@ -106,6 +123,7 @@ class Supervisor:
         _CONFIG.touch(mode=0o600)
         _CONFIG.write_text(text)
         if not self.answers():
+            _finish_former()
             supervisord = Path(sys.executable).with_name("supervisord")
             subprocess.run([supervisord, "-c", _CONFIG], check=True)
             wait_until("supervisord", self.answers, seconds=10, log=layout.LOGS / "supervisord.log")
@@ -113,24 +131,24 @@ class Supervisor:
             self._reload()
 
     def _reload(self) -> None:
-        added, altered, gone = self._server.reloadConfig()[0]
+        added, altered, gone = self._ask("reloadConfig")[0]
         for name in (*gone, *altered):
-            self._server.stopProcessGroup(name)
-            self._server.removeProcessGroup(name)
+            self._ask("stopProcessGroup", name)
+            self._ask("removeProcessGroup", name)
         for name in (*added, *altered):
-            self._server.addProcessGroup(name)
+            self._ask("addProcessGroup", name)
 
     def answers(self) -> bool:
         """True where supervisord is there."""
         try:
-            self._server.getState()
+            self._ask("getState")
         except (OSError, xmlrpc.client.Error, http.client.HTTPException):
             return False
         return True
 
     def states(self) -> dict[str, str]:
         """Each program's state in supervisord's words."""
-        return {each["name"]: each["statename"] for each in self._server.getAllProcessInfo()}
+        return {each["name"]: each["statename"] for each in self._ask("getAllProcessInfo")}
 
     def start(self, programs: Iterable[Program]) -> None:
         """Start programs side by side and wait until they answer.
@@ -138,15 +156,16 @@ class Supervisor:
         Raises:
             LabError: one does not come up, and names its log; or something else has its port.
         """
-        wanted, states = tuple(programs), self.states()
+        wanted = tuple(programs)
+        # Always: a service that fails to take its port from a leftover looks running between two attempts.
+        self._sweep()
+        states = self.states()
         down = [program for program in wanted if states[program.name] not in (_RUNNING, "STARTING")]
-        if down:
-            self._sweep()
         for program in down:
             if states[program.name] == "BACKOFF":
-                self._server.stopProcess(program.name)
+                self._ask("stopProcess", program.name)
             _await_port(program)
-            self._server.startProcess(program.name, False)
+            self._ask("startProcess", program.name, False)
         for program in wanted:
             wait_until(program.name, partial(self._ready, program), seconds=_START_SECONDS, log=program.log)
 
@@ -155,12 +174,11 @@ class Supervisor:
 
         Every service is a process group in the session of supervisord; hosts have sessions of their own.
         """
-        own = self._server.getPID()
-        alive = {own, *(each["pid"] for each in self._server.getAllProcessInfo())}
-        for pid, group in session_members(own).items():
-            if group not in alive:
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
+        own = self._ask("getPID")
+        # In this order: what supervisord starts in between is not among the members.
+        members = session_members(own)
+        alive = {own, *(each["pid"] for each in self._ask("getAllProcessInfo"))}
+        _kill(pid for pid, group in members.items() if group not in alive)
 
     def _ready(self, program: Program) -> bool:
         state = self.states()[program.name]
@@ -172,12 +190,12 @@ class Supervisor:
     def stop(self, name: str) -> None:
         """Stop one program, if it runs."""
         if self.states().get(name) in (_RUNNING, "STARTING", "BACKOFF"):
-            self._server.stopProcess(name)
+            self._ask("stopProcess", name)
 
     def shutdown(self) -> None:
         """Stop all programs and supervisord itself."""
         if not self.answers():
             return
-        self._server.stopAllProcesses()
-        self._server.shutdown()
+        self._ask("stopAllProcesses")
+        self._ask("shutdown")
         wait_until("supervisord's end", lambda: not self.answers(), seconds=30)
