@@ -55,7 +55,7 @@ class Cluster:
 
     def guest(self, name: str, command: str) -> str:
         """Run a command in a guest, by a pod that sees its host's files and processes."""
-        return self.kubectl("exec", f"look-{name}", "--", "chroot", "/host", "/bin/sh", "-c", command)
+        return self.kubectl("exec", f"look-{name}", "--", "busybox", "chroot", "/host", "/bin/sh", "-c", command)
 
 
 @pytest.fixture(scope="session")

@@ -26,7 +26,7 @@ IMAGE, FLAVOR, NETWORK, USER = "debian-12", "c1.small", "private", "debian"
 CLOUDS = Path(os.environ.get("Q8S_LAB_STATE", "/var/lib/q8s-lab"), "clouds.yaml")
 KEYSTONE, MIRROR = ("127.0.0.1", 5000), ("10.78.0.1", 80)
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.timeout(300), pytest.mark.full]
 
 
 def eventually(condition: Callable[[], bool], seconds: float, what: str) -> None:

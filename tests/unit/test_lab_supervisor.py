@@ -1,0 +1,173 @@
+"""What the supervisor is told, and a real supervisord with small services: killed, orphaned, in each other's way."""
+
+from __future__ import annotations
+
+import configparser
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from lab import layout, supervisor
+from lab.services import LabError, Program, accepts, wait_until
+from lab.supervisor import Supervisor, render
+
+LOOPBACK = "127.0.0.1"
+# A server whose listening child outlives it when it is killed, as nginx's workers do.
+FORKING = """
+import os, socket, sys, time
+server = socket.create_server(("127.0.0.1", int(sys.argv[1])))
+if os.fork() == 0:
+    while True:
+        server.accept()[0].close()
+server.close()
+time.sleep(3600)
+"""
+pytestmark = pytest.mark.timeout(120)
+
+
+def free_port() -> int:
+    with socket.create_server((LOOPBACK, 0)) as server:
+        return int(server.getsockname()[1])
+
+
+def section(program: Program) -> configparser.SectionProxy:
+    parser = configparser.ConfigParser(interpolation=None)
+    parser.read_string(render([program]))
+    return parser[f"program:{program.name}"]
+
+
+class TestRender:
+    def test_services_end_with_supervisord_and_start_in_the_labs_order(self) -> None:
+        told = section(Program("x", ["/bin/x", "a b", Path("/c")]))
+        assert told["command"] == "/usr/bin/setpriv --pdeathsig TERM /bin/x 'a b' /c"
+        assert (told["autostart"], told["autorestart"], told["stopasgroup"]) == ("false", "true", "true")
+        assert told["stdout_logfile"] == str(layout.LOGS / "x.log")
+
+    def test_what_outlives_its_service_is_not_stopped_with_it(self) -> None:
+        told = section(Program("x", ["/bin/x"], group=False))
+        assert (told["stopasgroup"], told["killasgroup"]) == ("false", "false")
+
+    def test_the_user_is_changed_before_the_signal_is_asked_for(self) -> None:
+        words = section(Program("x", ["/bin/x"], user="mysql"))["command"].split()
+        assert words.index("--reuid") < words.index("--pdeathsig")
+
+    def test_percent_signs_are_not_expanded(self) -> None:
+        told = section(Program("x", ["/bin/x", "%h"], {"FORMAT": "%s", "A": "1"}))
+        assert told["command"].endswith(" %%h")
+        assert told["environment"] == 'A="1",FORMAT="%%s"'
+
+
+@pytest.fixture
+def running(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Supervisor]:
+    """A supervisord in folders of its own, ended with the test."""
+    monkeypatch.setattr(layout, "RUN", tmp_path)
+    monkeypatch.setattr(layout, "LOGS", tmp_path / "logs")
+    monkeypatch.setattr(supervisor, "_SOCKET", tmp_path / "supervisor.sock")
+    monkeypatch.setattr(supervisor, "_CONFIG", tmp_path / "supervisord.conf")
+    monkeypatch.setattr(supervisor, "_PORT_SECONDS", 1)
+    made = Supervisor()
+    yield made
+    made.shutdown()
+
+
+Server = Callable[[str], Program]
+
+
+@pytest.fixture
+def forking(tmp_path: Path) -> Server:
+    script = tmp_path / "forking.py"
+    script.write_text(FORKING)
+
+    def make(name: str) -> Program:
+        port = free_port()
+        return Program(name, [sys.executable, script, str(port)], port=(LOOPBACK, port))
+
+    return make
+
+
+def pid_of(running: Supervisor, name: str) -> int:
+    return int(running._ask("getProcessInfo", name)["pid"])
+
+
+def test_what_runs_stays_and_what_is_killed_comes_back(running: Supervisor) -> None:
+    program = Program("sleeper", ["/bin/sleep", "3600"])
+    running.ensure([program])
+    running.start([program])
+    first = pid_of(running, "sleeper")
+    running.ensure([program])
+    running.start([program])
+    assert pid_of(running, "sleeper") == first
+    os.kill(first, signal.SIGKILL)
+    wait_until("another", lambda: pid_of(running, "sleeper") not in (0, first), seconds=10)
+
+
+def test_an_orphan_of_a_killed_service_does_not_keep_its_port(running: Supervisor, forking: Server) -> None:
+    program = forking("server")
+    assert program.port
+    running.ensure([program])
+    running.start([program])
+    os.kill(pid_of(running, "server"), signal.SIGKILL)
+    assert accepts(*program.port)
+    # Whether it is found starting, running for a moment, or given up: the orphan goes and the service is there.
+    running.start([program])
+    steady = pid_of(running, "server")
+    with pytest.raises(LabError):
+        wait_until("a restart", lambda: pid_of(running, "server") != steady, seconds=3)
+    assert running.states() == {"server": "RUNNING"}
+
+
+def test_services_go_with_a_killed_supervisord_and_come_back(running: Supervisor) -> None:
+    program = Program("sleeper", ["/bin/sleep", "3600"])
+    running.ensure([program])
+    running.start([program])
+    service = pid_of(running, "sleeper")
+    os.kill(running._ask("getPID"), signal.SIGKILL)
+    wait_until("the service's end", lambda: not Path(f"/proc/{service}").exists(), seconds=10)
+    running.ensure([program])
+    running.start([program])
+    assert running.states() == {"sleeper": "RUNNING"}
+
+
+def test_only_a_changed_service_is_started_anew(running: Supervisor) -> None:
+    stays, changes = Program("stays", ["/bin/sleep", "3600"]), Program("changes", ["/bin/sleep", "3600"])
+    running.ensure([stays, changes])
+    running.start([stays, changes])
+    before = pid_of(running, "stays"), pid_of(running, "changes")
+    other = replace(changes, command=["/bin/sleep", "3601"])
+    running.ensure([stays, other])
+    running.start([stays, other])
+    after = pid_of(running, "stays"), pid_of(running, "changes")
+    assert before[0] == after[0]
+    assert before[1] != after[1]
+
+
+def test_a_port_in_use_is_refused_with_its_holder(running: Supervisor, forking: Server) -> None:
+    program = forking("server")
+    assert program.port
+    running.ensure([program])
+    with socket.create_server(program.port), pytest.raises(LabError, match=rf"in use by \S+ \({os.getpid()}\): end it"):
+        running.start([program])
+
+
+def test_a_service_that_does_not_start_names_its_log(running: Supervisor) -> None:
+    program = Program("broken", ["/bin/sh", "-c", "echo why it failed; exit 1"])
+    running.ensure([program])
+    with pytest.raises(LabError, match=r"(?s)broken.*logs/broken\.log"):
+        running.start([program])
+    assert "why it failed" in program.log.read_text()
+
+
+def test_nothing_is_left_after_the_end(running: Supervisor, forking: Server) -> None:
+    program = forking("server")
+    assert program.port
+    running.ensure([program])
+    running.start([program])
+    running.shutdown()
+    assert not accepts(*program.port)
+    assert not running.answers()
