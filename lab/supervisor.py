@@ -177,7 +177,9 @@ class Supervisor:
         own = self._ask("getPID")
         # In this order: what supervisord starts in between is not among the members.
         members = session_members(own)
-        alive = {own, *(each["pid"] for each in self._ask("getAllProcessInfo"))}
+        known = {own, *(each["pid"] for each in self._ask("getAllProcessInfo"))}
+        # supervisord may not have noticed yet that a service died.
+        alive = known & members.keys()
         _kill(pid for pid, group in members.items() if group not in alive)
 
     def _ready(self, program: Program) -> bool:
