@@ -166,6 +166,8 @@ def _rabbitmq(files: Mapping[str, str]) -> Program:
             "RABBITMQ_DIST_PORT": "25673",
             "ERL_EPMD_ADDRESS": layout.LOOPBACK,
             "ERL_EPMD_PORT": str(layout.EPMD_PORT),
+            # A port mapper of the broker's own would not be the supervisor's to stop.
+            "ERL_AFLAGS": "-start_epmd false",
             # "+sbwt none": an idle broker does not spin.
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+S 2:2 +sbwt none -kernel inet_dist_use_interface {127,0,0,1}",
         },

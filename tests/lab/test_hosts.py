@@ -5,7 +5,6 @@ Run inside the lab's namespace: ``python -m lab enter .venv/bin/python -m pytest
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import os
 import socket
@@ -139,7 +138,7 @@ def create(cloud: Any, keys: Path, group: Any) -> Iterator[Create]:
             network=NETWORK,
             key_name=(keys / "name").read_text(),
             security_groups=[group.name],
-            userdata=base64.b64encode(user_data().encode()).decode(),
+            userdata=user_data(),
             auto_ip=False,
         )
         made.append(server.id)
