@@ -107,8 +107,9 @@ def test_flavors_are_those_of_the_published_cluster(cloud: Connection) -> None:
 
 
 def test_the_quota_carries_a_large_cluster(cloud: Connection) -> None:
-    limits = cloud.get_compute_limits()
-    assert (limits.max_total_instances, limits.max_total_cores, limits.max_total_ram_size) == (100, 400, 400 * 1024)
+    limits = cloud.compute.get("/limits").json()["limits"]["absolute"]
+    known = (limits["maxTotalInstances"], limits["maxTotalCores"], limits["maxTotalRAMSize"])
+    assert known == (100, 400, 400 * 1024)
     assert cloud.network.get_quota(cloud.current_project_id).ports == 500
 
 
@@ -159,8 +160,8 @@ def reached(cloud: Connection, key: Path) -> Iterator[tuple[str, Any]]:
         )
         router = api.create_router(name=NAME, external_gateway_info={"network_id": external.id})
         undo.callback(api.delete_router, router)
-        api.add_interface_to_router(router, subnet_id=subnet.id)
-        undo.callback(api.remove_interface_from_router, router, subnet_id=subnet.id)
+        api.add_interface_to_router(router, subnet=subnet.id)
+        undo.callback(api.remove_interface_from_router, router, subnet=subnet.id)
         port = api.create_port(name=NAME, network_id=network.id, security_group_ids=[group.id])
         undo.callback(api.delete_port, port)
         server = cloud.create_server(
