@@ -174,6 +174,7 @@ def reached(cloud: Connection, key: Path) -> Iterator[tuple[str, Any]]:
         yield floating.floating_ip_address, server
 
 
+@pytest.mark.full
 def test_a_floating_address_leads_to_a_host_on_a_network_of_ones_own(reached: tuple[str, Any], key: Path) -> None:
     address, _ = reached
     assert ip_address(address) in ip_network(layout.EXTERNAL_CIDR)
@@ -190,6 +191,7 @@ def test_a_floating_address_leads_to_a_host_on_a_network_of_ones_own(reached: tu
     assert subprocess.run([*ssh, mirror], capture_output=True, text=True, check=True).stdout.strip() == "served"
 
 
+@pytest.mark.full
 def test_a_port_that_no_rule_allows_is_closed_at_the_floating_address(reached: tuple[str, Any]) -> None:
     address, _ = reached
     # sshd's is open; nothing else passes, not even as a refusal by the host.

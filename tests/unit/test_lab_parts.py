@@ -1,0 +1,202 @@
+"""The lab's small parts: checks of the machine, progress, services' ports, building in order, the command line."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import threading
+from collections import namedtuple
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner
+
+from lab import checks, cli, layout, namespace
+from lab.artifact import Artifact, Builder, BuildError
+from lab.services import LabError, accepts, holder, session_members, wait_until
+from lab.steps import Steps
+
+LOOPBACK = "127.0.0.1"
+Usage = namedtuple("Usage", "total used free")
+
+
+class TestChecks:
+    @pytest.fixture(autouse=True)
+    def able(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A machine that can carry the lab, whatever this one is."""
+        monkeypatch.setenv("Q8S_CACHE", str(tmp_path))
+        monkeypatch.setattr(os, "geteuid", lambda: 0)
+        monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(0, 0, 100 * checks.GIB))
+        monkeypatch.setattr(checks, "_available_memory", lambda: 100 * checks.GIB)
+        monkeypatch.setattr(shutil, "which", lambda name: f"/bin/{name}")
+
+    def refusal(self, *, running: bool = False) -> str:
+        with pytest.raises(LabError) as refused:
+            checks.machine(running=running)
+        return str(refused.value)
+
+    def test_not_root(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(os, "geteuid", lambda: 1000)
+        assert "run it as root" in self.refusal()
+
+    def test_too_little_disk_and_memory_are_told_at_once(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(0, 0, 2 * checks.GIB))
+        monkeypatch.setattr(checks, "_available_memory", lambda: checks.GIB)
+        told = self.refusal()
+        assert f"{tmp_path} has 2 GiB free" in told
+        assert "set Q8S_CACHE" in told
+        assert "1 GiB of memory" in told
+
+    def test_a_running_lab_uses_what_it_asked_for(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        if not Path("/dev/net/tun").exists():
+            pytest.skip("no /dev/net/tun here")
+        monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(0, 0, 2 * checks.GIB))
+        monkeypatch.setattr(checks, "_available_memory", lambda: checks.GIB)
+        checks.machine(running=True)
+
+    def test_missing_go(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(shutil, "which", lambda _: None)
+        assert "go is missing" in self.refusal()
+
+    def test_a_failed_package_says_what_apt_said(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        fake = tmp_path / "bin"
+        fake.mkdir()
+        for name, script in {
+            "dpkg-query": "exit 1",
+            "apt-get": 'case "$*" in *install*) echo "E: no such package" >&2; exit 100;; esac',
+        }.items():
+            (fake / name).write_text(f"#!/bin/sh\n{script}\n")
+            (fake / name).chmod(0o755)
+        monkeypatch.setenv("PATH", f"{fake}:{os.environ['PATH']}")
+        with pytest.raises(LabError, match=r"(?s)apt-get .*install.*no such package"):
+            checks.packages(["nothing-of-the-kind"])
+
+    def test_installed_packages_need_no_apt(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        (tmp_path / "dpkg-query").write_text("#!/bin/sh\nprintf installed\n")
+        (tmp_path / "dpkg-query").chmod(0o755)
+        monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+        assert checks.packages(["anything"]) is False
+
+
+class TestServices:
+    def test_a_port_with_a_listener_is_known_with_it(self) -> None:
+        with socket.create_server((LOOPBACK, 0)) as server:
+            port = server.getsockname()[1]
+            assert accepts(LOOPBACK, port)
+            assert f"({os.getpid()})" in str(holder(LOOPBACK, port))
+        assert not accepts(LOOPBACK, port)
+        assert holder(LOOPBACK, port) is None
+
+    def test_what_is_not_ready_in_time_names_its_log(self) -> None:
+        with pytest.raises(LabError, match=r"thing: not ready after 0\.1 s; see /the/log"):
+            wait_until("thing", lambda: False, seconds=0.1, log=Path("/the/log"))
+
+    def test_members_of_a_session_have_their_groups(self) -> None:
+        words = ["sh", "-c", "sleep 60 & echo; wait"]
+        with subprocess.Popen(words, start_new_session=True, stdout=subprocess.PIPE) as leader:
+            assert leader.stdout
+            leader.stdout.readline()
+            members = session_members(leader.pid)
+            assert len(members) == 2
+            assert set(members.values()) == {leader.pid}
+            os.killpg(leader.pid, 9)
+
+
+class TestSteps:
+    def test_outcomes_pass_from_process_to_process_in_order(self, tmp_path: Path) -> None:
+        inner, outer = Steps(), Steps()
+        with outer.step("first"):
+            pass
+        with inner.step("second") as outcome:
+            outcome.how = "built"
+        inner.save(tmp_path / "outcomes")
+        outer.add_saved(tmp_path / "outcomes")
+        assert [(each.name, each.how) for each in outer.outcomes] == [("first", "done"), ("second", "built")]
+        assert not (tmp_path / "outcomes").exists()
+        console = Console(record=True, width=100)
+        console.print(outer.table())
+        assert "second" in console.export_text()
+
+    def test_a_failed_step_is_no_outcome(self) -> None:
+        steps = Steps()
+        with pytest.raises(LabError), steps.step("breaks"):
+            raise LabError("broken")
+        assert steps.outcomes == []
+
+
+class TestBuild:
+    @pytest.fixture(autouse=True)
+    def cache(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("Q8S_CACHE", str(tmp_path))
+
+    def test_needs_are_built_first_and_each_once(self) -> None:
+        built: list[str] = []
+
+        def recipe(name: str) -> Artifact:
+            return Artifact(name, lambda _: built.append(name), pins=(name,))
+
+        base = recipe("base")
+        top = Artifact("top", lambda _: built.append("top"), needs=(base,))
+        steps = Steps()
+        cli.build((base, top, base), steps)
+        assert built == ["base", "top"]
+        assert {each.how for each in steps.outcomes} == {"built"}
+        cli.build((base, top), again := Steps())
+        assert built == ["base", "top"]
+        assert {each.how for each in again.outcomes} == {"cached"}
+
+    def test_a_failed_recipe_is_told_and_leaves_nothing(self) -> None:
+        def fails(builder: Builder) -> None:
+            builder.run("sh", "-c", "echo checksum mismatch; exit 3")
+
+        broken = Artifact("broken", fails)
+        with pytest.raises(BuildError, match=r"(?s)exited 3.*checksum mismatch.*log: "):
+            cli.build((broken, Artifact("after", lambda _: None, needs=(broken,))), Steps())
+        assert not broken.is_built
+
+    def test_two_are_built_side_by_side(self) -> None:
+        meeting = threading.Barrier(2, timeout=10)
+        cli.build(tuple(Artifact(name, lambda _: meeting.wait() and None) for name in ("a", "b")), Steps())
+
+
+class TestCommandLine:
+    @pytest.fixture(autouse=True)
+    def elsewhere(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A lab that is down, in folders of its own."""
+        monkeypatch.setattr(layout, "LOGS", tmp_path / "logs")
+        monkeypatch.setattr(layout, "STATE", tmp_path / "state")
+        monkeypatch.setattr(namespace, "exists", lambda: False)
+        (tmp_path / "logs").mkdir()
+        (tmp_path / "logs/nova-compute.log").touch()
+
+    @pytest.mark.parametrize("words", [["enter", "true"], ["status"]])
+    def test_a_lab_that_is_down_is_told(self, words: list[str]) -> None:
+        result = CliRunner().invoke(cli.cli, words)
+        assert result.exit_code == 1
+        assert "the lab is down" in result.output
+
+    def test_down_where_it_is_down_is_fine(self) -> None:
+        assert CliRunner().invoke(cli.cli, ["down"]).exit_code == 0
+
+    def test_wiping_drops_state_and_logs(self) -> None:
+        layout.STATE.mkdir()
+        assert CliRunner().invoke(cli.cli, ["down", "--wipe"]).exit_code == 0
+        assert not layout.STATE.exists()
+        assert not layout.LOGS.exists()
+
+    def test_an_unknown_log_names_those_that_are(self) -> None:
+        result = CliRunner().invoke(cli.cli, ["logs", "nova"])
+        assert result.exit_code == 1
+        assert "nova-compute" in result.output
+
+    def test_what_explains_itself_is_a_line_and_not_a_trace(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def refuse(**_: bool) -> None:
+            raise LabError("this machine can't: do that")
+
+        monkeypatch.setattr(checks, "machine", refuse)
+        result = CliRunner().invoke(cli.cli, ["up"])
+        assert result.exit_code == 1
+        assert "error: this machine can't: do that" in result.output
