@@ -17,6 +17,7 @@ grep -q "$payload" /etc/fstab || cat >>/etc/fstab <<-FSTAB
 	$payload/root/opt/cni /opt/cni none bind,nofail,x-systemd.requires=$payload 0 0
 FSTAB
 mountpoint -q "$payload" || mount "$payload"
+resize2fs "$(findmnt --noheadings --output SOURCE "$payload")"
 mkdir -p "$payload/root/opt/cni/bin"
 mountpoint -q /var/lib/containerd || mount /var/lib/containerd
 mountpoint -q /opt/cni || mount /opt/cni
