@@ -15,7 +15,7 @@ if [[ ! -s $KUBECONFIG ]] || ! kubectl get --raw /readyz >/dev/null; then
 	retry 3 kubeadm config images pull --config /etc/kubernetes/q8s-kubeadm.yaml ||
 		fail "cannot pull the control plane's images: is the registry reachable from this host?"
 	progress "kubeadm init"
-	kubeadm init --config /etc/kubernetes/q8s-kubeadm.yaml
+	kubeadm init --skip-token-print --config /etc/kubernetes/q8s-kubeadm.yaml
 	touch /var/lib/q8s-initialised
 fi
 retry 6 kubectl get --raw /readyz >/dev/null || fail "the API server is not ready"

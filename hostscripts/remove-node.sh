@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Drains a node and takes it out of the cluster. Arguments: grace=SECONDS
+# Drains a node and takes it out of the cluster; a control plane leaves etcd, too, while its vote still counts.
+# Runs on the first control plane. Arguments: grace=SECONDS, first=NODE (that control plane)
 # shellcheck source=hostscripts/lib.sh
 . ./lib.sh
 
@@ -11,5 +12,18 @@ fi
 progress "draining"
 kubectl drain "$node" --ignore-daemonsets --delete-emptydir-data --force --timeout="${grace:?}s" ||
 	progress "not drained within $grace s: its remaining pods end with it"
+
+etcd() {
+	local pki=/etc/kubernetes/pki/etcd
+	kubectl -n kube-system exec "etcd-${first:?}" -- etcdctl --cacert "$pki/ca.crt" \
+		--cert "$pki/healthcheck-client.crt" --key "$pki/healthcheck-client.key" "$@"
+}
+if kubectl get node "$node" -o json | grep -q '"node-role.kubernetes.io/control-plane"'; then
+	member=$(etcd member list | awk -F', ' -v name="$node" '$3 == name { print $1 }')
+	if [[ $member ]]; then
+		etcd member remove "$member"
+		progress "left etcd"
+	fi
+fi
 kubectl delete node "$node" --wait=false
 progress "removed from the cluster"

@@ -112,7 +112,7 @@ class JoiningControlPlane(pulumi.ComponentResource):
             f"{name}-node",
             first.host.connection,
             Step("await-node", name, "Kubernetes", {"timeout": "600", "ready": "no"}),
-            delete=Step("remove-node", name, "Kubernetes", {"grace": str(DRAIN_SECONDS)}),
+            delete=Step("remove-node", name, "Kubernetes", {"grace": str(DRAIN_SECONDS), "first": first.node}),
             files={"labels": "", "taints": ""},
             triggers=[self.joined.id],
             opts=pulumi.ResourceOptions(parent=self, deleted_with=first.host.instance),
