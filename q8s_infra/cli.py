@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.markup import escape
+from rich.table import Column, Table
 
+from q8s_infra import diagnose
 from q8s_infra.cloud import connect
 from q8s_infra.plan import ClusterPlan, plan
 from q8s_infra.preflight import Need, check, needs
 from q8s_infra.spec import ClusterSpec, Mistake, SpecErrors, load, read
+from q8s_infra.spec.reference import reference
 
 cli = typer.Typer(no_args_is_help=True, add_completion=False)
 console, errors = Console(highlight=False), Console(stderr=True, highlight=False)
@@ -47,6 +52,54 @@ def check_command(
         errors.print(f"warning: {warning}", markup=False)
 
 
+@cli.command("reference")
+def reference_command() -> None:
+    """Print the configuration reference, docs/configuration.md."""
+    typer.echo(reference(), nl=False)
+
+
+@cli.command("diagnose")
+def diagnose_command(
+    names: Annotated[list[str] | None, typer.Argument(metavar="[NODE]...", help="Which nodes; all if none.")] = None,
+    stack: Annotated[str, typer.Option(help="A stack of this directory, by name.")] = "dev",
+    output: Annotated[Path | None, typer.Option(help="The archive to write.")] = None,
+) -> None:
+    """Collect the logs of nodes into an archive, without their secrets; print each node's first broken layer."""
+    try:
+        planned = plan(_spec(None, stack))
+        wanted = _known(names or [node.name for node in planned.nodes], planned)
+        keys = diagnose.stack_keys(diagnose.exported(stack))
+        instances = connect().instances(node.name for node in planned.nodes)
+    except (SpecErrors, diagnose.NoState) as error:
+        errors.print(f"error: {error}", markup=False)
+        raise typer.Exit(1) from None
+    console.print(f"asking {len(wanted)} node(s)")
+    collected = asyncio.run(diagnose.collect(planned, wanted, instances, keys))
+    path = output or Path(f"q8s-{planned.name}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.tar.gz")
+    diagnose.write_archive(path, {name: text for each in collected for name, text in each.documents.items()})
+    console.print(_findings([each.finding for each in collected]))
+    console.print(f"logs: {path}", markup=False, soft_wrap=True)
+    if any(each.finding.layer for each in collected):
+        raise typer.Exit(2)
+
+
+def _known(names: list[str], planned: ClusterPlan) -> list[str]:
+    there = [node.name for node in planned.nodes]
+    mistakes = [
+        Mistake("NODE", name, f"is no node, there are {', '.join(there)}") for name in names if name not in there
+    ]
+    if mistakes:
+        raise SpecErrors(mistakes)
+    return names
+
+
+def _findings(findings: list[diagnose.Finding]) -> Table:
+    table = Table(Column("node", overflow="fold"), "first broken layer", Column("evidence", overflow="fold"))
+    for finding in findings:
+        table.add_row(finding.node, finding.layer or "none", escape(diagnose.redacted(finding.evidence)))
+    return table
+
+
 def _checked(
     file: Path | None, stack: str | None, *, offline: bool
 ) -> tuple[ClusterPlan, tuple[str, ...], tuple[Need, ...]]:
@@ -67,7 +120,14 @@ def _spec(file: Path | None, stack: str | None) -> ClusterSpec:
 
 def _nodes(planned: ClusterPlan) -> Table:
     table = Table(
-        "node", "architecture", "CPU model", "CPUs", "memory", "disk", "flavor", title=f"cluster {planned.name}"
+        Column("node", overflow="fold"),
+        "architecture",
+        "CPU model",
+        "CPUs",
+        "memory",
+        "disk",
+        "flavor",
+        title=f"cluster {planned.name}",
     )
     for control_plane in planned.control_planes:
         table.add_row(control_plane.name, "the host's", "", "", "", "", control_plane.flavor)

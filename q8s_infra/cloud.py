@@ -44,6 +44,16 @@ class Subnet:
     free: int
 
 
+@dataclass(frozen=True)
+class Instance:
+    """What Nova says of an instance: status, reason of a failure, the address that leads to it, its console."""
+
+    status: str
+    fault: str
+    address: str
+    console: str
+
+
 class Cloud(Protocol):
     """What can be looked up; tests give one of their own."""
 
@@ -61,6 +71,10 @@ class Cloud(Protocol):
 
     def quotas(self) -> Mapping[str, Quota]:
         """Instances, cores, memory (MiB), ports, security groups and their rules."""
+        ...
+
+    def servers(self, names: Iterable[str]) -> frozenset[str]:
+        """Which instances of these names the project has."""
         ...
 
 
@@ -103,10 +117,32 @@ class OpenStackCloud:
             "security-group rules": _network_quota(network.security_group_rules),
         }
 
-    def count_servers(self, names: Iterable[str]) -> int:
-        """How many instances of these names the project has."""
-        there = {server.name for server in self._connection.compute.servers(details=False)}
-        return len(there & set(names))
+    def servers(self, names: Iterable[str]) -> frozenset[str]:
+        """See :class:`Cloud`."""
+        return frozenset(names) & {server.name for server in self._connection.compute.servers(details=False)}
+
+    def instances(self, names: Iterable[str]) -> Mapping[str, Instance]:
+        """The instances of these names that are there; a floating address comes before a fixed one."""
+        wanted = set(names)
+        return {
+            server.name: self._instance(server)
+            for server in self._connection.compute.servers()
+            if server.name in wanted
+        }
+
+    def _instance(self, server: Any) -> Instance:
+        addresses = [each for network in server.addresses.values() for each in network if each["version"] == 4]  # noqa: PLR2004
+        addresses.sort(key=lambda each: each.get("OS-EXT-IPS:type") != "floating")
+        try:
+            console = self._connection.compute.get_server_console_output(server, length=500)["output"] or ""
+        except exceptions.SDKException as error:
+            console = f"no console: {error}"
+        return Instance(
+            server.status,
+            (server.fault or {}).get("message", ""),
+            addresses[0]["addr"] if addresses else "",
+            console,
+        )
 
 
 def connect(cloud: str | None = None) -> OpenStackCloud:

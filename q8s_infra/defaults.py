@@ -26,16 +26,16 @@ TRANSLATION_CACHE_MIB: Final = 256
 HOST_RESERVE_MIB: Final = 512
 """Memory that a host keeps for its system and for QEMU beside the guest and the translation cache, in MiB."""
 
+HOST_SYSTEM_GIB: Final = 6
+"""Disk that a host keeps for its own system, the guest image and the payload, in GiB."""
+
 TOKEN_LIFETIME: Final = "2h"
 """Life of a bootstrap token: an emulated boot on a busy host can take many minutes."""
-
-NODE_TIMEOUT_SECONDS: Final = 1800
-"""How long a guest may take from power-on to Ready."""
 
 DRAIN_SECONDS: Final = 120
 """How long a node's pods get to leave before it is taken away."""
 
 STEP_TIMEOUT_SECONDS: Final = 3600
-"""After this a remote step is ended: nothing hangs forever."""
+"""After this a remote step is ended, unless it has a limit of its own: nothing hangs forever."""
 
 CONTROL_PLANE_PORT: Final = 6443

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from q8s_infra.cloud import Cloud, Flavor, Quota
-from q8s_infra.defaults import CONTROL_PLANE_PORT, HOST_RESERVE_MIB, TRANSLATION_CACHE_MIB
-from q8s_infra.plan import ClusterPlan
+from q8s_infra.defaults import CONTROL_PLANE_PORT, HOST_RESERVE_MIB, HOST_SYSTEM_GIB, TRANSLATION_CACHE_MIB
+from q8s_infra.plan import ClusterPlan, ControlPlane, Worker
 from q8s_infra.render.rules import rules
 from q8s_infra.spec import Mistake, NodeType, SpecErrors
 
@@ -32,13 +32,12 @@ class Need:
         return self.quota.allows(self.needed)
 
 
-def check(plan: ClusterPlan, cloud: Cloud, *, deployed: int = 0) -> tuple[str, ...]:
-    """Compare a plan with the cloud.
+def check(plan: ClusterPlan, cloud: Cloud) -> tuple[str, ...]:
+    """Compare a plan with the cloud; hosts that are there already need nothing more.
 
     Args:
         plan: what is to be.
         cloud: what there is.
-        deployed: how many of the plan's nodes exist already: they are in the quotas' used part.
 
     Returns:
         Warnings: what works, but perhaps not as meant.
@@ -47,10 +46,10 @@ def check(plan: ClusterPlan, cloud: Cloud, *, deployed: int = 0) -> tuple[str, .
         SpecErrors: everything that does not fit.
     """
     flavors = _flavors(plan, cloud)
-    mistakes = [*_flavor_mistakes(plan, flavors), *_network_mistakes(plan, cloud, deployed)]
+    mistakes = [*_flavor_mistakes(plan, flavors), *_network_mistakes(plan, cloud)]
     if not cloud.has_image(plan.spec.host_image.name):
         mistakes.append(Mistake("hostImage.name", plan.spec.host_image.name, "is no image that this project can see"))
-    if not mistakes and deployed == 0:
+    if not mistakes:
         mistakes += [
             Mistake(
                 f"quota of {need.name}", need.needed, f"is exceeded: {need.quota.used} of {need.quota.limit} are used"
@@ -60,27 +59,32 @@ def check(plan: ClusterPlan, cloud: Cloud, *, deployed: int = 0) -> tuple[str, .
         ]
     if mistakes:
         raise SpecErrors(mistakes)
-    return tuple(
-        f"nodeTypes.{name}.cpus: {node_type.cpus} emulated CPUs share {flavor.vcpus} of flavor {node_type.flavor}"
-        for name, node_type in _used_types(plan)
-        if (flavor := flavors[node_type.flavor]) and node_type.cpus > flavor.vcpus
-    )
+    return tuple(_warnings(plan, flavors))
 
 
 def needs(plan: ClusterPlan, cloud: Cloud, flavors: Mapping[str, Flavor | None] | None = None) -> tuple[Need, ...]:
-    """How much of each quota the plan takes."""
+    """How much of each quota the plan takes beside what is there."""
     known = flavors if flavors is not None else _flavors(plan, cloud)
-    hosts = [flavor for node in plan.nodes if (flavor := known[node.flavor])]
+    missing = _missing(plan, cloud)
+    hosts = [flavor for node in missing if (flavor := known[node.flavor])]
     wanted = {
-        "instances": len(plan.nodes),
+        "instances": len(missing),
         "cores": sum(flavor.vcpus for flavor in hosts),
         "memory (MiB)": sum(flavor.ram_mib for flavor in hosts),
-        "ports": len(plan.nodes),
-        "security groups": 1,
-        "security-group rules": len(rules(plan.spec, CONTROL_PLANE_PORT)) + _DEFAULT_RULES,
+        "ports": len(missing),
     }
+    if len(missing) == len(plan.nodes):
+        wanted |= {
+            "security groups": 1,
+            "security-group rules": len(rules(plan.spec, CONTROL_PLANE_PORT)) + _DEFAULT_RULES,
+        }
     quotas = cloud.quotas()
     return tuple(Need(name, amount, quotas[name]) for name, amount in wanted.items() if name in quotas)
+
+
+def _missing(plan: ClusterPlan, cloud: Cloud) -> list[ControlPlane | Worker]:
+    there = cloud.servers(node.name for node in plan.nodes)
+    return [node for node in plan.nodes if node.name not in there]
 
 
 def _flavors(plan: ClusterPlan, cloud: Cloud) -> dict[str, Flavor | None]:
@@ -124,7 +128,24 @@ def _flavor_mistakes(plan: ClusterPlan, flavors: Mapping[str, Flavor | None]) ->
             )
 
 
-def _network_mistakes(plan: ClusterPlan, cloud: Cloud, deployed: int) -> Iterator[Mistake]:
+def _warnings(plan: ClusterPlan, flavors: Mapping[str, Flavor | None]) -> Iterator[str]:
+    for name, node_type in _used_types(plan):
+        flavor = flavors[node_type.flavor]
+        if flavor is None:
+            continue
+        if node_type.cpus > flavor.vcpus:
+            yield (
+                f"nodeTypes.{name}.cpus: {node_type.cpus} emulated CPUs share {flavor.vcpus} of flavor "
+                f"{node_type.flavor}"
+            )
+        if flavor.disk_gib and 2 * node_type.disk.gib + HOST_SYSTEM_GIB > flavor.disk_gib:
+            yield (
+                f"nodeTypes.{name}.disk: a guest that fills both its root disk and its disk for images, "
+                f"{node_type.disk} each, does not fit flavor {node_type.flavor} with {flavor.disk_gib} GiB"
+            )
+
+
+def _network_mistakes(plan: ClusterPlan, cloud: Cloud) -> Iterator[Mistake]:
     network = plan.spec.network
     subnets = cloud.subnets(network)
     path = "network.id" if network.id else "network.name"
@@ -134,7 +155,7 @@ def _network_mistakes(plan: ClusterPlan, cloud: Cloud, deployed: int) -> Iterato
     if not subnets:
         yield Mistake(path, network.id or network.name, "has no IPv4 subnet")
         return
-    free, missing = sum(subnet.free for subnet in subnets), len(plan.nodes) - deployed
+    free, missing = sum(subnet.free for subnet in subnets), len(_missing(plan, cloud))
     if missing > free:
         yield Mistake(path, network.id or network.name, f"has {free} free addresses, the cluster takes {missing} more")
     for subnet in subnets:

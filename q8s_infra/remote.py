@@ -33,24 +33,26 @@ class Step:
         node: the node that the step is for, as errors name it.
         layer: OpenStack, host, libvirt, guest or Kubernetes, as errors name it.
         arguments: named arguments; no secrets.
+        limit: after so many seconds the step is ended.
     """
 
     script: str
     node: str
     layer: str
     arguments: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
+    limit: int = STEP_TIMEOUT_SECONDS
 
     def command(self) -> pulumi.Output[str]:
         """The command line: unpacks the archive into a directory of root's own and runs the script there."""
         words = {"step": self.script, "node": self.node, "layer": self.layer, **self.arguments}
-        return _together(words).apply(lambda given: command_line(self.script, given))
+        return _together(words).apply(lambda given: command_line(self.script, given, limit=self.limit))
 
 
-def command_line(script: str, arguments: Mapping[str, str]) -> str:
-    """The shell command that runs a step from the archive on its stdin."""
+def command_line(script: str, arguments: Mapping[str, str], *, limit: int = STEP_TIMEOUT_SECONDS) -> str:
+    """The shell command that runs a step from the archive on its stdin, for so many seconds at most."""
     unpack = (
         'umask 077 && d=$(mktemp -d /run/q8s.XXXXXX) && trap "rm -rf $d" EXIT && cd "$d" && '
-        f'base64 -d | tar -xz && timeout {STEP_TIMEOUT_SECONDS} bash "./{script}.sh" "$@"'
+        f'base64 -d | tar -xz && timeout {limit} bash "./{script}.sh" "$@"'
     )
     return shlex.join(
         ["sudo", "-n", "sh", "-c", unpack, "q8s", *(f"{name}={value}" for name, value in arguments.items())]

@@ -11,7 +11,7 @@ from q8s_infra.components.control_plane import ControlPlane
 from q8s_infra.components.host import Host
 from q8s_infra.components.keys import ClusterKeys
 from q8s_infra.components.network import ClusterNetwork
-from q8s_infra.defaults import DRAIN_SECONDS, GUEST_LINK, NODE_TIMEOUT_SECONDS, TOKEN_LIFETIME
+from q8s_infra.defaults import DRAIN_SECONDS, GUEST_LINK, TOKEN_LIFETIME
 from q8s_infra.plan import Worker as PlannedWorker
 from q8s_infra.remote import HOSTSCRIPTS, Step, run, secret
 from q8s_infra.render.domain import domain_xml, network_xml
@@ -131,8 +131,15 @@ class Worker(pulumi.ComponentResource):
         self.node = run(
             f"{name}-node",
             control_plane.host.connection,
-            Step("await-node", name, "guest", {"timeout": str(NODE_TIMEOUT_SECONDS)}),
-            delete=Step("remove-node", name, "Kubernetes", {"grace": str(DRAIN_SECONDS)}),
+            Step(
+                "await-node",
+                name,
+                "guest",
+                {"timeout": str(spec.guest_timeout_minutes * 60)},
+                # The script ends by itself, with an error that says more.
+                limit=2 * spec.guest_timeout_minutes * 60,
+            ),
+            delete=Step("remove-node", name, "Kubernetes", {"grace": str(DRAIN_SECONDS), "first": control_plane.node}),
             files={
                 "labels": "".join(f"{key}={value}\n" for key, value in sorted(planned.labels.items())),
                 "taints": "".join(f"{taint}\n" for taint in planned.taints),

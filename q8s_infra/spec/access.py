@@ -17,11 +17,11 @@ HostKeyLine = Annotated[str, StringConstraints(pattern=r"^(ssh-ed25519|ssh-rsa|e
 class Bastion(Model):
     """A machine that SSH goes through, with its host key pinned like any other."""
 
-    host: Name
-    user: UserName
+    host: Name = Field(description="Its name or address.")
+    user: UserName = Field(description="Whom to log in as.")
     private_key_file: Path = Field(description="Private key for the bastion, a file on the machine that runs Pulumi.")
     host_key: HostKeyLine = Field(description="The bastion's public host key, as in known_hosts: type and base64.")
-    port: int = Field(default=22, ge=1, le=65535)
+    port: int = Field(default=22, ge=1, le=65535, description="Its SSH port.")
 
     def private_key(self) -> str:
         """The private key's text; a secret.

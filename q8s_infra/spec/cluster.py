@@ -22,8 +22,10 @@ Count = Annotated[int, Field(ge=0, le=5000, strict=True)]
 class Network(Model):
     """The OpenStack network that all hosts are on; by name or by id."""
 
-    name: Name | None = None
-    id: Annotated[str, StringConstraints(pattern=r"^[0-9a-f-]{32,36}$")] | None = None
+    name: Name | None = Field(default=None, description="Its name; looked up.")
+    id: Annotated[str, StringConstraints(pattern=r"^[0-9a-f-]{32,36}$")] | None = Field(
+        default=None, description="Its id, in place of a name."
+    )
     cidr: IPv4Network | None = Field(default=None, description="Its subnet; looked up where it is not given.")
 
     @model_validator(mode="after")
@@ -36,16 +38,16 @@ class Network(Model):
 class HostImage(Model):
     """The image that hosts boot: Debian or Ubuntu with cloud-init."""
 
-    name: Name
+    name: Name = Field(description="The image's name in Glance.")
 
 
 class Kubernetes(Model):
     """Versions and networks inside the cluster."""
 
-    version: Version = versions.KUBERNETES
-    flannel_version: Version = versions.FLANNEL
-    pod_cidr: IPv4Network = IPv4Network("10.244.0.0/16")
-    service_cidr: IPv4Network = IPv4Network("10.96.0.0/12")
+    version: Version = Field(default=versions.KUBERNETES, description="Kubernetes' version.")
+    flannel_version: Version = Field(default=versions.FLANNEL, description="Flannel's version.")
+    pod_cidr: IPv4Network = Field(default=IPv4Network("10.244.0.0/16"), description="Pods' addresses.")
+    service_cidr: IPv4Network = Field(default=IPv4Network("10.96.0.0/12"), description="Services' addresses.")
     cgroup_driver: Literal["systemd", "cgroupfs"] = Field(
         default="systemd", description="Must suit the init system of hosts and guests."
     )
@@ -58,19 +60,24 @@ class ClusterSpec(Model):
     """A cluster, as its user describes it (key ``q8s:cluster``)."""
 
     name: DnsLabel = Field(description="Prefix of all names; by default the stack's name.")
-    network: Network
-    control_planes: ControlPlanes
-    host_image: HostImage
-    access: Access = Access()
+    network: Network = Field(description="The network of all hosts.")
+    control_planes: ControlPlanes = Field(description="The nodes that are not emulated.")
+    host_image: HostImage = Field(description="What all instances boot.")
+    access: Access = Field(default=Access(), description="How hosts are reached, and by whom.")
     node_types: dict[DnsLabel, NodeType] = Field(default_factory=dict, description="Kinds of workers, by name.")
     workers: dict[str, Count] = Field(default_factory=dict, description="How many workers of each type (FR3).")
-    kubernetes: Kubernetes = Kubernetes()
-    guest_images: dict[ArchitectureName, GuestImage] = Field(default_factory=dict)
-    open_ports: OpenPorts = OpenPorts()
+    kubernetes: Kubernetes = Field(default=Kubernetes(), description="Versions and networks inside.")
+    guest_images: dict[ArchitectureName, GuestImage] = Field(
+        default_factory=dict, description="Cloud images by architecture; one for each that has workers."
+    )
+    open_ports: OpenPorts = Field(default=OpenPorts(), description="What else is open.")
     node_ports: PortRangeText = Field(default="30000-32767", description="Range of Kubernetes node ports.")
     security_groups: tuple[Name, ...] = Field(default=(), description="Further security groups for all hosts, by name.")
-    sources: Sources
-    proxy: Proxy = Proxy()
+    sources: Sources = Field(description="Where packages and container images come from.")
+    proxy: Proxy = Field(default=Proxy(), description="HTTP proxies, where there is no other way out.")
+    guest_timeout_minutes: int = Field(
+        default=30, ge=1, le=1440, strict=True, description="How long a guest may take from power-on to Ready."
+    )
     tags: tuple[Tag, ...] = Field(default=("q8s",), description="Tags of all OpenStack resources.")
 
     @model_validator(mode="after")

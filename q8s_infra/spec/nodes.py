@@ -18,9 +18,11 @@ class ControlPlanes(Model):
     """The nodes that run Kubernetes itself, not emulated."""
 
     flavor: Name = Field(description="OpenStack flavor; kubeadm wants 2 CPUs and 2 GiB at least.")
-    count: int = Field(default=1, ge=1, le=9, strict=True)
+    count: int = Field(
+        default=1, ge=1, le=9, strict=True, description="How many; etcd wants an odd number for its majority."
+    )
     name: DnsLabel | None = Field(
-        default=None, description="Name of the first one, in place of <cluster>-control-plane-0."
+        default=None, description="Name of the first one, in place of `<cluster>-control-plane-0`."
     )
 
 
@@ -30,7 +32,9 @@ class NodeType(Model):
     architecture: ArchitectureName = Field(description="x86_64 or arm64 (FR2.1).")
     cpus: int = Field(ge=1, le=255, strict=True, description="Number of emulated CPUs (FR2.2).")
     memory: Size = Field(description="Memory of the guest, such as 4GiB (FR2.3).")
-    disk: Size = Field(description="Root disk of the guest, such as 20GiB (FR2.4).")
+    disk: Size = Field(
+        description="Root disk of the guest, such as 20GiB (FR2.4); another of this size is for its images."
+    )
     flavor: Name = Field(description="OpenStack flavor of the host.")
     cpu_model: str = Field(default="", description="QEMU's name of the CPU model (FR2.2).", validate_default=True)
     machine: str = Field(default="", description="QEMU's machine, by default the architecture's.")

@@ -15,16 +15,16 @@ Word = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9./:_-]+$")]
 class GuestImage(Model):
     """A cloud image for guests of one architecture."""
 
-    url: Url
+    url: Url = Field(description="Where each host downloads it from.")
     sha256: Sha256 = Field(description="Checksum of the file; a download that differs is refused.")
 
 
 class AptSource(Model):
     """An apt repository. With a key, packages must be signed by it; without, by a key that the image has."""
 
-    uri: Url
-    suites: tuple[Word, ...] = Field(min_length=1)
-    components: tuple[Word, ...] = Field(default=("main",))
+    uri: Url = Field(description="Base of the repository.")
+    suites: tuple[Word, ...] = Field(min_length=1, description="Suites, or a path that ends with a slash.")
+    components: tuple[Word, ...] = Field(default=("main",), description="Components; none with a path.")
     key_url: Url | None = Field(default=None, description="The signing key, ASCII-armoured.")
     key_sha256: Sha256 | None = Field(default=None, description="Checksum of the key's file.")
 
@@ -65,6 +65,6 @@ class Sources(Model):
 class Proxy(Model):
     """HTTP proxies for hosts and guests."""
 
-    http: Url | None = None
-    https: Url | None = None
-    no_proxy: tuple[str, ...] = ()
+    http: Url | None = Field(default=None, description="For http.")
+    https: Url | None = Field(default=None, description="For https.")
+    no_proxy: tuple[str, ...] = Field(default=(), description="Names and addresses that are reached without.")

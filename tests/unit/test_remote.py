@@ -11,9 +11,10 @@ import pytest
 
 from q8s_infra.remote import HOSTSCRIPTS, LIBRARIES, archive, command_line, scripts
 
-STEPS = sorted(
-    path.stem for path in HOSTSCRIPTS.glob("*.sh") if path.stem not in {*LIBRARIES, "q8s-forward", "new-keys"}
-)
+ALONE = {"q8s-forward", "new-keys", "collect-logs"}
+"""Scripts that reach a machine as one file, without the libraries of the steps."""
+
+STEPS = sorted(path.stem for path in HOSTSCRIPTS.glob("*.sh") if path.stem not in {*LIBRARIES, *ALONE})
 
 
 def test_an_archive_depends_on_content_alone() -> None:
@@ -51,6 +52,11 @@ def test_a_step_sources_only_what_travels_with_it(step: str) -> None:
     }
     assert "lib.sh" in sourced
     assert sourced <= set(scripts(step))
+
+
+@pytest.mark.parametrize("script", sorted(ALONE))
+def test_a_script_that_goes_alone_sources_nothing(script: str) -> None:
+    assert ". ./" not in (HOSTSCRIPTS / f"{script}.sh").read_text()
 
 
 def run_lib(tmp_path: Path, body: str, *arguments: str) -> subprocess.CompletedProcess[str]:

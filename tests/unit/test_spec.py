@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from q8s_infra.plan import plan
-from q8s_infra.spec import ClusterSpec, SpecErrors, load, validated
+from q8s_infra.render.templates import REPOSITORY
+from q8s_infra.spec import ClusterSpec, SpecErrors, load, read, validated
 from q8s_infra.units import Size
 from tests.unit.specs import GOOD, spoiled
 
@@ -162,6 +163,27 @@ def test_the_same_cluster_in_both_formats_is_the_same_plan(tmp_path: Path) -> No
     theirs = load({"clusterFile": "cluster.yaml", "cluster": rest}, "demo", base=tmp_path)
     ours = load({"cluster": {**yaml.safe_load(OURS), **rest}}, "demo")
     assert plan(theirs) == plan(ours)
+
+
+def test_the_shipped_prototype_file_is_the_shipped_stacks_cluster() -> None:
+    def shipped(name: str) -> ClusterSpec:
+        return load(read(REPOSITORY / name), "prototype", base=REPOSITORY)
+
+    stack = yaml.safe_load((REPOSITORY / "Pulumi.prototype.yaml").read_text())["config"]["q8s:cluster"]
+    rest = {name: stack[name] for name in ("access", "guestImages", "sources")}
+    theirs = load({"clusterFile": "clusters/prototype.yaml", "cluster": rest}, "prototype", base=REPOSITORY)
+    ours = shipped("Pulumi.prototype.yaml")
+    assert theirs.node_types == ours.node_types
+    assert theirs.workers == ours.workers
+    assert plan(theirs).workers[0].name == plan(ours).workers[0].name
+    assert [node.flavor for node in plan(theirs).nodes] == [node.flavor for node in plan(ours).nodes]
+
+
+@pytest.mark.parametrize("shape", ["dev", "prototype", "mixed"])
+def test_shipped_stacks_are_without_mistakes(shape: str) -> None:
+    planned = plan(load(read(REPOSITORY / f"Pulumi.{shape}.yaml"), shape, base=REPOSITORY))
+    assert planned.workers
+    assert {worker.architecture.name for worker in planned.workers} == {"x86_64", "arm64"}
 
 
 PROTOTYPE = """!ClusterData

@@ -1,0 +1,71 @@
+#!/usr/bin/env bash
+# What a machine knows of itself, as a tar archive on standard output: logs, and `facts`, a line each of name=value.
+# Arguments: ROLE (control-plane, host or guest), NODE. Changes nothing, and goes on past what is not there.
+set -uo pipefail
+export LC_ALL=C.UTF-8 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+role=$1 node=$2
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work" || exit 1
+
+keep() { # FILE COMMAND...: what a command prints
+	local file=$1
+	shift
+	timeout 20 "$@" >"$file" 2>&1 </dev/null || true
+}
+tails() { # FILE...: the last lines of each that is there
+	local file
+	for file in "$@"; do
+		if [[ -r $file ]]; then tail -n 3000 "$file" >"$(basename "$file")"; fi
+	done
+}
+fact() { # NAME COMMAND...: the last line that a command prints
+	local name=$1
+	shift
+	printf '%s=%s\n' "$name" "$(timeout 20 "$@" 2>&1 </dev/null | tail -n 1)" >>facts
+}
+
+keep system.txt sh -c 'uname -a; uptime; free -m; df -h; ip address; ip route; systemctl --failed --no-pager'
+keep journal.txt journalctl --boot --no-pager --lines 3000
+tails /var/log/cloud-init.log /var/log/cloud-init-output.log
+fact full df --output=pcent /
+
+if [[ $role != host ]]; then
+	keep kubelet.txt journalctl --boot --no-pager --lines 3000 --unit kubelet
+	keep containerd.txt journalctl --boot --no-pager --lines 1000 --unit containerd
+	fact kubelet systemctl is-active kubelet
+	fact kubelet_says journalctl --boot --no-pager --lines 1 --output cat --unit kubelet
+	fact containerd systemctl is-active containerd
+fi
+if [[ $role != guest ]]; then
+	tails /var/log/q8s/*.log
+fi
+case $role in
+	host)
+		tails /var/log/libvirt/qemu/*.log
+		keep virsh.txt sh -c 'virsh list --all; virsh net-list --all; virsh pool-list --all'
+		keep domain.xml virsh dumpxml "$node"
+		keep nat.txt iptables-save
+		fact domain virsh -q domstate "$node"
+		fact network sh -c "virsh -q net-info q8s | awk '\$1 == \"Active:\" { print \$2 }'"
+		fact prepared tail -n 1 /var/log/q8s/prepare-worker.log
+		fact libvirt_says tail -n 1 "/var/log/libvirt/qemu/$node.log"
+		fact console_says sh -c "tail -n 1 /var/log/q8s/console.log | tr -cd '[:print:]'"
+		;;
+	guest)
+		tails /var/log/q8s-join.log
+		fact join_says grep -a 'q8s: ' /var/log/q8s-join.log
+		;;
+	control-plane)
+		export KUBECONFIG=/etc/kubernetes/admin.conf
+		fact prepared tail -n 1 /var/log/q8s/prepare-control-plane.log
+		fact api kubectl get --raw /readyz
+		keep nodes.json kubectl get nodes --output json
+		keep pods.txt kubectl get pods --all-namespaces --output wide
+		keep events.txt kubectl get events --all-namespaces --sort-by .lastTimestamp
+		for log in /var/log/pods/kube-system_*/*/*.log; do
+			if [[ -r $log ]]; then tail -n 1000 "$log" >"$(tr / _ <<<"${log#/var/log/pods/}")"; fi
+		done
+		;;
+esac
+tar -c .

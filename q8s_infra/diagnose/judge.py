@@ -1,0 +1,123 @@
+"""From what was found on a node to the first layer that is broken. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+LAYERS: Final = ("OpenStack", "host", "libvirt", "guest", "kubelet", "Kubernetes")
+"""From the ground up; control planes have no libvirt and no guest."""
+_FULL_PERCENT: Final = 97
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The first broken layer of a node, or none, with what shows it."""
+
+    node: str
+    layer: str | None
+    evidence: str
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What was found on a node.
+
+    Attributes:
+        worker: an emulated one.
+        status: Nova's word on the instance; None where there is no such instance.
+        fault: Nova's reason.
+        host: facts of the host, or why it can't be reached.
+        guest: facts of the guest, or why it can't be reached; nothing on a control plane.
+        ready: the Ready condition of the node object; None where there is no node, a text where nobody could tell.
+    """
+
+    worker: bool
+    status: str | None
+    fault: str
+    host: Mapping[str, str] | str
+    guest: Mapping[str, str] | str
+    ready: Mapping[str, Any] | str | None
+
+
+def judge(node: str, facts: Facts) -> Finding:
+    """The first layer that is broken, from the ground up."""
+    checks = [("OpenStack", _openstack(facts)), ("host", _host(facts))]
+    if facts.worker:
+        checks += [("libvirt", _libvirt(facts)), ("guest", _guest(facts))]
+    checks += [("kubelet", _kubelet(facts)), ("Kubernetes", _kubernetes(facts))]
+    for layer, evidence in checks:
+        if evidence:
+            return Finding(node, layer, evidence)
+    return Finding(node, None, "Ready")
+
+
+def ready_condition(nodes: str, node: str) -> Mapping[str, Any] | str | None:
+    """The Ready condition of a node in what ``kubectl get nodes -o json`` printed; the text where that is an error."""
+    try:
+        items = json.loads(nodes)["items"]
+    except (ValueError, KeyError):
+        return nodes.strip().splitlines()[-1] if nodes.strip() else "kubectl printed nothing"
+    for item in items:
+        if item["metadata"]["name"] == node:
+            conditions: list[Mapping[str, Any]] = item["status"].get("conditions", [])
+            return next((each for each in conditions if each["type"] == "Ready"), None)
+    return None
+
+
+def _openstack(facts: Facts) -> str:
+    if facts.status is None:
+        return "there is no instance of this name"
+    return (
+        "" if facts.status == "ACTIVE" else f"the instance is {facts.status}: {facts.fault or 'Nova gives no reason'}"
+    )
+
+
+def _host(facts: Facts) -> str:
+    if isinstance(facts.host, str):
+        return facts.host
+    used = facts.host.get("full", "").strip().removesuffix("%")
+    if used.isdigit() and int(used) >= _FULL_PERCENT:
+        return f"its disk is {used} % full"
+    prepared = facts.host.get("prepared", "")
+    return "" if prepared.endswith("host prepared") else f"not prepared; the last line of the log: {prepared or 'none'}"
+
+
+def _libvirt(facts: Facts) -> str:
+    host = facts.host if isinstance(facts.host, Mapping) else {}
+    if host.get("network") != "yes":
+        return "the network q8s is not active"
+    state = host.get("domain", "")
+    return "" if state == "running" else f"the domain is {state or 'unknown'}: {host.get('libvirt_says', '')}".strip()
+
+
+def _guest(facts: Facts) -> str:
+    if isinstance(facts.guest, str):
+        console = facts.host.get("console_says", "") if isinstance(facts.host, Mapping) else ""
+        return f"{facts.guest}; the console's last line: {console or 'none'}"
+    joined = facts.guest.get("join_says", "")
+    return (
+        "" if joined.endswith("q8s: joined") else f"did not join: {joined or 'the way into the cluster has not begun'}"
+    )
+
+
+def _kubelet(facts: Facts) -> str:
+    machine = facts.guest if facts.worker else facts.host
+    known = machine if isinstance(machine, Mapping) else {}
+    for unit in ("containerd", "kubelet"):
+        if known.get(unit) != "active":
+            return f"{unit} is {known.get(unit) or 'unknown'}: {known.get('kubelet_says', '')}".strip()
+    return ""
+
+
+def _kubernetes(facts: Facts) -> str:
+    if isinstance(facts.host, Mapping) and facts.host.get("api", "ok") != "ok":
+        return f"the API server is not ready: {facts.host['api']}"
+    if facts.ready is None:
+        return "there is no node object"
+    if isinstance(facts.ready, str):
+        return facts.ready
+    said = f"Ready is {facts.ready.get('status')}: {facts.ready.get('reason')}, {facts.ready.get('message')}"
+    return "" if facts.ready.get("status") == "True" else said

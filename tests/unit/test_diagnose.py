@@ -1,0 +1,145 @@
+"""What a node's facts say, and what of its logs may leave it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import stat
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from q8s_infra.diagnose import NoState, judge, redacted, stack_keys, write_archive
+from q8s_infra.diagnose.judge import LAYERS, Facts, ready_condition
+from q8s_infra.diagnose.redact import REDACTED
+
+TOKEN, KEY = "abcdef.0123456789abcdef", "bm90IGEga2V5IGJ1dCBsb25nIGVub3VnaA=="
+HOST = {"full": " 40%", "prepared": "10:00:00 host prepared", "domain": "running", "network": "yes"}
+GUEST = {"join_says": "45.7 q8s: joined", "kubelet": "active", "containerd": "active"}
+READY = {"type": "Ready", "status": "True", "reason": "KubeletReady", "message": "posting ready status"}
+WORKER = Facts(worker=True, status="ACTIVE", fault="", host=HOST, guest=GUEST, ready=READY)
+CONTROL_PLANE = Facts(
+    worker=False,
+    status="ACTIVE",
+    fault="",
+    host={**HOST, "kubelet": "active", "containerd": "active", "api": "ok"},
+    guest={},
+    ready=READY,
+)
+BROKEN: list[tuple[Facts, dict[str, Any], str, str]] = [
+    (WORKER, {"status": None}, "OpenStack", "no instance"),
+    (WORKER, {"status": "ERROR", "fault": "No valid host was found"}, "OpenStack", "No valid host"),
+    (WORKER, {"host": "SSH to 10.0.0.7: timed out"}, "host", "timed out"),
+    (WORKER, {"host": {**HOST, "full": "98%"}}, "host", "98 %"),
+    (WORKER, {"host": {**HOST, "prepared": "q8s: wrong checksum"}}, "host", "wrong checksum"),
+    (WORKER, {"host": {**HOST, "network": ""}}, "libvirt", "q8s is not active"),
+    (WORKER, {"host": {**HOST, "domain": "shut off", "libvirt_says": "reason=crashed"}}, "libvirt", "crashed"),
+    (WORKER, {"guest": "SSH to the guest: no route", "host": {**HOST, "console_says": "panic"}}, "guest", "panic"),
+    (WORKER, {"guest": {**GUEST, "join_says": "30.1 q8s: join failed at line 40"}}, "guest", "line 40"),
+    (WORKER, {"guest": {**GUEST, "join_says": ""}}, "guest", "not begun"),
+    (WORKER, {"guest": {**GUEST, "kubelet": "failed", "kubelet_says": "no swap"}}, "kubelet", "no swap"),
+    (WORKER, {"guest": {**GUEST, "containerd": "inactive"}}, "kubelet", "containerd is inactive"),
+    (WORKER, {"ready": None}, "Kubernetes", "no node object"),
+    (WORKER, {"ready": {**READY, "status": "Unknown", "message": "stopped posting"}}, "Kubernetes", "stopped posting"),
+    (WORKER, {"ready": "connection refused"}, "Kubernetes", "connection refused"),
+    (CONTROL_PLANE, {"host": {**CONTROL_PLANE.host, "kubelet": "failed"}}, "kubelet", "failed"),  # type: ignore[dict-item]
+    (CONTROL_PLANE, {"host": {**CONTROL_PLANE.host, "api": "etcd failed"}}, "Kubernetes", "etcd failed"),  # type: ignore[dict-item]
+]
+
+
+@pytest.mark.parametrize(("facts", "changes", "layer", "evidence"), BROKEN)
+def test_the_first_broken_layer_is_named_with_its_evidence(
+    facts: Facts, changes: dict[str, Any], layer: str, evidence: str
+) -> None:
+    finding = judge("demo-x86-0", dataclasses.replace(facts, **changes))
+    assert (finding.node, finding.layer) == ("demo-x86-0", layer)
+    assert evidence in finding.evidence
+
+
+@pytest.mark.parametrize("facts", [WORKER, CONTROL_PLANE])
+def test_a_node_without_fault(facts: Facts) -> None:
+    assert judge("demo", facts).layer is None
+
+
+def test_a_lower_layer_comes_first() -> None:
+    facts, order = WORKER, []
+    for changed, changes, layer, _ in reversed(BROKEN):
+        if changed is WORKER:
+            facts = dataclasses.replace(facts, **changes)
+            order.append(layer)
+            assert judge("demo", facts).layer == layer
+    assert list(dict.fromkeys(reversed(order))) == list(LAYERS)
+
+
+def test_the_node_object_is_found_by_name() -> None:
+    node = {"metadata": {"name": "a"}, "status": {"conditions": [{"type": "MemoryPressure"}, READY]}}
+    listing = json.dumps({"items": [node]})
+    assert ready_condition(listing, "a") == READY
+    assert ready_condition(listing, "b") is None
+    assert ready_condition("E1 something\nThe connection was refused", "a") == "The connection was refused"
+    assert ready_condition("", "a") == "kubectl printed nothing"
+
+
+SECRETS = [
+    f"kubeadm join --token {TOKEN} x",
+    f"token: {TOKEN}",
+    f"-----BEGIN OPENSSH PRIVATE KEY-----\n{KEY}\n-----END OPENSSH PRIVATE KEY-----",
+    f"-----BEGIN EC PRIVATE KEY-----\n{KEY}\ncut off",
+    f"client-key-data: {KEY}",
+    f'"certificateKey": "{KEY}"',
+    f"--certificate-key {KEY}",
+    f"application_credential_secret: {KEY}",
+    f"Authorization: Bearer {KEY}",
+    f"X-Auth-Token: {KEY}",
+    f"password={KEY}",
+    f"http://user:{KEY}@proxy:3128/",
+]
+
+
+@pytest.mark.parametrize("secret", SECRETS)
+@given(before=st.text(max_size=20), after=st.text(max_size=20))
+def test_a_secret_is_removed_wherever_it_stands(secret: str, before: str, after: str) -> None:
+    said = redacted(f"{before}\n{secret}\n{after}")
+    assert KEY not in said
+    assert TOKEN not in said
+    assert REDACTED in said
+
+
+@given(st.text(alphabet=st.characters(categories=["Ll", "Nd", "Zs"], max_codepoint=127)))
+def test_what_is_no_secret_stays(text: str) -> None:
+    assert redacted(text) == text
+
+
+def test_ordinary_lines_stay() -> None:
+    lines = "10:00:00 host prepared\nnode/demo-x86-0 condition met\nkubelet v1.34.4 registry.k8s.io/pause:3.10.1\n"
+    assert redacted(lines) == lines
+
+
+def test_the_archive_is_its_owners_alone_and_overwrites_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "logs.tar.gz"
+    write_archive(path, {"demo/host/a.log": f"token: {TOKEN}", "demo/guest/b.log": "fine"})
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    with tarfile.open(path) as tar:
+        texts = {member.name: tar.extractfile(member).read().decode() for member in tar}  # type: ignore[union-attr]
+    assert texts["demo/guest/b.log"] == "fine"
+    assert TOKEN not in texts["demo/host/a.log"]
+    with pytest.raises(FileExistsError):
+        write_archive(path, {})
+
+
+def test_keys_come_from_the_state() -> None:
+    printed = json.dumps({"privateKey": "p", "publicKey": "q", "hostKeySeed": "ab" * 32})
+    resource = {
+        "type": "command:local:Command",
+        "urn": "urn:pulumi:dev::q8s::command:local:Command::dev-keys",
+        "outputs": {"stdout": {"4dabf18193072939515e22adb298388d": "x", "plaintext": json.dumps(printed)}},
+    }
+    keys = stack_keys({"resources": [resource]})
+    assert (keys.private, keys.seed) == ("p", "ab" * 32)
+    assert "ab" * 32 not in repr(keys)
+    with pytest.raises(NoState, match="no keys yet"):
+        stack_keys({"resources": [{"type": "pulumi:pulumi:Stack", "urn": "urn"}]})
