@@ -5,8 +5,10 @@ Everything here runs inside the lab's namespace, where OpenStack and the hosts a
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
+import socket
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,43 +20,77 @@ from lab import layout
 from lab.artifact import REPOSITORY
 
 PULUMI_STATE = layout.STATE / "pulumi"
+"""Passphrase, plugins' home and file backend of the lab's stacks."""
 
 
-def environment() -> dict[str, str]:
+def environment(state: Path = PULUMI_STATE, clouds: Path = layout.CLOUDS_YAML) -> dict[str, str]:
     """What the Pulumi CLI needs in the lab: the regular user's cloud, the file backend, the tools."""
-    PULUMI_STATE.mkdir(parents=True, exist_ok=True, mode=0o700)
-    passphrase = PULUMI_STATE / "passphrase"
+    state.mkdir(parents=True, exist_ok=True, mode=0o700)
+    passphrase = state / "passphrase"
     if not passphrase.exists():
         passphrase.touch(mode=0o600)
         passphrase.write_text(secrets.token_urlsafe(32))
-    backend = PULUMI_STATE / "backend"
-    backend.mkdir(exist_ok=True)
+    (state / "backend").mkdir(exist_ok=True)
     return {
         "PATH": f"{layout.TOOLS}:{os.environ['PATH']}",
-        "PULUMI_HOME": str(PULUMI_STATE / "home"),
-        "PULUMI_BACKEND_URL": f"file://{backend}",
+        "PULUMI_HOME": str(state / "home"),
+        "PULUMI_BACKEND_URL": f"file://{state}/backend",
         "PULUMI_CONFIG_PASSPHRASE_FILE": str(passphrase),
         "PULUMI_SKIP_UPDATE_CHECK": "true",
-        "OS_CLIENT_CONFIG_FILE": str(layout.CLOUDS_YAML),
+        "OS_CLIENT_CONFIG_FILE": str(clouds),
         "OS_CLOUD": layout.CLOUD,
     }
 
 
-def open_stack(name: str, config: Mapping[str, Any], *, program: Path = REPOSITORY) -> automation.Stack:
+def open_stack(
+    name: str,
+    config: Mapping[str, Any],
+    *,
+    program: Path = REPOSITORY,
+    state: Path = PULUMI_STATE,
+    clouds: Path = layout.CLOUDS_YAML,
+) -> automation.Stack:
     """The stack of this name with this configuration, made if it is not there.
+
+    A run that was killed leaves its lock behind; it is taken away, so that the next run goes on where that one ended.
 
     Args:
         name: the stack's name; its configuration is ``Pulumi.<name>.yaml`` beside the program.
         config: whole configuration, structured values as they are; what is not given is dropped.
         program: the directory of ``Pulumi.yaml``.
+        state: where passphrase, plugins' home and file backend are.
+        clouds: the user's clouds.yaml, with the cloud ``layout.CLOUD`` in it.
     """
-    path = program / f"Pulumi.{name}.yaml"
-    known = yaml.safe_load(path.read_text()) if path.exists() else {}
-    path.write_text(yaml.safe_dump({**known, "config": dict(config)}, sort_keys=False))
-    return automation.create_or_select_stack(
-        stack_name=name,
+    settings = automation.LocalWorkspaceOptions(
         work_dir=str(program),
-        opts=automation.LocalWorkspaceOptions(
-            env_vars=environment(), pulumi_command=automation.PulumiCommand(root=str(layout.TOOLS.parent))
-        ),
+        env_vars=environment(state, clouds),
+        pulumi_command=automation.PulumiCommand(root=str(layout.TOOLS.parent)),
     )
+    stacks = {each.name for each in automation.LocalWorkspace(**vars(settings)).list_stacks()}
+    write_config(program / f"Pulumi.{name}.yaml", config, stack_exists=name in stacks)
+    stack = automation.create_or_select_stack(stack_name=name, work_dir=str(program), opts=settings)
+    if left_behind(state / "backend/.pulumi/locks/organization" / stack.workspace.project_settings().name / name):
+        stack.cancel()
+    return stack
+
+
+def left_behind(locks: Path) -> bool:
+    """Whether a stack is locked, and by nothing but processes of this machine that are gone.
+
+    Args:
+        locks: the file backend's directory of a stack's locks: a JSON file each, with ``pid`` and ``hostname``.
+    """
+    held = [json.loads(lock.read_text()) for lock in locks.glob("*.json")]
+    return bool(held) and not any(
+        lock["hostname"] != socket.gethostname() or Path("/proc", str(lock["pid"])).exists() for lock in held
+    )
+
+
+def write_config(path: Path, config: Mapping[str, Any], *, stack_exists: bool) -> None:
+    """Write a stack's configuration file.
+
+    What the file says beside the configuration (the salt of the stack's secrets) is kept where the stack exists, and
+    is dropped with a stack that is gone: a new one has a passphrase of its own.
+    """
+    known = yaml.safe_load(path.read_text()) if stack_exists and path.exists() else {}
+    path.write_text(yaml.safe_dump({**known, "config": dict(config)}, sort_keys=False))

@@ -1,0 +1,186 @@
+"""The program on mocks: which resources it declares, what hangs on what, and where its secrets go."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import subprocess
+import tarfile
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pulumi
+import pytest
+from pulumi.runtime import mocks, rpc
+
+from q8s_infra.components import Cluster
+from q8s_infra.plan import ClusterPlan, plan
+from q8s_infra.remote import HOSTSCRIPTS
+from q8s_infra.render.templates import REPOSITORY
+from q8s_infra.spec import load, read
+
+TOKEN, CERTIFICATE_KEY, KUBECONFIG = "abcdef.0123456789abcdef", "f" * 64, "client-key-data: not-for-you"
+COMMAND, LOCAL = "command:remote:Command", "command:local:Command"
+
+
+@dataclass
+class Declared:
+    """A resource as the program declared it, secrets marked among its inputs."""
+
+    type: str
+    name: str
+    inputs: dict[str, Any]
+
+
+@dataclass
+class Recorder(mocks.Mocks):
+    """Answers as the cloud and the hosts would, and keeps what was declared."""
+
+    keys: str
+    declared: dict[str, Declared] = field(default_factory=dict)
+
+    def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
+        self.declared[f"{args.typ.split(':')[-1]} {args.name}"] = Declared(args.typ, args.name, args.inputs)
+        outputs = {name: rpc.unwrap_rpc_secret(value) for name, value in args.inputs.items()}
+        if args.typ == LOCAL:
+            outputs["stdout"] = self.keys
+        elif args.typ == COMMAND:
+            outputs["stdout"] = self._printed(args.name, str(outputs["create"]))
+        elif args.typ.endswith(":Port"):
+            outputs["allFixedIps"] = ["10.254.1.7"]
+        return f"{args.name}-id", outputs
+
+    def call(self, args: mocks.MockCallArgs) -> dict[str, Any]:
+        return {"id": f"id of {args.args['name']}"}
+
+    @staticmethod
+    def _printed(name: str, create: str) -> str:
+        if "mint-control-plane-join" in create:
+            return json.dumps({"token": TOKEN, "certificateKey": CERTIFICATE_KEY})
+        if name.endswith("-token"):
+            return TOKEN
+        return json.dumps({"kubeconfig": KUBECONFIG, "caCertHash": "sha256:aa"}) if name.endswith("-init") else ""
+
+
+@pytest.fixture(scope="module")
+def keys() -> str:
+    """What the real script makes."""
+    script = (HOSTSCRIPTS / "new-keys.sh").read_text()
+    return subprocess.run(["/bin/bash", "-c", script], capture_output=True, text=True, check=True).stdout
+
+
+def run(planned: ClusterPlan, keys: str) -> tuple[Recorder, Cluster]:
+    """Run the program to its end."""
+    recorder, made = Recorder(keys), []
+
+    @pulumi.runtime.test
+    def program() -> None:
+        made.append(Cluster(planned))
+
+    mocks.set_mocks(recorder, preview=False)
+    program()
+    return recorder, made[0]
+
+
+def shape(name: str) -> ClusterPlan:
+    """The plan of a shipped stack."""
+    return plan(load(read(REPOSITORY / f"Pulumi.{name}.yaml"), name, base=REPOSITORY))
+
+
+@pytest.mark.parametrize("name", ["dev", "prototype", "mixed"])
+def test_the_graph_of_a_shape(name: str, keys: str) -> None:
+    planned = shape(name)
+    recorder, _ = run(planned, keys)
+    control_planes, workers = len(planned.control_planes), len(planned.workers)
+    counts = Counter(each.type for each in recorder.declared.values())
+    assert counts["openstack:compute/instance:Instance"] == control_planes + workers
+    assert counts["openstack:networking/port:Port"] == control_planes + workers
+    assert counts["openstack:networking/secGroup:SecGroup"] == counts["openstack:compute/keypair:Keypair"] == 1
+    # The first prepares and initialises; a further one mints, joins and waits, too; so does a worker.
+    assert counts[COMMAND] == 2 + 4 * (control_planes - 1) + 4 * workers
+    assert counts["q8s:index:Worker"] == workers
+    for worker in planned.workers:
+        instance = recorder.declared[f"Instance {worker.name}"].inputs
+        assert instance["flavorName"] == worker.node_type.flavor
+        assert instance["networks"] == [{"port": f"{worker.name}-port-id"}]
+        guest = rpc.unwrap_rpc_secret(recorder.declared[f"Command {worker.name}-guest"].inputs["triggers"])
+        assert guest[0] == f"{worker.name}-id"
+        node = rpc.unwrap_rpc_secret(recorder.declared[f"Command {worker.name}-node"].inputs["triggers"])
+        assert node == [f"{worker.name}-guest-id"]
+
+
+def spoken(value: Any) -> Iterator[str]:
+    """All strings in a value that are not marked secret."""
+    if rpc.is_rpc_secret(value):
+        return
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from spoken(each)
+
+
+def secrets_of(keys: str) -> dict[str, str]:
+    """What must not be seen, by its name."""
+    made = json.loads(keys)
+    return {
+        "private key": made["privateKey"],
+        "seed of host keys": made["hostKeySeed"],
+        "token": TOKEN,
+        "certificate key": CERTIFICATE_KEY,
+        "kubeconfig": KUBECONFIG,
+    }
+
+
+def unpacked(archive: str) -> str:
+    """The documents that a step gets on its stdin."""
+    with tarfile.open(fileobj=io.BytesIO(base64.b64decode(archive))) as tar:
+        return "\n".join(tar.extractfile(member).read().decode() for member in tar)  # type: ignore[union-attr]
+
+
+def test_no_secret_is_an_input_in_clear(keys: str) -> None:
+    recorder, _ = run(shape("prototype"), keys)
+    for declared in recorder.declared.values():
+        text = "\n".join(spoken(declared.inputs))
+        for what, secret in secrets_of(keys).items():
+            assert secret not in text, f"{what} in {declared.name}"
+            assert secret.strip() not in text, f"{what} in {declared.name}"
+
+
+def test_no_secret_is_in_a_command_line_even_as_a_secret(keys: str) -> None:
+    recorder, _ = run(shape("prototype"), keys)
+    commands = [each for each in recorder.declared.values() if each.type == COMMAND]
+    carried = ""
+    for declared in commands:
+        given = {name: rpc.unwrap_rpc_secret(value) for name, value in declared.inputs.items()}
+        line = f"{given['create']} {given.get('delete')} {given.get('triggers')} {given.get('environment')}"
+        for what, secret in secrets_of(keys).items():
+            assert secret not in line, f"{what} in the command line of {declared.name}"
+        assert rpc.is_rpc_secret(declared.inputs["stdin"])
+        carried += unpacked(given["stdin"])
+    # They go by stdin: the test looks for what is really on its way.
+    assert TOKEN in carried
+    assert CERTIFICATE_KEY in carried
+
+
+def test_results_that_are_secrets_are_declared_so(keys: str) -> None:
+    recorder, cluster = run(shape("dev"), keys)
+    assert rpc.is_rpc_secret(recorder.declared["kubernetes dev-kubernetes"].inputs["kubeconfig"])
+    instance = recorder.declared["Instance dev-x86-small-0"].inputs
+    assert rpc.is_rpc_secret(instance["userData"])
+    assert _is_secret(cluster.kubeconfig)
+    assert not _is_secret(cluster.endpoint)
+
+
+def _is_secret(output: pulumi.Output[Any]) -> bool:
+    found: list[bool] = []
+
+    @pulumi.runtime.test
+    async def look() -> None:
+        found.append(await output.is_secret())
+
+    look()
+    return found[0]

@@ -1,0 +1,61 @@
+"""Everything that the program renders for a shipped stack, with fixed keys and addresses."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+from q8s_infra.defaults import CONTROL_PLANE_PORT
+from q8s_infra.hostkeys import derive
+from q8s_infra.plan import ClusterPlan, plan
+from q8s_infra.render import kubeadm
+from q8s_infra.render.domain import domain_xml, network_xml
+from q8s_infra.render.node import node_files
+from q8s_infra.render.rules import rules
+from q8s_infra.render.seed import seed
+from q8s_infra.render.sources import apt_files, registry_files
+from q8s_infra.render.templates import REPOSITORY, render
+from q8s_infra.spec import load, read
+
+SHAPES = ("dev", "prototype", "mixed")
+ADDRESS, TOKEN, HASH = "10.254.1.7", "abcdef.0123456789abcdef", f"sha256:{'a' * 64}"
+LOGIN = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGJ1dCBub3QgYSByZWFsIG9uZSBhdCBhbGw="
+
+
+def planned(shape: str) -> ClusterPlan:
+    """The plan of a shipped stack."""
+    return plan(load(read(REPOSITORY / f"Pulumi.{shape}.yaml"), shape, base=REPOSITORY))
+
+
+def documents(shape: str) -> dict[str, str]:
+    """All documents of a shape by their place: the cluster's, each control plane's, one worker's of each type."""
+    cluster = planned(shape)
+    spec = cluster.spec
+    first = cluster.control_planes[0].name
+    endpoint = f"{ADDRESS}:{CONTROL_PLANE_PORT}"
+    host_key = derive("ab" * 32, f"host/{first}")
+    found = {
+        "plan.txt": "".join(f"{node.name} on {node.flavor}\n" for node in cluster.nodes),
+        "rules.json": json.dumps([asdict(rule) for rule in rules(spec, CONTROL_PLANE_PORT)], indent=2) + "\n",
+        "network.xml": network_xml(),
+        "audit-policy.yaml": kubeadm.audit_policy(),
+        "host.yaml": render("host.yaml.j2", host_key=host_key, authorized_keys=[LOGIN]),
+        "init.yaml": kubeadm.init_configuration(spec, node=first, address=ADDRESS, names=[first, ADDRESS]),
+    }
+    found |= {**node_files(spec), **registry_files(spec)}
+    for worker in {worker.type_name: worker for worker in reversed(cluster.workers)}.values():
+        join = kubeadm.join_configuration(
+            spec, node=worker.name, address=ADDRESS, endpoint=endpoint, token=TOKEN, ca_cert_hash=HASH
+        )
+        written = seed(
+            spec,
+            worker,
+            node_address=ADDRESS,
+            join_configuration=join,
+            host_key=derive("ab" * 32, f"guest/{worker.name}"),
+            authorized_keys=[LOGIN],
+        )
+        apt = apt_files(spec, guest_architecture=worker.architecture.name)
+        own = {"domain.xml": domain_xml(worker), "join.yaml": join, **written, **apt}
+        found |= {f"{worker.type_name}/{path}": text for path, text in own.items()}
+    return found
