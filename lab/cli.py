@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Annotated
+from typing import Annotated, Any, Final
 
 import typer
 from rich.table import Table
@@ -28,6 +28,13 @@ from lab.services import LabError
 from lab.steps import Steps, console
 
 cli = typer.Typer(no_args_is_help=True, add_completion=False, help="An OpenStack on this machine, to try Q8S in.")
+
+PASS_ON: Final[dict[str, Any]] = {
+    "allow_extra_args": True,
+    "ignore_unknown_options": True,
+    "allow_interspersed_args": False,
+}
+"""Context of a command that hands its words on as they are, ``--`` included."""
 
 _SERVICE_PACKAGES = (
     "mariadb-server", "rabbitmq-server", "ebtables", "ipset", "conntrack", "iptables", "arptables", "bridge-utils",
@@ -69,7 +76,8 @@ def tools() -> None:
         with steps.step("machine"):
             checks.machine(running=namespace.exists())
             checks.packages([*MIRROR_PACKAGES, *_SERVICE_PACKAGES])
-        _tools(steps)
+        build((*PULUMI_ARTIFACTS, *mirror_tools.ARTIFACTS), steps)
+        _install_tools(steps)
     console.print(steps.table())
 
 
@@ -81,8 +89,8 @@ def up() -> None:
         with steps.step("machine"):
             checks.machine(running=namespace.exists())
             checks.packages([*MIRROR_PACKAGES, *HOST_PACKAGES, *IMAGE_PACKAGES, *_SERVICE_PACKAGES])
-        _tools(steps)
         build(artifacts(), steps)
+        _install_tools(steps)
         with steps.step("namespace") as outcome:
             fresh = namespace.create()
             outcome.how = "done" if fresh else "there"
@@ -133,7 +141,7 @@ def logs(name: str, lines: Annotated[int, typer.Option(help="How many of the las
     os.execvp("tail", ["tail", f"--lines={lines}", str(path)])
 
 
-@cli.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+@cli.command(context_settings=PASS_ON)
 def enter(context: typer.Context) -> None:
     """Run a command inside the lab's namespace."""
     if not namespace.exists():
@@ -171,8 +179,7 @@ def _stop() -> None:
     subprocess.run(["rm", "-rf", "--one-file-system", layout.RUN], check=True)
 
 
-def _tools(steps: Steps) -> None:
-    build((*PULUMI_ARTIFACTS, *mirror_tools.ARTIFACTS), steps)
+def _install_tools(steps: Steps) -> None:
     with steps.step("tools") as outcome:
         outcome.how = "there"
         install(layout.TOOLS)

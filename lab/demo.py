@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -23,6 +22,8 @@ from rich.table import Table
 
 from lab import layout
 from lab.artifact import REPOSITORY
+from lab.cli import PASS_ON
+from lab.kubectl import Kubectl, KubectlError
 from lab.mirrors.facts import facts
 from lab.site import merged
 from lab.stack import open_stack
@@ -68,27 +69,13 @@ def description(cluster: str, *, name: str = "demo") -> dict[str, Any]:
     return {"q8s:cluster": merged({**shipped["q8s:cluster"], "name": name}, facts())}
 
 
-def kubectl(*words: str, check: bool = True) -> str:
-    """Run kubectl on the demo's cluster and return what it prints."""
-    done = subprocess.run(
-        [layout.TOOLS / "kubectl", *words],
-        env={**os.environ, "KUBECONFIG": str(KUBECONFIG)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if check and done.returncode:
-        raise RuntimeError(f"kubectl {' '.join(words)} failed:\n{done.stderr}")
-    return done.stdout
+def show(line: str) -> None:
+    """Print a line as it is; Pulumi's ticks, which say only that time passes, are left out."""
+    if not line.startswith(("@ updating", "@ destroying")):
+        console.print(line, markup=False, soft_wrap=True)
 
 
-def save_kubeconfig(stack: automation.Stack) -> None:
-    """Keep the administrator's kubeconfig where only root reads it."""
-    KUBECONFIG.touch(mode=0o600)
-    KUBECONFIG.write_text(str(stack.outputs()["kubeconfig"].value))
-
-
-def run_pod(architecture: str) -> str:
+def run_pod(kubectl: Kubectl, architecture: str) -> str:
     """Run a pod on a worker of an architecture (Go's name) and return what it says of its machine."""
     name = f"demo-{architecture}"
     kubectl("delete", "pod", name, "--ignore-not-found", "--wait")
@@ -111,13 +98,13 @@ def up(
     times = Times()
     stack = open_stack(STACK, description(cluster))
     started = time.monotonic()
-    result = stack.up(on_output=lambda line: console.print(line, markup=False, soft_wrap=True), on_event=times)
+    result = stack.up(on_output=show, on_event=times, continue_on_error=True)
     took = time.monotonic() - started
-    save_kubeconfig(stack)
+    kubectl = Kubectl.of(stack, KUBECONFIG)
     console.print(f"\npulumi up took {took:.0f} s: {dict(result.summary.resource_changes or {})}")
-    console.print(kubectl("get", "nodes", "-o", "wide", "-L", "q8s.io/node-type"), markup=False)
-    for architecture in sorted(set(_architectures())):
-        console.print(f"a pod on {architecture}: {run_pod(architecture)}")
+    show(kubectl("get", "nodes", "-o", "wide", "-L", "q8s.io/node-type"))
+    for architecture in sorted(set(_architectures(kubectl))):
+        console.print(f"a pod on {architecture}: {run_pod(kubectl, architecture)}")
     if times.seconds:
         console.print(times.table())
     console.print(
@@ -134,21 +121,37 @@ def down() -> None:
         return
     config = yaml.safe_load((REPOSITORY / f"Pulumi.{STACK}.yaml").read_text())["config"]
     stack = open_stack(STACK, config)
-    stack.destroy(on_output=lambda line: console.print(line, markup=False, soft_wrap=True), remove=True)
+    stack.destroy(on_output=show, remove=True)
     KUBECONFIG.unlink(missing_ok=True)
 
 
-@cli.command("kubectl", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+@cli.command("kubectl", context_settings=PASS_ON)
 def kubectl_command(context: typer.Context) -> None:
     """Run kubectl on the cluster."""
-    os.execve(layout.TOOLS / "kubectl", ["kubectl", *context.args], {**os.environ, "KUBECONFIG": str(KUBECONFIG)})
+    os.execve(layout.TOOLS / "kubectl", ["kubectl", *context.args], Kubectl(KUBECONFIG).environment)
 
 
-def _architectures() -> Iterator[str]:
+def _architectures(kubectl: Kubectl) -> Iterator[str]:
     yield from kubectl(
         "get", "nodes", "-l", "q8s.io/emulated=true", "-o", "jsonpath={.items[*].status.nodeInfo.architecture}"
     ).split()
 
 
+def main() -> int:
+    """Run a command; 1 where it failed. Pulumi's standard output was printed while it ran; the rest is told here."""
+    try:
+        cli()
+    except automation.CommandError as error:
+        told = str(error).rpartition("stderr:")[2].strip()
+        console.print(
+            f"error: pulumi failed. Mend the cause, then run the same again: it resumes.\n{told}", markup=False
+        )
+        return 1
+    except KubectlError as error:
+        console.print(f"error: {error}", markup=False)
+        return 1
+    return 0
+
+
 if __name__ == "__main__":
-    sys.exit(cli())
+    sys.exit(main())

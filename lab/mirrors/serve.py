@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -58,32 +59,46 @@ class Mirrors:
     def write(self) -> None:
         """Write the servers' configuration and assemble the document root of links to the artifacts.
 
-        A running nginx follows the new links at once; its configuration it reads when it starts.
+        What is served stays as it is: other artifacts make another root, and with it another configuration.
         """
-        root = self.directory / "root"
-        shutil.rmtree(root, ignore_errors=True)
-        for name, target in self._links().items():
-            link = root / name
-            link.parent.mkdir(parents=True, exist_ok=True)
-            link.symlink_to(target)
-        sums = [path / "SHA256SUMS" for path in self.guest_images.values()]
-        (root / "images").mkdir(exist_ok=True)
-        (root / "images/SHA256SUMS").write_text("".join(path.read_text() for path in sums if path.exists()))
-        (self.directory / "temporary").mkdir(exist_ok=True)
-        (self.directory / "nginx.conf").write_text(self._nginx())
-        (self.directory / "registry.yml").write_text(
-            registry.configuration(images.IMAGES.path, self.address, self.registry_port, read_only=True)
-        )
+        (self.directory / "temporary").mkdir(parents=True, exist_ok=True)
+        if not self.root.exists():
+            shutil.rmtree(half := self.root.with_suffix(".new"), ignore_errors=True)
+            for name, target in self._links().items():
+                link = half / name
+                link.parent.mkdir(parents=True, exist_ok=True)
+                link.symlink_to(target)
+            (half / "images").mkdir(exist_ok=True)
+            (half / "images/SHA256SUMS").write_text(self._sums())
+            half.rename(self.root)
+        for name, text in self._configurations().items():
+            (self.directory / name).write_text(text)
 
     def programs(self) -> tuple[Program, Program]:
         """What the supervisor runs, after :meth:`write`."""
         # Supervised, so in the foreground; by its own error log, or it would try the system's before it reads the file.
         nginx = ("nginx", "-e", "stderr", "-g", "daemon off;", "-c", self.directory / "nginx.conf")
         serve = ("docker-registry", "serve", self.directory / "registry.yml")
+        # With its digest among a program's variables, another configuration restarts the program.
+        digests = {name: {"Q8S_CONFIGURATION": _digest(text)} for name, text in self._configurations().items()}
         return (
-            Program("mirror", nginx, port=(self.address, self.port), stop_signal="QUIT"),
-            Program("registry", serve, port=(self.address, self.registry_port)),
+            Program("mirror", nginx, digests["nginx.conf"], port=(self.address, self.port), stop_signal="QUIT"),
+            Program("registry", serve, digests["registry.yml"], port=(self.address, self.registry_port)),
         )
+
+    @property
+    def root(self) -> Path:
+        """The document root, named by what is in it."""
+        return self.directory / f"root-{_digest(f'{self._links()}{self._sums()}')}"
+
+    def _configurations(self) -> dict[str, str]:
+        """The texts of both servers' configuration by file name."""
+        stored = registry.configuration(images.IMAGES.path, self.address, self.registry_port, read_only=True)
+        return {"nginx.conf": self._nginx(), "registry.yml": stored}
+
+    def _sums(self) -> str:
+        sums = [path / "SHA256SUMS" for path in self.guest_images.values()]
+        return "".join(path.read_text() for path in sums if path.exists())
 
     def _links(self) -> dict[str, Path]:
         links = {
@@ -115,7 +130,7 @@ http {{
     tcp_nopush on;
     server {{
         listen {self.address}:{self.port};
-        root {folder}/root;
+        root {self.root};
         autoindex on;
         location / {{
             limit_except GET {{ deny all; }}
@@ -123,3 +138,7 @@ http {{
     }}
 }}
 """
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -128,4 +128,6 @@ def _connect(user: str, password: str, project: str) -> Connection:
     return openstack.connect(
         load_yaml_config=False, load_envvars=False, auth_url=layout.KEYSTONE_URL, username=user, password=password,
         project_name=project, user_domain_id=_DOMAIN, project_domain_id=_DOMAIN, region_name=layout.REGION,
+        # A service that was just killed may still accept connections, or be on its way back.
+        connect_retries=6,
     )  # fmt: skip

@@ -92,8 +92,10 @@ def programs(venv: Path, files: Mapping[str, str]) -> OpenStackPrograms:
         ),
         services=(
             service(
-                "neutron", "neutron-server", "--config-file", neutron_conf, "--config-file", etc / "neutron/ml2.ini",
+                "neutron", "python", "-m", "lab.openstack.neutron_server",
+                "--config-file", neutron_conf, "--config-file", etc / "neutron/ml2.ini",
                 port=layout.NEUTRON_PORT,
+                PYTHONPATH=str(REPOSITORY),
             ),
             service("nova-api", "nova-api", "--config-file", nova_conf, port=layout.NOVA_PORT),
             service("nova-conductor", "nova-conductor", "--config-file", nova_conf),

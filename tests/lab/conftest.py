@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-import json
+import copy
 import os
 import subprocess
 from collections.abc import Iterator
@@ -16,8 +16,10 @@ import openstack
 import pytest
 from openstack.connection import Connection
 from pulumi import automation
+from pulumi.automation.events import EngineEvent
 
 from lab import demo, layout
+from lab.kubectl import Kubectl
 from lab.services import accepts
 from lab.stack import open_stack
 
@@ -38,20 +40,51 @@ class Cluster:
     """A running cluster and the stack that made it."""
 
     stack: automation.Stack
+    kubectl: Kubectl
     config: dict[str, Any]
-    output: str
+    said: list[str]
+    log_starts: dict[str, int]
 
-    def kubectl(self, *words: str) -> str:
-        """What kubectl prints."""
-        return demo.kubectl(*words)
+    def log(self, service: str) -> str:
+        """What a service of the lab has logged since just before the cluster was made."""
+        with (layout.LOGS / f"{service}.log").open() as log:
+            log.seek(self.log_starts[service])
+            return log.read()
 
-    def get(self, *words: str) -> Any:
-        """Objects, as kubectl gives them in JSON."""
-        return json.loads(self.kubectl("get", *words, "-o", "json"))
+    def configure(self, *, workers: dict[str, int] | None = None, **fields: dict[str, str]) -> None:
+        """Write the stack's configuration anew: the fixture's own, with these counts and fields of types."""
+        changed = copy.deepcopy(self.config)
+        described = changed["q8s:cluster"]
+        described["workers"].update(workers or {})
+        for field, values in fields.items():
+            for name, value in values.items():
+                described["nodeTypes"][name][field] = value
+        self.stack = open_stack(self.stack.name, changed)
+
+    def up(self) -> str:
+        """Bring the cluster to what is configured; what Pulumi prints."""
+        before = len(self.said)
+        self.stack.up(on_output=self.said.append)
+        return "\n".join(self.said[before:])
+
+    def preview(self) -> dict[str, set[str]]:
+        """What would change: operation to names of resources, `same` left out."""
+        steps: dict[str, set[str]] = {}
+
+        def note(event: EngineEvent) -> None:
+            if event.resource_pre_event:
+                step = event.resource_pre_event.metadata
+                steps.setdefault(automation.OpType(step.op).value, set()).add(
+                    "::".join(step.urn.split("::")[2:]).split("$")[-1]
+                )
+
+        self.stack.preview(on_event=note, on_output=self.said.append, diff=True)
+        steps.pop("same", None)
+        return steps
 
     def nodes(self) -> dict[str, Any]:
         """Kubernetes' nodes by name."""
-        return {node["metadata"]["name"]: node for node in self.get("nodes")["items"]}
+        return {node["metadata"]["name"]: node for node in self.kubectl.get("nodes")["items"]}
 
     def guest(self, name: str, command: str) -> str:
         """Run a command in a guest, by a pod that sees its host's files and processes."""
@@ -61,19 +94,33 @@ class Cluster:
 @pytest.fixture(scope="session")
 def cluster(cloud: Connection, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """The smallest real cluster: one control plane, one emulated worker of each architecture."""
-    del cloud
     config = demo.description("dev", name="test")
     stack = open_stack(STACK, config)
+    # A cluster that is kept is there at once for the next run, while tests are being written.
+    keep = "Q8S_KEEP_CLUSTER" in os.environ
+    if not keep:
+        stack.destroy()
     lines: list[str] = []
-    demo.KUBECONFIG = tmp_path_factory.mktemp("cluster") / "kubeconfig"
+    log_starts = {path.stem: path.stat().st_size for path in layout.LOGS.glob("*.log")}
     try:
         stack.up(on_output=lines.append)
-        demo.save_kubeconfig(stack)
-        yield Cluster(stack, config, "\n".join(lines))
+        kubectl = Kubectl.of(stack, tmp_path_factory.mktemp("cluster") / "kubeconfig")
+        yield Cluster(stack, kubectl, config, lines, log_starts)
     finally:
-        # A cluster that is kept is there at once for the next run, while tests are being written.
-        if "Q8S_KEEP_CLUSTER" not in os.environ:
+        if not keep:
             stack.destroy(remove=True)
+            assert not leftovers(cloud, "test"), "destroy leaves something in the project"
+
+
+def leftovers(cloud: Connection, prefix: str) -> set[str]:
+    """What a cluster has in the OpenStack project: names that begin with its own."""
+    kinds = (
+        cloud.compute.servers(),
+        cloud.compute.keypairs(),
+        cloud.network.ports(),
+        cloud.network.security_groups(),
+    )
+    return {each.name for kind in kinds for each in kind if each.name.split("-")[0] == prefix}
 
 
 def run(*words: str) -> str:

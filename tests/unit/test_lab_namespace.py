@@ -51,9 +51,9 @@ def enter(environment: Environment, cwd: Path, *words: str) -> subprocess.Comple
 def test_entering_keeps_folder_variables_words_and_exit_code(environment: Environment, tmp_path: Path) -> None:
     folder = tmp_path / "a folder"
     folder.mkdir()
-    script = 'pwd; echo "$GIVEN"; echo "$1"; exit 7'
-    done = enter({**environment, "GIVEN": "some thing"}, folder, "sh", "-c", script, "sh", "--wipe")
-    assert done.stdout.splitlines() == [str(folder), "some thing", "--wipe"]
+    script = 'pwd; echo "$GIVEN"; echo "$*"; exit 7'
+    done = enter({**environment, "GIVEN": "some thing"}, folder, "sh", "-c", script, "sh", "--wipe", "--", "-n")
+    assert done.stdout.splitlines() == [str(folder), "some thing", "--wipe -- -n"]
     assert done.returncode == 7
 
 

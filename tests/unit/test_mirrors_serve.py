@@ -118,7 +118,7 @@ def test_writing_again_leaves_no_link_to_what_is_gone(mirrors: Mirrors) -> None:
     mirrors.write()
     (mirrors.guest_images["arm64"] / "q8s-guest-arm64.qcow2").unlink()
     mirrors.write()
-    assert [file.name for file in (mirrors.directory / "root/images").glob("*.qcow2")] == ["q8s-guest-amd64.qcow2"]
+    assert [file.name for file in (mirrors.root / "images").glob("*.qcow2")] == ["q8s-guest-amd64.qcow2"]
 
 
 def test_the_configuration_says_read_only(tmp_path: Path) -> None:

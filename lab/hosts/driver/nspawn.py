@@ -181,7 +181,10 @@ class NspawnDriver(fake.FakeDriverWithoutFakeNodes):
         accel_info: Any = None,
     ) -> None:
         """Boot again, after an orderly shutdown (soft) or without (hard)."""
-        lifecycle.stop(self._recorded(instance), grace=_SHUTDOWN_SECONDS if reboot_type == "SOFT" else 0)
+        host = self._recorded(instance)
+        lifecycle.stop(host, grace=_SHUTDOWN_SECONDS if reboot_type == "SOFT" else 0)
+        # Bridges and firewall rules live in the network namespace: no machine has them still after a reboot.
+        lifecycle.unplug(host)
         self.power_on(context, instance, network_info, block_device_info, accel_info)
 
     def resume_state_on_host_boot(

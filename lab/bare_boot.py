@@ -1,0 +1,109 @@
+"""How long the image of a guest takes from power-on to an SSH login, with nothing of Q8S in it.
+
+Runs on a worker's host, as root, with that host's own Python: ``python3 - NODE`` with this file as standard input. The
+worker's guest is off meanwhile, and is started again at the end. Prints seconds.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+GUEST = Path("/var/lib/libvirt/q8s/guest")
+ADDRESS, GATEWAY, PREFIX, MAC = "192.168.123.2", "192.168.123.1", 30, "52:54:00:71:38:53"
+LIMIT_SECONDS = 600
+
+
+def run(*words: str | Path, text: str | None = None) -> str:
+    """What a command prints; its failure ends the program."""
+    return subprocess.run(
+        [str(word) for word in words], input=text, stdout=subprocess.PIPE, text=True, check=True
+    ).stdout
+
+
+def domain(node: str, folder: Path) -> str:
+    """The node's own domain, under another name, with a fresh root disk and a bare seed, without the payload."""
+    root = ET.fromstring(run("virsh", "dumpxml", "--inactive", node))  # noqa: S314 (libvirt's own words)
+    for uuid in root.findall("uuid"):
+        root.remove(uuid)
+    for name in root.findall("name"):
+        name.text = "bare"
+    for nvram in root.iter("nvram"):
+        nvram.text = str(folder / "nvram.fd")
+    for log in root.iter("log"):
+        log.set("file", str(folder / "console.log"))
+    for devices in root.findall("devices"):
+        for disk in devices.findall("disk"):
+            files = [Path(source.attrib["file"]).name for source in disk.findall("source")]
+            if "payload.qcow2" in files:
+                devices.remove(disk)
+    for source in root.findall("devices/disk/source"):
+        source.set("file", str(folder / Path(source.attrib["file"]).name))
+    return ET.tostring(root, encoding="unicode")
+
+
+def seed(folder: Path) -> None:
+    """A NoCloud seed with a key and the network, and no more."""
+    run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / "key")
+    keys = [(folder / "key.pub").read_text().strip()]
+    user = {"name": "bare", "sudo": "ALL=(ALL) NOPASSWD:ALL", "shell": "/bin/bash", "ssh_authorized_keys": keys}
+    documents = {
+        "user-data": "#cloud-config\n" + json.dumps({"users": [user]}),
+        "meta-data": json.dumps({"instance-id": "bare", "local-hostname": "bare"}),
+        "network-config": json.dumps(
+            {
+                "version": 2,
+                "ethernets": {
+                    "uplink": {
+                        "match": {"macaddress": MAC},
+                        "set-name": "eth0",
+                        "addresses": [f"{ADDRESS}/{PREFIX}"],
+                        "routes": [{"to": "0.0.0.0/0", "via": GATEWAY}],
+                    }
+                },
+            }
+        ),
+    }
+    for name, content in documents.items():
+        (folder / name).write_text(content)
+    files = [folder / name for name in documents]
+    run("genisoimage", "-quiet", "-output", folder / "seed.iso", "-volid", "cidata", "-joliet", "-rock", *files)
+
+
+def seconds_to_login(folder: Path) -> float:
+    """Power on, and wait for a login."""
+    options = ["BatchMode=yes", "ConnectTimeout=2", "StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null"]
+    login = ["ssh", "-q", "-i", str(folder / "key"), *(f"-o{option}" for option in options), f"bare@{ADDRESS}", "true"]
+    started = time.monotonic()
+    run("virsh", "-q", "create", folder / "domain.xml")
+    while subprocess.run(login, check=False, stdin=subprocess.DEVNULL).returncode:
+        if time.monotonic() - started > LIMIT_SECONDS:
+            sys.exit(f"no SSH login within {LIMIT_SECONDS} s")
+        time.sleep(0.2)
+    return time.monotonic() - started
+
+
+def main(node: str) -> None:
+    """Measure, and leave the host as it was."""
+    subprocess.run(["virsh", "-q", "destroy", node], check=False, stderr=subprocess.DEVNULL)
+    with tempfile.TemporaryDirectory(dir=GUEST.parent) as name:
+        folder = Path(name)
+        information = json.loads(run("qemu-img", "info", "--output=json", GUEST / "root.qcow2"))
+        backing, size = information["full-backing-filename"], str(information["virtual-size"])
+        run("qemu-img", "create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", backing, folder / "root.qcow2", size)
+        seed(folder)
+        (folder / "domain.xml").write_text(domain(node, folder))
+        run("chown", "-R", "libvirt-qemu:kvm", folder)
+        try:
+            print(f"{seconds_to_login(folder):.1f}")
+        finally:
+            subprocess.run(["virsh", "-q", "destroy", "bare"], check=False)
+            run("virsh", "-q", "start", node)
+
+
+main(sys.argv[1])

@@ -1,0 +1,147 @@
+"""How fast an emulated worker becomes a node, next to a bare boot of the same image on the same host.
+
+Runs inside the lab's namespace: ``python -m lab enter python -m lab.bench``. For each architecture it makes a cluster
+of one control plane and one worker, so that nothing else is booting. Ratios are of one run on one machine; seconds
+are that machine's own.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pulumi import automation
+from pulumi.automation.events import EngineEvent
+from rich.console import Console
+from rich.table import Table
+
+from lab.demo import description
+from lab.kubectl import Kubectl
+from lab.stack import open_stack
+
+STACK = "lab-bench"
+REBUILT = ("host", "token", "guest", "node")
+"""Steps of a worker beside its instance: made anew, they show what a host with its caches takes."""
+JOIN_TARGET, HOST_TARGET = 1.3, 2.0
+
+console = Console(highlight=False)
+
+
+@dataclass(frozen=True)
+class Boot:
+    """One worker's seconds.
+
+    Attributes:
+        bare: power-on to SSH login of the same image and domain, with nothing of Q8S in the seed.
+        guest: power-on to node Ready.
+        host: from the host answering SSH, its caches warm, to node Ready.
+        phases: where the guest's time went, as it printed it on its console.
+    """
+
+    bare: float
+    guest: float
+    host: float
+    phases: dict[str, float]
+
+
+class Host:
+    """A worker's host, over SSH with a key that the stack lets in."""
+
+    def __init__(self, address: str, key: Path) -> None:
+        options = ["BatchMode=yes", "StrictHostKeyChecking=accept-new", f"UserKnownHostsFile={key}.known_hosts"]
+        self._ssh = ["ssh", "-q", "-i", str(key), *(f"-o{option}" for option in options), f"debian@{address}"]
+
+    def run(self, command: str, *, text: str = "") -> str:
+        """What a command prints, run as root."""
+        words = [*self._ssh, f"sudo {command}"]
+        return subprocess.run(words, input=text, stdout=subprocess.PIPE, text=True, check=True).stdout
+
+    def powered_on(self, node: str) -> datetime:
+        """When libvirt last started the node's guest."""
+        line = self.run(f"grep ': starting up libvirt' /var/log/libvirt/qemu/{node}.log").splitlines()[-1]
+        return datetime.strptime(line.split(": ")[0], "%Y-%m-%d %H:%M:%S.%f%z")
+
+    def phases(self) -> dict[str, float]:
+        """Uptime in seconds at each step that the guest noted on its console, in order."""
+        said = re.findall(r"([0-9.]+) q8s: (\w+)", self.run("cat /var/log/q8s/console.log"))
+        return {name: float(uptime) for uptime, name in said}
+
+
+def measure(worker: str, config: dict[str, Any], key: Path) -> Boot:
+    """Make the cluster of one worker, make the worker anew on its warm host, and boot its image bare."""
+    stack = open_stack(STACK, config)
+    stack.up()
+    began: dict[str, float] = {}
+
+    def note(event: EngineEvent) -> None:
+        if event.resource_pre_event:
+            step = event.resource_pre_event.metadata
+            if automation.OpType(step.op) in {automation.OpType.CREATE_REPLACEMENT, automation.OpType.CREATE}:
+                began.setdefault(step.urn.split("::")[-1], datetime.now(UTC).timestamp())
+
+    deployed = stack.export_stack().deployment or {}
+    urns = [it["urn"] for it in deployed.get("resources", [])]
+    replaced = [urn for urn in urns if urn.split("::")[-1] in {f"{worker}-{step}" for step in REBUILT}]
+    stack.up(replace=replaced, on_event=note)
+    kubectl = Kubectl.of(stack, key.with_name("kubeconfig"))
+    conditions = kubectl.get("node", worker)["status"]["conditions"]
+    ready = next(datetime.fromisoformat(it["lastTransitionTime"]) for it in conditions if it["type"] == "Ready")
+    address = next(node["address"] for node in stack.outputs()["nodes"].value if node["name"] == worker)
+    host = Host(address, key)
+    guest = (ready - host.powered_on(worker)).total_seconds()
+    warm = ready.timestamp() - began[f"{worker}-host"]
+    phases = host.phases()
+    bare = float(host.run(f"python3 - {worker}", text=Path(__file__).with_name("bare_boot.py").read_text()))
+    return Boot(bare, guest, warm, phases)
+
+
+def dominant(boot: Boot) -> str:
+    """The guest's phases, by length."""
+    marks = [("", 0.0), *boot.phases.items()]
+    lengths = {
+        "boot to payload" if not before else f"{before} to {after}": until - since
+        for (before, since), (after, until) in itertools.pairwise(marks)
+    }
+    lengths["firmware, joined to Ready"] = boot.guest - marks[-1][1]
+    return ", ".join(f"{name} {seconds:.0f}" for name, seconds in sorted(lengths.items(), key=lambda it: -it[1]))
+
+
+def main() -> None:
+    """Print the table."""
+    table = Table("worker", "bare boot", "power-on to Ready", "ratio", "host to Ready", "ratio", "seconds by phase")
+    last: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        key = Path(folder, "key")
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
+        try:
+            for kind in ("x86-small", "arm-small"):
+                last = description("dev", name="bench")
+                cluster = last["q8s:cluster"]
+                cluster["access"]["sshPublicKeys"] = [key.with_suffix(".pub").read_text().strip()]
+                cluster["workers"] = {kind: 1}
+                console.print(f"... a cluster with one {kind}")
+                boot = measure(f"bench-{kind}-0", last, key)
+                table.add_row(
+                    kind,
+                    f"{boot.bare:.0f} s",
+                    f"{boot.guest:.0f} s",
+                    f"{boot.guest / boot.bare:.2f}",
+                    f"{boot.host:.0f} s",
+                    f"{boot.host / boot.bare:.2f}",
+                    dominant(boot),
+                )
+        finally:
+            if last:
+                open_stack(STACK, last).destroy(remove=True)
+    console.print(table)
+    console.print(f"targets: {JOIN_TARGET} for power-on to Ready, {HOST_TARGET} for a host with its caches")
+
+
+if __name__ == "__main__":
+    main()

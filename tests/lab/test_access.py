@@ -1,0 +1,104 @@
+"""Two ways to hosts that are not at hand: through a bastion, and by floating addresses on a network of one's own."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from openstack.connection import Connection
+
+from lab import demo, layout
+from lab.kubectl import Kubectl
+from lab.services import accepts, wait_until
+from lab.stack import open_stack
+from tests.lab.conftest import leftovers
+
+pytestmark = [pytest.mark.full, pytest.mark.timeout(900)]
+
+STACK, NAME = "lab-access", "access"
+CIDR, GATEWAY = "192.168.78.0/24", "192.168.78.1"
+
+
+@contextmanager
+def brought_up(cloud: Connection, tmp_path: Path, **changes: Any) -> Iterator[Kubectl]:
+    """A cluster of one control plane, reached as the changes say; taken away at the end."""
+    cluster = {**demo.description("dev", name=NAME)["q8s:cluster"], "workers": {}, **changes}
+    stack = open_stack(STACK, {"q8s:cluster": cluster})
+    try:
+        stack.up()
+        yield Kubectl.of(stack, tmp_path / "kubeconfig")
+    finally:
+        stack.destroy(remove=True)
+        assert not leftovers(cloud, NAME)
+
+
+@pytest.fixture
+def undo() -> Iterator[ExitStack]:
+    """What takes back what a test made, last things first."""
+    with ExitStack() as stack:
+        yield stack
+
+
+def test_hosts_behind_a_bastion(cloud: Connection, undo: ExitStack, tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    host_key = tmp_path / "host"
+    for path, kind in ((key, ["-t", "ed25519"]), (host_key, ["-t", "ecdsa", "-b", "256", "-m", "PEM"])):
+        subprocess.run(["ssh-keygen", "-q", *kind, "-N", "", "-C", "", "-f", path], check=True)
+    group = cloud.network.create_security_group(name="bastion")
+    undo.callback(cloud.network.delete_security_group, group)
+    cloud.network.create_security_group_rule(
+        security_group_id=group.id, direction="ingress", protocol="tcp", port_range_min=22, port_range_max=22
+    )
+    private = "".join(f"    {line}\n" for line in host_key.read_text().splitlines())
+    public = host_key.with_suffix(".pub").read_text().strip()
+    server = cloud.create_server(
+        "bastion", image=layout.HOST_IMAGE, flavor="c1.small", network=layout.PRIVATE_NETWORK, auto_ip=False,
+        security_groups=["bastion"],
+        userdata=f"#cloud-config\nssh_authorized_keys: [{key.with_suffix('.pub').read_text().strip()}]\n"
+        f"ssh_keys:\n  ecdsa_private: |\n{private}  ecdsa_public: {public}\n",
+    )  # fmt: skip
+    undo.callback(cloud.delete_server, server.id, wait=True, timeout=60)
+    server = cloud.compute.wait_for_server(server, wait=120)
+    address = server.addresses[layout.PRIVATE_NETWORK][0]["addr"]
+    wait_until("the bastion's SSH", lambda: accepts(address, 22), seconds=60)
+
+    bastion = {"host": address, "user": "debian", "privateKeyFile": str(key), "hostKey": public}
+    access = {"mode": "bastion", "user": "debian", "bastion": bastion, "allowedCidrs": [f"{address}/32"]}
+    # The API server is not tunnelled; nothing but the bastion may come in by SSH.
+    ports = {"tcp": [6443], "cidr": layout.UPLINK_CIDR}
+    with brought_up(cloud, tmp_path, access=access, openPorts=ports) as kubectl:
+        first = cloud.compute.find_server(f"{NAME}-control-plane-0", details=True)
+        assert not accepts(first.addresses[layout.PRIVATE_NETWORK][0]["addr"], 22)
+        assert list(kubectl.ready()) == [f"{NAME}-control-plane-0"]
+
+
+def test_hosts_with_floating_addresses(cloud: Connection, undo: ExitStack, tmp_path: Path) -> None:
+    api = cloud.network
+    external = api.find_network(layout.EXTERNAL_NETWORK, ignore_missing=False)
+    network = api.create_network(name="own")
+    undo.callback(api.delete_network, network)
+    subnet = api.create_subnet(
+        name="own", network_id=network.id, ip_version=4, cidr=CIDR, gateway_ip=GATEWAY, is_dhcp_enabled=False
+    )
+    router = api.create_router(name="own", external_gateway_info={"network_id": external.id})
+    undo.callback(api.delete_router, router)
+    api.add_interface_to_router(router, subnet=subnet.id)
+    undo.callback(api.remove_interface_from_router, router, subnet=subnet.id)
+
+    access = {
+        "mode": "floatingIp",
+        "user": "debian",
+        "externalNetwork": layout.EXTERNAL_NETWORK,
+        "allowedCidrs": ["10.0.0.0/8"],
+    }
+    with brought_up(cloud, tmp_path, access=access, network={"name": "own"}) as kubectl:
+        node = kubectl.get("node", f"{NAME}-control-plane-0")
+        internal = next(each["address"] for each in node["status"]["addresses"] if each["type"] == "InternalIP")
+        assert internal.startswith("192.168.78.")
+        (floating,) = api.ips(fixed_ip_address=internal)
+        assert f"https://{floating.floating_ip_address}:6443" in (tmp_path / "kubeconfig").read_text()
+    assert not list(api.ips(fixed_ip_address=internal))

@@ -1,0 +1,239 @@
+"""A cluster that changes: workers come and go, a guest gets another memory, a host reboots, a run is killed.
+
+Each test leaves the cluster as it found it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from openstack.connection import Connection
+
+from lab import layout
+from lab.artifact import REPOSITORY
+from lab.stack import environment
+from tests.lab.conftest import Cluster
+from tests.lab.test_cluster import eventually
+
+pytestmark = pytest.mark.timeout(1200)
+
+ADDED = "test-x86-small-1"
+PARTS = {"", "-port", "-host", "-token", "-guest", "-node"}
+"""What a worker is made of beside its components: suffixes of the names of its resources."""
+WANDERER = """
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: wanderer}
+spec:
+  selector: {matchLabels: {app: wanderer}}
+  template:
+    metadata: {labels: {app: wanderer}}
+    spec:
+      terminationGracePeriodSeconds: 1
+      affinity:
+        nodeAffinity:
+          preferredDuringSchedulingIgnoredDuringExecution:
+          - weight: 100
+            preference:
+              matchExpressions: [{key: kubernetes.io/hostname, operator: In, values: [%s]}]
+      containers:
+      - {name: wait, image: "docker.io/library/busybox:1.36", command: [sleep, "86400"]}
+"""
+
+
+@pytest.fixture
+def as_before(cluster: Cluster) -> Iterator[None]:
+    """Whatever a test did, the cluster is what it was."""
+    yield
+    cluster.configure()
+    cluster.up()
+
+
+def names(steps: set[str]) -> set[str]:
+    """Names of resources, components and the stack left out."""
+    return {step.split("::")[-1] for step in steps if not step.startswith(("q8s:", "pulumi:"))}
+
+
+def running(cluster: Cluster) -> dict[str, int]:
+    """Restarts by each pod that runs."""
+    return {
+        pod["metadata"]["uid"]: sum(it["restartCount"] for it in pod["status"].get("containerStatuses", []))
+        for pod in cluster.kubectl.get("pods", "-A")["items"]
+    }
+
+
+def tokens(cluster: Cluster) -> int:
+    """How many bootstrap tokens the cluster accepts."""
+    return len(
+        cluster.kubectl.get("secrets", "-n", "kube-system", "--field-selector", "type=bootstrap.kubernetes.io/token")[
+            "items"
+        ]
+    )
+
+
+def wanderer(cluster: Cluster) -> str:
+    """The node on which the wandering pod runs, or nothing."""
+    pods = cluster.kubectl.get("pods", "-l", "app=wanderer")["items"]
+    return "".join(
+        pod["spec"]["nodeName"]
+        for pod in pods
+        if pod["status"]["phase"] == "Running" and "deletionTimestamp" not in pod["metadata"]
+    )
+
+
+@pytest.mark.usefixtures("as_before")
+def test_a_worker_comes_and_goes(cluster: Cluster, cloud: Connection, tmp_path: Path) -> None:
+    before, accepted = running(cluster), tokens(cluster)
+
+    cluster.configure(workers={"x86-small": 2})
+    steps = cluster.preview()
+    assert set(steps) == {"create"}, steps
+    assert names(steps["create"]) == {f"{ADDED}{part}" for part in PARTS}
+    cluster.up()
+    assert cluster.kubectl.ready()[ADDED] == "True"
+    assert before.items() <= running(cluster).items(), "a pod elsewhere was restarted or is gone"
+
+    file = tmp_path / "wanderer.yaml"
+    file.write_text(WANDERER % ADDED)
+    cluster.kubectl("apply", "-f", str(file))
+    eventually(lambda: wanderer(cluster) == ADDED)
+
+    cluster.configure()
+    steps = cluster.preview()
+    assert set(steps) == {"delete"}, steps
+    assert names(steps["delete"]) == {f"{ADDED}{part}" for part in PARTS}
+    said = cluster.up()
+    assert f"{ADDED}: draining" in said
+    assert f"{ADDED}: not drained" not in said
+    eventually(lambda: wanderer(cluster) not in {"", ADDED})
+    cluster.kubectl("delete", "deployment", "wanderer")
+    assert ADDED not in cluster.nodes()
+    assert tokens(cluster) == accepted
+    assert cloud.compute.find_server(ADDED) is None
+    assert not list(cloud.network.ports(name=ADDED))
+
+
+@pytest.mark.full
+@pytest.mark.usefixtures("as_before")
+def test_another_memory_makes_another_guest_on_the_same_host(cluster: Cluster, cloud: Connection) -> None:
+    host = cloud.compute.find_server("test-x86-small-0").id
+    other = cluster.nodes()["test-arm-small-0"]["status"]["nodeInfo"]["bootID"]
+
+    cluster.configure(memory={"x86-small": "3GiB"})
+    steps = cluster.preview()
+    changed = set().union(*(names(each) for each in steps.values()))
+    assert changed == {f"test-x86-small-0{part}" for part in ("-token", "-guest", "-node")}
+    cluster.up()
+
+    assert cluster.kubectl.ready()["test-x86-small-0"] == "True"
+    node = cluster.nodes()["test-x86-small-0"]
+    assert 0.9 * 3 * 2**20 < int(node["status"]["capacity"]["memory"].removesuffix("Ki")) <= 3 * 2**20
+    assert cloud.compute.find_server("test-x86-small-0").id == host
+    assert cluster.nodes()["test-arm-small-0"]["status"]["nodeInfo"]["bootID"] == other
+
+
+@pytest.mark.usefixtures("as_before")
+def test_another_flavor_would_make_another_host(cluster: Cluster) -> None:
+    cluster.configure(flavor={"x86-small": "c1.large"})
+    steps = cluster.preview()
+    assert set(steps) == {"delete-replaced", "create-replacement", "replace"}
+    anew = {f"test-x86-small-0{part}" for part in ("", "-host", "-token", "-guest", "-node")}
+    assert {name for step in steps.values() for name in names(step)} == anew
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("kind", ["SOFT", "HARD"])
+def test_the_worker_of_a_rebooted_host_comes_back_by_itself(cluster: Cluster, cloud: Connection, kind: str) -> None:
+    name = "test-x86-small-0"
+    before = cluster.nodes()[name]["status"]["nodeInfo"]["bootID"]
+    cloud.compute.reboot_server(cloud.compute.find_server(name), kind)
+
+    def back() -> bool:
+        boot = cluster.nodes()[name]["status"]["nodeInfo"]["bootID"]
+        return boot != before and cluster.kubectl.ready()[name] == "True"
+
+    eventually(back, seconds=600)
+    assert set(cluster.preview()) == set()
+
+
+@pytest.mark.full
+@pytest.mark.usefixtures("as_before")
+def test_a_killed_run_is_completed_by_the_next(cluster: Cluster) -> None:
+    cluster.configure(workers={"x86-small": 2})
+    words = [layout.TOOLS / "pulumi", "up", "--yes", "--non-interactive", "--stack", cluster.stack.name]
+    run = subprocess.Popen(
+        words,
+        cwd=REPOSITORY,
+        env={**os.environ, **environment()},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    assert run.stdout
+    seen = [line for line in iter(run.stdout.readline, "") if _killed_at(run, line, f"{ADDED}: guest image")]
+    run.wait()
+    run.stdout.close()
+    assert seen, "the run ended before its worker's host got its guest image"
+    assert ADDED not in cluster.nodes()
+
+    cluster.configure(workers={"x86-small": 2})
+    cluster.up()
+    assert cluster.kubectl.ready()[ADDED] == "True"
+    assert set(cluster.preview()) == set()
+
+
+def _killed_at(run: subprocess.Popen[str], line: str, sign: str) -> bool:
+    """Kill a run and all that it started as soon as it prints the sign."""
+    if sign in line:
+        os.killpg(run.pid, signal.SIGKILL)
+        return True
+    return False
+
+
+def test_a_rollout_spans_both_architectures(cluster: Cluster, tmp_path: Path) -> None:
+    file = tmp_path / "both.json"
+    spec = {
+        "replicas": 4,
+        "selector": {"matchLabels": {"app": "both"}},
+        "template": {
+            "metadata": {"labels": {"app": "both"}},
+            "spec": {
+                "terminationGracePeriodSeconds": 1,
+                "topologySpreadConstraints": [
+                    {
+                        "maxSkew": 1,
+                        "topologyKey": "kubernetes.io/arch",
+                        "whenUnsatisfiable": "DoNotSchedule",
+                        "labelSelector": {"matchLabels": {"app": "both"}},
+                        "nodeTaintsPolicy": "Honor",
+                    }
+                ],
+                "containers": [
+                    {"name": "it", "image": "docker.io/library/busybox:1.36", "command": ["sleep", "86400"]}
+                ],
+            },
+        },
+    }
+    deployment = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "both"}, "spec": spec}
+    file.write_text(json.dumps(deployment))
+    cluster.kubectl("apply", "-f", str(file))
+    cluster.kubectl("rollout", "status", "deployment/both", "--timeout=180s")
+    first = {pod["metadata"]["name"] for pod in cluster.kubectl.get("pods", "-l", "app=both")["items"]}
+    cluster.kubectl("set", "env", "deployment/both", "ROUND=2")
+    cluster.kubectl("rollout", "status", "deployment/both", "--timeout=180s")
+
+    def settled() -> set[str]:
+        pods = cluster.kubectl.get("pods", "-l", "app=both")["items"]
+        assert len(pods) == 4
+        assert not {pod["metadata"]["name"] for pod in pods} & first
+        return {pod["spec"]["nodeName"] for pod in pods}
+
+    assert eventually(settled) == {"test-arm-small-0", "test-x86-small-0"}
+    cluster.kubectl("delete", "deployment", "both")

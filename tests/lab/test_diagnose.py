@@ -1,0 +1,67 @@
+"""What `diagnose` says of a cluster that works, and of one with a broken layer."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import pytest
+from openstack.connection import Connection
+
+from lab.artifact import REPOSITORY
+from lab.hosts import cgroups
+from lab.stack import environment
+from tests.lab.conftest import Cluster
+from tests.lab.test_cluster import WORKERS, eventually
+
+pytestmark = pytest.mark.timeout(900)
+
+
+def diagnosed(cluster: Cluster, archive: Path, *nodes: str) -> tuple[int, str]:
+    """The command's exit code and what it prints."""
+    words = ["diagnose", "--stack", cluster.stack.name, f"--output={archive}", *nodes]
+    variables = {**os.environ, **environment(), "COLUMNS": "200"}
+    command = [sys.executable, "-m", "q8s_infra", *words]
+    done = subprocess.run(command, cwd=REPOSITORY, env=variables, capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_a_cluster_that_works_has_no_broken_layer(cluster: Cluster, tmp_path: Path) -> None:
+    eventually(lambda: set(cluster.kubectl.ready().values()) == {"True"})
+    code, said = diagnosed(cluster, tmp_path / "logs.tar.gz")
+    assert code == 0, said
+    with tarfile.open(tmp_path / "logs.tar.gz") as tar:
+        there = set(tar.getnames())
+    for name in WORKERS:
+        assert {
+            f"{name}/openstack/console.log",
+            f"{name}/host/prepare-worker.log",
+            f"{name}/host/{name}.log",
+            f"{name}/host/console.log",
+            f"{name}/guest/cloud-init.log",
+            f"{name}/guest/kubelet.txt",
+            f"{name}/guest/q8s-join.log",
+        } <= there
+    assert "test-control-plane-0/host/nodes.json" in there
+    assert any("kube-apiserver" in name for name in there)
+
+
+def test_a_guest_that_is_off_is_libvirts(cluster: Cluster, cloud: Connection, tmp_path: Path) -> None:
+    name = "test-x86-small-0"
+    host = min(cgroups.members(f"q8s-{cloud.compute.find_server(name).id}"))
+    virsh = ["nsenter", f"--target={host}", "--all", "--", "virsh", "-q"]
+    subprocess.run([*virsh, "destroy", name], check=True)
+    try:
+        code, said = diagnosed(cluster, tmp_path / "off.tar.gz", name)
+        assert code == 2, said
+        assert "libvirt" in said
+        assert "shut off" in said
+    finally:
+        subprocess.run([*virsh, "start", name], check=True)
+    code, said = diagnosed(cluster, tmp_path / "booting.tar.gz", name)
+    assert code == 2, said
+    assert "guest" in said
+    eventually(lambda: diagnosed(cluster, tmp_path / f"{os.urandom(4).hex()}.tar.gz", name)[0] == 0, seconds=400)
