@@ -39,3 +39,9 @@ STEP_TIMEOUT_SECONDS: Final = 3600
 """After this a remote step is ended, unless it has a limit of its own: nothing hangs forever."""
 
 CONTROL_PLANE_PORT: Final = 6443
+
+FLANNEL_RESYNC_SECONDS: Final = 300
+"""How often flanneld looks whether its firewall rules are still there; by default every 5 s (docs/decisions/0005)."""
+
+KUBELET_HOUSEKEEPING: Final = "60s"
+"""How often a worker's kubelet reads the statistics of its control groups; by default every 10 s."""

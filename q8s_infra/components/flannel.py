@@ -16,6 +16,7 @@ from pulumi_kubernetes.meta import v1 as meta
 from pulumi_kubernetes.rbac import v1 as rbac
 
 from q8s_infra import versions
+from q8s_infra.defaults import FLANNEL_RESYNC_SECONDS
 from q8s_infra.spec import ClusterSpec
 
 _NAMESPACE = "kube-flannel"
@@ -129,7 +130,13 @@ def _pod(spec: ClusterSpec) -> core.PodSpecArgs:
                 name="kube-flannel",
                 image=flannel,
                 command=["/opt/bin/flanneld"],
-                args=["--ip-masq", "--kube-subnet-mgr", "--public-ip=$(HOST_IP)", "--iface-regex=^(eth|en)"],
+                args=[
+                    "--ip-masq",
+                    "--kube-subnet-mgr",
+                    "--public-ip=$(HOST_IP)",
+                    "--iface-regex=^(eth|en)",
+                    f"--iptables-resync={FLANNEL_RESYNC_SECONDS}",
+                ],
                 resources=core.ResourceRequirementsArgs(requests={"cpu": "100m", "memory": "50Mi"}),
                 security_context=core.SecurityContextArgs(
                     privileged=False, capabilities=core.CapabilitiesArgs(add=["NET_ADMIN", "NET_RAW"])

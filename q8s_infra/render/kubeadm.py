@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from q8s_infra.defaults import CONTROL_PLANE_PORT
+from q8s_infra.defaults import CONTROL_PLANE_PORT, KUBELET_HOUSEKEEPING
 
 if TYPE_CHECKING:
     from q8s_infra.spec import ClusterSpec
@@ -88,6 +88,9 @@ def init_configuration(spec: ClusterSpec, *, node: str, address: str, names: Seq
         "streamingConnectionIdleTimeout": "5m0s",
         "eventRecordQPS": 5,
         "rotateCertificates": True,
+        # What kubelet looks at all the time costs an emulated CPU dearly (docs/decisions/0005).
+        "volumeStatsAggPeriod": "10m0s",
+        "containerLogMonitorInterval": "1m0s",
     }
     proxy = {
         "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
@@ -116,7 +119,9 @@ def join_configuration(
         "discovery": {
             "bootstrapToken": {"token": token, "apiServerEndpoint": endpoint, "caCertHashes": [ca_cert_hash]}
         },
-        "nodeRegistration": _registration(spec, node, address),
+        "nodeRegistration": _registration(
+            spec, node, address, {} if certificate_key else {"housekeeping-interval": KUBELET_HOUSEKEEPING}
+        ),
         "timeouts": _timeouts(),
     }
     if certificate_key is not None:
@@ -146,8 +151,11 @@ def audit_policy() -> str:
     )
 
 
-def _registration(spec: ClusterSpec, node: str, address: str) -> dict[str, Any]:
-    registration: dict[str, Any] = {"name": node, "kubeletExtraArgs": _arguments({"node-ip": address})}
+def _registration(
+    spec: ClusterSpec, node: str, address: str, kubelet: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    arguments = {"node-ip": address, **(kubelet or {})}
+    registration: dict[str, Any] = {"name": node, "kubeletExtraArgs": _arguments(arguments)}
     if spec.kubernetes.ignore_preflight_errors:
         registration["ignorePreflightErrors"] = list(spec.kubernetes.ignore_preflight_errors)
     return registration
