@@ -3,48 +3,43 @@ PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
 NAME ?=
+PHASES ?=
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help venv lock check docs test test-full bench lab lab-status lab-down lab-logs demo demo-down kubectl
+.PHONY: help venv lock check lint types docs test test-full phase bench lab lab-status lab-down lab-logs demo demo-down kubectl
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
-venv: $(VENV)/installed ## the Python environment, from pinned and hashed requirements
-
-$(VENV)/installed: requirements.txt requirements-dev.txt
-	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/pip install --quiet --require-hashes -r requirements.txt
-	$(VENV)/bin/pip install --quiet --require-hashes -r requirements-dev.txt
-	touch $@
+venv: ## the Python environment, from pinned and hashed requirements
+	@.ci/venv $(PYTHON)
 
 lock: ## requirements.txt and requirements-dev.txt anew from the .in files
 	uv pip compile --quiet --generate-hashes --python-version 3.11 --no-annotate requirements.in -o requirements.txt
 	uv pip compile --quiet --generate-hashes --python-version 3.11 --no-annotate requirements-dev.in -o requirements-dev.txt
 
-check: venv ## types and lint
+check: venv lint types ## types and lint
+
+lint:
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
-	$(VENV)/bin/mypy lab q8s_infra
-	$(VENV)/bin/shellcheck -x $$(git ls-files '*.sh')
+	$(VENV)/bin/shellcheck -x .ci/run .ci/venv $$(git ls-files '*.sh')
+
+types:
+	$(VENV)/bin/mypy lab q8s_infra .ci/phases.py
 
 docs: venv ## the configuration reference anew, from the models
 	$(PY) -m q8s_infra reference > docs/configuration.md
 
-test: check ## all tests that fit a small machine, fast ones first
-	$(VENV)/bin/pytest tests/unit tests/program
-	$(PY) -m lab tools
-	$(VENV)/bin/pytest tests/schemas
-	$(VENV)/bin/pytest tests/engine -m 'not full'
-	$(VENV)/bin/pytest tests/plugins
-	$(PY) -m lab up
-	$(PY) -m lab enter $(VENV)/bin/pytest tests/lab -m 'not full'
+test: ## all tests that fit a small machine, fast ones first
+	@$(PYTHON) .ci/phases.py $(PHASES)
 
-test-full: test ## the lab-level tests that take long, too
-	$(VENV)/bin/pytest tests/engine -m full
-	$(VENV)/bin/pytest tests/lifecycle
-	$(PY) -m lab enter $(VENV)/bin/pytest tests/lab -m full
+test-full: ## the tests that take long, too
+	@$(PYTHON) .ci/phases.py --full $(PHASES)
+
+phase: ## one phase of the tests: make phase NAME=unit
+	@$(PYTHON) .ci/phases.py $(PHASES) $(NAME)
 
 lab: venv ## an OpenStack on this machine
 	$(PY) -m lab up

@@ -10,16 +10,14 @@ import os
 from pathlib import Path
 from typing import Final
 
-from lab.artifact import cache_root
-
 STATE: Final = Path(os.environ.get("Q8S_LAB_STATE", "/var/lib/q8s-lab"))
 """What survives a restart of the lab: databases, images, hosts' disks, stacks."""
 RUN: Final = Path(os.environ.get("Q8S_LAB_RUN", "/run/q8s-lab"))
 """What does not: sockets, namespaces, rendered configuration."""
 LOGS: Final = Path(os.environ.get("Q8S_LAB_LOGS", "/var/log/q8s-lab"))
 """A log for each service, <service>.log."""
-TOOLS: Final = cache_root() / "tools" / "bin"
-"""Pulumi, its plugins and kubectl."""
+TOOLS: Final = STATE / "tools" / "bin"
+"""Pulumi, its plugins and kubectl; each lab has its own, since another checkout may want other ones."""
 ETC: Final = RUN / "etc"
 NAMESPACES: Final = RUN / "ns"
 INSTANCES: Final = STATE / "nova" / "instances"
