@@ -11,8 +11,14 @@ guest=$data/guest
 install -d -m 0711 "$guest"
 
 running() { [[ $(virsh -q domstate "$node" 2>/dev/null) = running ]]; }
-if running && cmp -s "$inbox/domain.xml" "$guest/domain.xml"; then
-	progress "the guest runs already"
+# Written last, so where it is, the guest is whole: it is never made anew but by being removed first.
+if virsh -q dominfo "$node" >/dev/null 2>&1 && cmp -s "$inbox/domain.xml" "$guest/domain.xml"; then
+	if running; then
+		progress "the guest runs already"
+	else
+		virsh -q start "$node" || fail "the guest does not start: see /var/log/libvirt/qemu/$node.log"
+		progress "the guest was off: powered on"
+	fi
 	exit 0
 fi
 if virsh -q dominfo "$node" >/dev/null 2>&1; then

@@ -1,22 +1,29 @@
 #!/usr/bin/env bash
 # The first control plane: kubeadm init, once. Prints the admin kubeconfig and the CA's hash, as JSON.
+# That it is done says a mark that is written last. An attempt that was cut off is gone on with and never reset: etcd may
+# have data already, and kubeadm takes the certificates and manifests that it finds.
 # shellcheck source=hostscripts/lib.sh
 . ./lib.sh
 
 export KUBECONFIG=/etc/kubernetes/admin.conf
 
-if [[ ! -s $KUBECONFIG ]] || ! kubectl get --raw /readyz >/dev/null; then
+mark=/var/lib/q8s-initialised
+if [[ ! -e $mark ]]; then
 	install -D -m 0600 "$inbox/kubeadm.yaml" /etc/kubernetes/q8s-kubeadm.yaml
 	install -D -m 0600 "$inbox/audit-policy.yaml" /etc/kubernetes/audit/policy.yaml
 	install -d -m 0700 /var/log/kubernetes/audit
-	# What an interrupted attempt left is of no use to the next one.
-	if [[ -e /etc/kubernetes/manifests/kube-apiserver.yaml && ! -e /var/lib/q8s-initialised ]]; then kubeadm reset --force; fi
 	progress "pulling the control plane's images"
 	retry 3 kubeadm config images pull --config /etc/kubernetes/q8s-kubeadm.yaml ||
 		fail "cannot pull the control plane's images: is the registry reachable from this host?"
 	progress "kubeadm init"
-	kubeadm init --skip-token-print --config /etc/kubernetes/q8s-kubeadm.yaml
-	touch /var/lib/q8s-initialised
+	left=()
+	if [[ -e /etc/kubernetes/manifests/etcd.yaml ]]; then
+		progress "an earlier attempt was cut off: going on with it"
+		left=(--ignore-preflight-errors=all)
+	fi
+	kubeadm init --skip-token-print "${left[@]}" --config /etc/kubernetes/q8s-kubeadm.yaml
+	retry 6 kubectl get --raw /readyz >/dev/null || fail "the API server is not ready after kubeadm init"
+	touch "$mark"
 fi
 retry 6 kubectl get --raw /readyz >/dev/null || fail "the API server is not ready"
 progress "control plane ready"

@@ -3,6 +3,8 @@
 # Arguments: kubernetes=VERSION
 # shellcheck source=hostscripts/lib.sh
 . ./lib.sh
+# shellcheck source=hostscripts/access.sh
+. ./access.sh
 # shellcheck source=hostscripts/apt.sh
 . ./apt.sh
 # shellcheck source=hostscripts/container-runtime.sh
@@ -10,6 +12,7 @@
 
 : "${kubernetes:?}"
 
+user_keys
 progress "package sources"
 apt_host_sources
 

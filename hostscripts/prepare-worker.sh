@@ -3,6 +3,8 @@
 # Arguments: address, guest_address, architecture, platform, image_url, image_sha256, payload_key
 # shellcheck source=hostscripts/lib.sh
 . ./lib.sh
+# shellcheck source=hostscripts/access.sh
+. ./access.sh
 # shellcheck source=hostscripts/apt.sh
 . ./apt.sh
 # shellcheck source=hostscripts/container-runtime.sh
@@ -16,6 +18,7 @@
 data=/var/lib/libvirt/q8s
 install -d -m 0755 "$data" "$data/images" /var/lib/q8s /etc/q8s
 
+user_keys
 progress "package sources"
 apt_host_sources
 

@@ -19,8 +19,13 @@ etcd() {
 		--cert "$pki/healthcheck-client.crt" --key "$pki/healthcheck-client.key" "$@"
 }
 if kubectl get node "$node" -o json | grep -q '"node-role.kubernetes.io/control-plane"'; then
-	member=$(etcd member list | awk -F', ' -v name="$node" '$3 == name { print $1 }')
-	if [[ $member ]]; then
+	members=$(etcd member list)
+	IFS=, read -r member client < <(awk -F', ' -v name="$node" '$3 == name { print $1 "," $5 }' <<<"$members") || true
+	if [[ ${member:-} ]]; then
+		stay=$(($(wc -l <<<"$members") - 1))
+		healthy=$(etcd endpoint health --cluster 2>&1 | grep 'is healthy' | grep -vcF "$client" || true)
+		((2 * healthy > stay)) ||
+			fail "etcd would lose its quorum: of the $stay members that stay, $healthy are healthy. Mend those first"
 		etcd member remove "$member"
 		progress "left etcd"
 	fi

@@ -30,7 +30,7 @@ HOST_SYSTEM_GIB: Final = 6
 """Disk that a host keeps for its own system, the guest image and the payload, in GiB."""
 
 TOKEN_LIFETIME: Final = "2h"
-"""Life of a bootstrap token: an emulated boot on a busy host can take many minutes."""
+"""Life of the token and the certificates that one more control plane joins with."""
 
 DRAIN_SECONDS: Final = 120
 """How long a node's pods get to leave before it is taken away."""

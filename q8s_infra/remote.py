@@ -21,7 +21,7 @@ from q8s_infra.defaults import STEP_TIMEOUT_SECONDS
 from q8s_infra.render.templates import REPOSITORY
 
 HOSTSCRIPTS = REPOSITORY / "hostscripts"
-LIBRARIES = ("lib", "apt", "container-runtime", "payload", "guest-network")
+LIBRARIES = ("lib", "access", "apt", "container-runtime", "payload", "guest-network", "token")
 
 
 @dataclass(frozen=True)

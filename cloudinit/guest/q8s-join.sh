@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
-# Runs once in a new guest: put the payload in place, take the host's address, join the cluster.
+# Makes a new guest a node: puts the payload in place, takes the host's address, joins the cluster. Runs at every boot and
+# again after a failure, until the guest has joined; then there is nothing more to do.
 # Nothing is installed here: an emulated CPU is many times slower than its host.
 set -euo pipefail
 exec >>/var/log/q8s-join.log 2>&1
 
+[[ -e /etc/kubernetes/q8s-join.yaml ]] || exit 0
 node_address=$1
 payload=/opt/q8s
 note() { printf '%s %s\n' "$(cut -d' ' -f1 /proc/uptime)" "$*" | tee /dev/console; }
@@ -37,6 +39,11 @@ systemctl enable --now containerd.service q8s-flannel-offload.service
 systemctl enable kubelet.service
 
 note "q8s: kubeadm join as $node_address"
-kubeadm join --config /etc/kubernetes/q8s-join.yaml
+# kubelet has this file once the cluster has accepted it; before, an attempt leaves only what the next one must not find.
+if [[ ! -e /etc/kubernetes/kubelet.conf ]]; then
+	systemctl stop kubelet.service
+	rm -f /etc/kubernetes/bootstrap-kubelet.conf /etc/kubernetes/pki/ca.crt
+	kubeadm join --config /etc/kubernetes/q8s-join.yaml
+fi
 rm -f /etc/kubernetes/q8s-join.yaml
 note "q8s: joined"

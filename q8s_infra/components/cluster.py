@@ -33,7 +33,7 @@ class Cluster(pulumi.ComponentResource):
             f"{plan.name}-kubernetes",
             kubeconfig=first.kubeconfig,
             # Without it a kubeconfig that is not known yet makes a preview replace all that the provider made.
-            cluster_identifier=plan.name,
+            cluster_identifier=first.identity,
             opts=inside,
         )
         flannel = Flannel(plan.name, spec=spec, provider=provider, deleted_with=first.host.instance, opts=inside)

@@ -13,7 +13,7 @@ from q8s_infra.defaults import CONTROL_PLANE_PORT, DRAIN_SECONDS, TOKEN_LIFETIME
 from q8s_infra.plan import ControlPlane as PlannedControlPlane
 from q8s_infra.remote import Step, run, secret
 from q8s_infra.render import kubeadm
-from q8s_infra.render.node import node_files
+from q8s_infra.render.node import authorized_keys, node_files
 from q8s_infra.render.sources import apt_files, registry_files
 from q8s_infra.spec import ClusterSpec
 
@@ -26,6 +26,7 @@ class ControlPlane(pulumi.ComponentResource):
         kubeconfig: the administrator's, as kubeadm wrote it; a secret.
         ca_cert_hash: what every joining node pins.
         endpoint: address and port of the API server on the cluster's network.
+        identity: another one is another cluster, and what belonged to the former has to be made anew.
     """
 
     def __init__(
@@ -40,7 +41,13 @@ class ControlPlane(pulumi.ComponentResource):
         super().__init__("q8s:index:ControlPlane", planned.name, None, opts)
         name = self.node = planned.name
         self.host = Host(
-            name, spec=spec, flavor=planned.flavor, network=network, keys=keys, opts=pulumi.ResourceOptions(parent=self)
+            name,
+            spec=spec,
+            flavor=planned.flavor,
+            network=network,
+            keys=keys,
+            keeps_flavor=True,
+            opts=pulumi.ResourceOptions(parent=self),
         )
         prepared = _prepared(self, name, self.host, spec)
         configuration = pulumi.Output.all(self.host.address, self.host.endpoint).apply(
@@ -62,6 +69,8 @@ class ControlPlane(pulumi.ComponentResource):
             lambda known: _reached_at(known[0]["kubeconfig"], known[1], known[2])
         )
         self.ready: pulumi.Resource = initialised
+        # One host initialises one cluster, and its id is known even while a preview can't know a step's result.
+        self.identity: pulumi.Output[str] = self.host.instance.id
         self.register_outputs({"endpoint": self.endpoint})
 
 
@@ -82,7 +91,13 @@ class JoiningControlPlane(pulumi.ComponentResource):
         super().__init__("q8s:index:JoiningControlPlane", planned.name, None, opts)
         name = planned.name
         self.host = Host(
-            name, spec=spec, flavor=planned.flavor, network=network, keys=keys, opts=pulumi.ResourceOptions(parent=self)
+            name,
+            spec=spec,
+            flavor=planned.flavor,
+            network=network,
+            keys=keys,
+            keeps_flavor=True,
+            opts=pulumi.ResourceOptions(parent=self),
         )
         prepared = _prepared(self, name, self.host, spec)
         secrets = run(
@@ -103,7 +118,7 @@ class JoiningControlPlane(pulumi.ComponentResource):
         self.joined = run(
             f"{name}-join",
             self.host.connection,
-            Step("join-control-plane", name, "Kubernetes"),
+            Step("join-control-plane", name, "Kubernetes", {"address": self.host.address}),
             files={"kubeadm.yaml": configuration, "audit-policy.yaml": kubeadm.audit_policy()},
             triggers=[self.host.instance.id],
             opts=pulumi.ResourceOptions(parent=self, deleted_with=self.host.instance),
@@ -125,7 +140,7 @@ def _prepared(parent: pulumi.Resource, name: str, host: Host, spec: ClusterSpec)
         f"{name}-host",
         host.connection,
         Step("prepare-control-plane", name, "host", {"kubernetes": spec.kubernetes.version}),
-        files={**apt_files(spec), **registry_files(spec), **node_files(spec)},
+        files={**apt_files(spec), **registry_files(spec), **node_files(spec), **authorized_keys(spec)},
         triggers=[host.instance.id],
         opts=pulumi.ResourceOptions(parent=parent, deleted_with=host.instance),
     )

@@ -35,8 +35,20 @@ class Host(pulumi.ComponentResource):
         flavor: str,
         network: ClusterNetwork,
         keys: ClusterKeys,
+        keeps_flavor: bool = False,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
+        """Declare the host.
+
+        Args:
+            name: of the instance and the node.
+            spec: the cluster.
+            flavor: the instance's flavor.
+            network: the cluster's network.
+            keys: the cluster's keys.
+            keeps_flavor: an edit of the flavor is for hosts that are yet to be made; else it makes another host.
+            opts: the component's options.
+        """
         super().__init__("q8s:index:Host", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
         port = openstack.networking.Port(
@@ -56,14 +68,16 @@ class Host(pulumi.ComponentResource):
             image_name=spec.host_image.name,
             key_pair=network.keypair.name,
             networks=[openstack.compute.InstanceNetworkArgs(port=port.id)],
-            user_data=host_key.apply(lambda key: _user_data(key, spec.access.ssh_public_keys)),
+            user_data=host_key.apply(_user_data),
             tags=list(spec.tags),
             opts=pulumi.ResourceOptions(
                 parent=self,
                 # The port can serve one instance at a time.
                 delete_before_replace=True,
-                # A resized or rebuilt host would keep half of its old life: another flavor or image is another host.
-                replace_on_changes=["flavorName", "imageName"],
+                # A resized host would keep half of its old life: another flavor is another host.
+                replace_on_changes=["flavorName"],
+                # What a new host is made from is no reason to make a running one anew (docs/decisions/0006).
+                ignore_changes=["imageName", "userData", *(["flavorName"] if keeps_flavor else [])],
             ),
         )
         self.address: pulumi.Output[str] = port.all_fixed_ips.apply(lambda addresses: addresses[0])
@@ -93,8 +107,8 @@ class Host(pulumi.ComponentResource):
         return pulumi.Output.all(floating.address, self.instance.id).apply(lambda given: str(given[0]))
 
 
-def _user_data(host_key: HostKey, authorized_keys: tuple[str, ...] | list[str]) -> str:
-    return render("host.yaml.j2", host_key=host_key, authorized_keys=list(authorized_keys))
+def _user_data(host_key: HostKey) -> str:
+    return render("host.yaml.j2", host_key=host_key)
 
 
 def _bastion(spec: ClusterSpec) -> remote.ProxyConnectionArgs | None:

@@ -11,11 +11,12 @@ from q8s_infra.components.control_plane import ControlPlane
 from q8s_infra.components.host import Host
 from q8s_infra.components.keys import ClusterKeys
 from q8s_infra.components.network import ClusterNetwork
-from q8s_infra.defaults import DRAIN_SECONDS, GUEST_LINK, TOKEN_LIFETIME
+from q8s_infra.defaults import DRAIN_SECONDS, GUEST_LINK
 from q8s_infra.plan import Worker as PlannedWorker
 from q8s_infra.remote import HOSTSCRIPTS, Step, run, secret
 from q8s_infra.render.domain import domain_xml, network_xml
 from q8s_infra.render.kubeadm import join_configuration
+from q8s_infra.render.node import authorized_keys
 from q8s_infra.render.payload import Payload, payload
 from q8s_infra.render.seed import SEED_FILES, digest, seed
 from q8s_infra.render.sources import apt_files, registry_files
@@ -70,20 +71,20 @@ class Worker(pulumi.ComponentResource):
         # What makes another guest; the order of its parts is what a preview shows.
         guest_is: list[pulumi.Input[object]] = [
             self.host.instance.id,
+            control_plane.identity,
             f"image {image.sha256[:16]}, payload {disk.key}, seed {digest(spec, planned)}",
             _described(planned),
         ]
         token = run(
             f"{name}-token",
             control_plane.host.connection,
-            Step("mint-token", name, "Kubernetes", {"ttl": TOKEN_LIFETIME}),
+            Step("mint-token", name, "Kubernetes"),
             delete=Step("revoke-token", name, "Kubernetes"),
             triggers=guest_is,
             prints_secret=True,
             opts=pulumi.ResourceOptions(
                 parent=self,
-                # Minted when this host is ready for it, so that its life is not spent on waiting.
-                depends_on=[control_plane.ready, prepared],
+                depends_on=[control_plane.ready],
                 deleted_with=control_plane.host.instance,
             ),
         )
@@ -141,6 +142,7 @@ class Worker(pulumi.ComponentResource):
             ),
             delete=Step("remove-node", name, "Kubernetes", {"grace": str(DRAIN_SECONDS), "first": control_plane.node}),
             files={
+                "token": secret(token.stdout),
                 "labels": "".join(f"{key}={value}\n" for key, value in sorted(planned.labels.items())),
                 "taints": "".join(f"{taint}\n" for taint in planned.taints),
             },
@@ -156,6 +158,7 @@ def _host_files(spec: ClusterSpec, planned: PlannedWorker, disk: Payload) -> dic
     return {
         **apt_files(spec, guest_architecture=planned.architecture.name),
         **registry_files(spec),
+        **authorized_keys(spec),
         "host-packages": "".join(f"{package}\n" for package in planned.architecture.host_packages),
         "payload/packages": "".join(f"{package}\n" for package in disk.packages),
         "payload/images": "".join(f"{image}\n" for image in disk.images),

@@ -22,6 +22,11 @@ def containerd_toml(spec: ClusterSpec) -> str:
     return render("containerd.toml.j2", pause=versions.PAUSE, systemd_cgroup=spec.kubernetes.cgroup_driver == "systemd")
 
 
+def authorized_keys(spec: ClusterSpec) -> Mapping[str, str]:
+    """The keys that users log in to hosts with, as the steps that prepare hosts get them."""
+    return {"access/user": spec.access.user, "access/keys": "".join(f"{key}\n" for key in spec.access.ssh_public_keys)}
+
+
 def node_files(spec: ClusterSpec) -> Mapping[str, str]:
     """The files under ``node/`` of the step that prepares a control plane."""
     return {

@@ -39,7 +39,7 @@ def documents(shape: str) -> dict[str, str]:
         "rules.json": json.dumps([asdict(rule) for rule in rules(spec, CONTROL_PLANE_PORT)], indent=2) + "\n",
         "network.xml": network_xml(),
         "audit-policy.yaml": kubeadm.audit_policy(),
-        "host.yaml": render("host.yaml.j2", host_key=host_key, authorized_keys=[LOGIN]),
+        "host.yaml": render("host.yaml.j2", host_key=host_key),
         "init.yaml": kubeadm.init_configuration(spec, node=first, address=ADDRESS, names=[first, ADDRESS]),
     }
     found |= {**node_files(spec), **registry_files(spec)}

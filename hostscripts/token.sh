@@ -1,0 +1,32 @@
+# shellcheck shell=bash
+# A bootstrap token that lives as long as its join: the cluster accepts the value in inbox/token while it is renewed.
+# Source of the object: "Bootstrap Token Secret Format" of the Kubernetes documentation.
+
+token_seconds=600
+
+# renew_token: let the cluster accept the token for the next ten minutes. Its value is on no command line.
+renew_token() {
+	local token_id token_secret
+	IFS=. read -r token_id token_secret <"$inbox/token"
+	kubectl apply --server-side --force-conflicts -f - <<-SECRET >/dev/null
+		apiVersion: v1
+		kind: Secret
+		type: bootstrap.kubernetes.io/token
+		metadata: {name: bootstrap-token-$token_id, namespace: kube-system}
+		stringData:
+		  description: "q8s: ${node:?}"
+		  token-id: "$token_id"
+		  token-secret: "$token_secret"
+		  expiration: "$(date -u -d "+$token_seconds seconds" +%FT%TZ)"
+		  usage-bootstrap-authentication: "true"
+		  usage-bootstrap-signing: "true"
+		  auth-extra-groups: system:bootstrappers:kubeadm:default-node-token
+	SECRET
+}
+
+# revoke_token: the token is of no use any more; that it is gone already is well.
+revoke_token() {
+	local token_id
+	IFS=. read -r token_id _ <"$inbox/token"
+	kubectl -n kube-system delete secret "bootstrap-token-$token_id" --ignore-not-found >/dev/null
+}
