@@ -1,6 +1,7 @@
 """The lab level: the real thing. These tests run inside the lab's namespace, against a lab that is up.
 
-``make test`` does that: ``python -m lab enter pytest tests/lab``.
+``make test`` does that: ``python -m lab enter pytest tests/lab``. Outside of the namespace they are skipped; inside,
+whatever does not answer is a failure.
 """
 
 from __future__ import annotations
@@ -18,19 +19,24 @@ from openstack.connection import Connection
 from pulumi import automation
 from pulumi.automation.events import EngineEvent
 
-from lab import demo, layout
+from lab import demo, layout, namespace
 from lab.kubectl import Kubectl
-from lab.services import accepts
 from lab.stack import open_stack
 
 STACK = "lab-test"
+KEEP = "Q8S_KEEP_CLUSTER" in os.environ
+"""A cluster that is kept is there at once for the next run, while tests are being written."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _inside() -> None:
+    if not namespace.is_inside():
+        pytest.skip("this is not the lab's namespace: make lab, then python -m lab enter pytest")
 
 
 @pytest.fixture(scope="session")
 def cloud() -> Connection:
     """OpenStack as the regular member of a project: the only identity that the program ever has."""
-    if not layout.CLOUDS_YAML.exists() or not accepts(layout.LOOPBACK, layout.KEYSTONE_PORT):
-        pytest.skip("the lab is not up, or this is not its namespace: make lab, then python -m lab enter pytest")
     config = openstack.config.OpenStackConfig(config_files=[str(layout.CLOUDS_YAML)], load_envvars=False)
     return Connection(config=config.get_one(layout.CLOUD))
 
@@ -64,8 +70,12 @@ class Cluster:
     def up(self) -> str:
         """Bring the cluster to what is configured; what Pulumi prints."""
         before = len(self.said)
-        self.stack.up(on_output=self.said.append)
+        self.changes()
         return "\n".join(self.said[before:])
+
+    def changes(self) -> dict[str, int]:
+        """Bring the cluster to what is configured; how many resources each operation was done to."""
+        return dict(self.stack.up(on_output=self.said.append).summary.resource_changes or {})
 
     def preview(self) -> dict[str, set[str]]:
         """What would change: operation to names of resources, `same` left out."""
@@ -79,7 +89,8 @@ class Cluster:
                 )
 
         self.stack.preview(on_event=note, on_output=self.said.append, diff=True)
-        steps.pop("same", None)
+        # Something always stays, the stack itself for one: without it, nothing was told at all.
+        del steps["same"]
         return steps
 
     def nodes(self) -> dict[str, Any]:
@@ -96,9 +107,7 @@ def cluster(cloud: Connection, tmp_path_factory: pytest.TempPathFactory) -> Iter
     """The smallest real cluster: one control plane, one emulated worker of each architecture."""
     config = demo.description("dev", name="test")
     stack = open_stack(STACK, config)
-    # A cluster that is kept is there at once for the next run, while tests are being written.
-    keep = "Q8S_KEEP_CLUSTER" in os.environ
-    if not keep:
+    if not KEEP:
         stack.destroy()
     lines: list[str] = []
     log_starts = {path.stem: path.stat().st_size for path in layout.LOGS.glob("*.log")}
@@ -107,7 +116,7 @@ def cluster(cloud: Connection, tmp_path_factory: pytest.TempPathFactory) -> Iter
         kubectl = Kubectl.of(stack, tmp_path_factory.mktemp("cluster") / "kubeconfig")
         yield Cluster(stack, kubectl, config, lines, log_starts)
     finally:
-        if not keep:
+        if not KEEP:
             stack.destroy(remove=True)
             assert not leftovers(cloud, "test"), "destroy leaves something in the project"
 

@@ -97,6 +97,7 @@ def test_a_worker_comes_and_goes(cluster: Cluster, cloud: Connection, tmp_path: 
     assert names(steps["create"]) == {f"{ADDED}{part}" for part in PARTS}
     cluster.up()
     assert cluster.kubectl.ready()[ADDED] == "True"
+    assert before
     assert before.items() <= running(cluster).items(), "a pod elsewhere was restarted or is gone"
 
     file = tmp_path / "wanderer.yaml"
