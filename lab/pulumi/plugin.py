@@ -83,7 +83,7 @@ class Running:
     """The requests that are under way, so that `Cancel` can end them."""
 
     tasks: set[asyncio.Task[Any]] = field(default_factory=set)
-    cancelled: bool = False
+    cancelled: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def run(self, work: Coroutine[Any, Any, _T], timeout: float, what: str) -> _T:
         """Run one request to its end, to ``timeout`` seconds (0: no limit) or to its cancellation.
@@ -91,7 +91,7 @@ class Running:
         Raises:
             PluginError: the time was up, or the update was cancelled.
         """
-        if self.cancelled:
+        if self.cancelled.is_set():
             work.close()
             raise PluginError(f"{what}: the update was cancelled")
         task = asyncio.ensure_future(work)
@@ -101,15 +101,34 @@ class Running:
         except TimeoutError as error:
             raise PluginError(f"{what}: not done within the resource's timeout of {timeout:g} s") from error
         except asyncio.CancelledError as error:
-            if not self.cancelled:
+            if not self.cancelled.is_set():
                 raise
             raise PluginError(f"{what}: the update was cancelled") from error
         finally:
             self.tasks.discard(task)
 
+    async def pause(self, seconds: float, end: float | None, what: str) -> None:
+        """Sleep, in a request that nothing but its own pauses may end.
+
+        Args:
+            seconds: how long.
+            end: the running loop's time by which the request must be done; None sets no limit.
+            what: what the request does, for the error.
+
+        Raises:
+            PluginError: the time was up, or the update was cancelled.
+        """
+        now = asyncio.get_running_loop().time
+        left = seconds if end is None else min(seconds, end - now())
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self.cancelled.wait(), left)
+            raise PluginError(f"{what}: the update was cancelled")
+        if end is not None and now() >= end:
+            raise PluginError(f"{what}: not done within the resource's timeout")
+
     def cancel(self) -> None:
         """End everything under way and refuse what comes after."""
-        self.cancelled = True
+        self.cancelled.set()
         for task in self.tasks:
             task.cancel()
 

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import signal
+import socket
+import subprocess
+import threading
 import time
+from itertools import pairwise
 from textwrap import dedent
 from typing import TYPE_CHECKING
+
+import pytest
 
 from tests.plugins.conftest import processes_in, wait_until
 
@@ -119,9 +126,32 @@ def test_environment_and_former_output(stack: Stack, sshd: SshServer) -> None:
     stack.up(_remote(sshd, 'create="true", add_previous_output_in_env=False'))
 
 
-def test_long_line_passes(stack: Stack, sshd: SshServer) -> None:
-    stack.up(_remote(sshd, 'create="head -c 200000 /dev/zero | tr \\\\\\\\0 x"'))
+def _long_line(length: int, stream: str = "stdout") -> str:
+    return f"head -c {length} /dev/zero | tr \\\\\\\\0 x >/dev/{stream}"
+
+
+@pytest.mark.parametrize("logging", ["none", "stderr"])
+def test_long_line_passes_where_it_is_not_shown(stack: Stack, sshd: SshServer, logging: str) -> None:
+    stack.up(_remote(sshd, f'create="{_long_line(200_000)}", logging="{logging}"'))
     assert len(stack.outputs()["out"]) == 200_000
+
+
+def test_shown_line_of_under_64_kibibytes_passes(stack: Stack, sshd: SshServer) -> None:
+    stack.up(_remote(sshd, f'create="{_long_line(60_000)}; echo; {_long_line(65_535)}; echo"'))
+    assert len(stack.outputs()["out"]) == 60_000 + 1 + 65_535
+
+
+@pytest.mark.parametrize("kind", ["local", "remote"])
+def test_shown_line_of_over_64_kibibytes_stalls_its_command(
+    stack: Stack, sshd: SshServer, tmp_path: Path, kind: str
+) -> None:
+    arguments = f'create="{_long_line(65_537)}; touch {tmp_path}/written"'
+    stack.write(_local(arguments) if kind == "local" else _remote(sshd, arguments))
+    process = stack.start("up", "--yes", "--skip-preview")
+    wait_until((tmp_path / "written").exists)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(4)
+    _kill(stack, process)
 
 
 def test_commands_run_side_by_side(stack: Stack, sshd: SshServer) -> None:
@@ -145,10 +175,110 @@ def _interrupt(stack: Stack, started: Path) -> str:
     return output
 
 
-def test_interrupt_gives_up_a_remote_command(stack: Stack, sshd: SshServer, tmp_path: Path) -> None:
-    # What runs there gets a SIGTERM, which sshd passes on for users other than root alone.
-    stack.write(_remote(sshd, f'create="touch {tmp_path}/started; sleep 5; sleep 5; sleep 5"'))
-    assert "create: the update was cancelled" in _interrupt(stack, tmp_path / "started")
+def _kill(stack: Stack, process: subprocess.Popen[str]) -> None:
+    """Kill the engine without a word, and see that its plugins follow."""
+    process.kill()
+    process.communicate(timeout=10)
+    wait_until(lambda: not processes_in(stack.directory))
+
+
+def test_interrupt_waits_for_a_remote_command(stack: Stack, sshd: SshServer, tmp_path: Path) -> None:
+    arguments = f'create="touch {tmp_path}/started; sleep 3; touch {tmp_path}/ended; echo done"'
+    stack.write(_remote(sshd, arguments))
+    _interrupt(stack, tmp_path / "started")
+    assert (tmp_path / "ended").exists()
+    # It is a resource like any other, and not run again.
+    assert stack.preview() == {}
+
+
+def test_remote_command_outlives_a_killed_engine(stack: Stack, sshd: SshServer, tmp_path: Path) -> None:
+    stack.write(_remote(sshd, f'create="touch {tmp_path}/started; sleep 5; touch {tmp_path}/ended"'))
+    process = stack.start("up", "--yes", "--skip-preview")
+    wait_until((tmp_path / "started").exists)
+    _kill(stack, process)
+    assert not (tmp_path / "ended").exists()
+    wait_until((tmp_path / "ended").exists)
+
+
+def test_time_limit_does_not_end_a_remote_command(stack: Stack, sshd: SshServer) -> None:
+    limited = 'opts=pulumi.ResourceOptions(custom_timeouts=pulumi.CustomTimeouts(create="1s"))'
+    stack.up(_remote(sshd, f'create="sleep 2; echo late", {limited}'))
+    assert stack.outputs()["out"] == "late"
+
+
+def _no_ssh(answer: bytes = b"") -> tuple[socket.socket, list[float]]:
+    """A server that takes connections, says ``answer`` and hangs up where it has one; and when each came."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    seen: list[float] = []
+    held: list[socket.socket] = []  # a socket that nobody holds is closed
+
+    def serve() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = listener.accept()
+                seen.append(time.monotonic())
+                if answer:
+                    client.sendall(answer)
+                    client.close()
+                else:
+                    held.append(client)
+
+    threading.Thread(target=serve, daemon=True).start()
+    return listener, seen
+
+
+def _dialling(server: SshServer, listener: socket.socket, connection: str, arguments: str = "") -> str:
+    """A program whose command dials ``listener`` and nothing else."""
+    program = _remote(server, f'create="true", {arguments}', connection)
+    return program.replace(f"port={server.port}", f"port={listener.getsockname()[1]}")
+
+
+@pytest.mark.parametrize("how", ["time limit", "interrupt"])
+def test_dialling_ends_where_a_command_does_not(stack: Stack, sshd: SshServer, how: str) -> None:
+    limit = "opts=pulumi.ResourceOptions(custom_timeouts=pulumi.CustomTimeouts(create='2s'))"
+    listener, seen = _no_ssh(b"not ssh\n")
+    with listener:
+        stack.write(_dialling(sshd, listener, "dial_error_limit=-1", limit if how == "time limit" else ""))
+        process = stack.start("up", "--yes", "--skip-preview")
+        if how == "interrupt":
+            wait_until(lambda: len(seen) > 3)
+            process.send_signal(signal.SIGINT)
+        process.communicate(timeout=30)
+    assert process.returncode != 0
+
+
+def test_connections_stay_open(stack: Stack, sshd: SshServer) -> None:
+    count = f"ss -Htn state established dport = :{sshd.port} | wc -l"
+    program = _remote(sshd, 'create="true"') + dedent(f"""
+        from pulumi_command import local
+        others = [remote.Command(f"other-{{each}}", connection=server, create="true") for each in range(4)]
+        open_now = local.Command("open", create={count!r}, opts=pulumi.ResourceOptions(depends_on=[c, *others]))
+        pulumi.export("open", open_now.stdout)
+    """)
+    stack.up(program)
+    assert stack.outputs()["open"] == "5"
+
+
+def test_dials_back_off(stack: Stack, sshd: SshServer) -> None:
+    """As documented: ``dialErrorLimit`` failures are forgiven, after 0.1 s and half as much again each time."""
+    listener, seen = _no_ssh(b"not ssh\n")
+    with listener:
+        stack.up(_dialling(sshd, listener, "dial_error_limit=6"), fails=True)
+    assert len(seen) == 7
+    for number, (before, after) in enumerate(pairwise(seen)):
+        pause = 0.1 * 1.5**number
+        assert pause - 0.02 <= after - before < pause + 0.5
+
+
+def test_dial_timeout_does_not_cover_the_handshake(stack: Stack, sshd: SshServer) -> None:
+    listener, seen = _no_ssh()
+    with listener:
+        stack.write(_dialling(sshd, listener, "dial_error_limit=0, per_dial_timeout=1"))
+        process = stack.start("up", "--yes", "--skip-preview")
+        wait_until(lambda: bool(seen))
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(3)
+        _kill(stack, process)
 
 
 def test_interrupt_ends_a_local_command_and_its_children(stack: Stack, tmp_path: Path) -> None:

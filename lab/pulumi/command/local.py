@@ -49,6 +49,7 @@ async def run(command: str, inputs: dict[str, Any], environment: dict[str, str],
             _pump(process.stderr, "stderr", output),
             _write(process.stdin, stdin),
         )
+        await output.end()
         status = await process.wait()
     finally:
         await _end(process)
@@ -61,7 +62,6 @@ async def _pump(reader: asyncio.StreamReader | None, stream: str, output: Output
     assert reader is not None  # noqa: S101  for the type checker: both streams are pipes
     while data := await reader.read(_CHUNK):
         await output.feed(stream, data)
-    await output.feed(stream, b"")
 
 
 async def _write(writer: asyncio.StreamWriter | None, text: str) -> None:

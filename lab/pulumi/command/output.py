@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final
 
@@ -14,6 +15,7 @@ LOGGING: Final = {
     "stdoutAndStderr": ("stdout", "stderr"),
     "none": (),
 }
+# Where the original's line scanner (Go's bufio.Scanner) gives up: a line and its end must be no longer than this.
 _LINE_LIMIT: Final = 64 << 10
 
 
@@ -30,20 +32,37 @@ class Output:
         self._shown = LOGGING[logging or "stdoutAndStderr"]
         self._kept: dict[str, bytearray] = {"stdout": bytearray(), "stderr": bytearray()}
         self._both = bytearray()
-        self._rest: dict[str, bytes] = {"stdout": b"", "stderr": b""}
+        # As in the original, both streams share one pipe to the log, and so the line that is not complete yet.
+        self._pipe = asyncio.Lock()
+        self._line = b""
 
     async def feed(self, stream: str, data: bytes) -> None:
-        """Take what arrived on ``stdout`` or ``stderr``; no data means that the stream has ended."""
+        """Take what arrived on ``stdout`` or ``stderr``.
+
+        Never returns, for either stream, once a line that is shown got too long: the original stops reading its pipe
+        then, so the command stalls as soon as it has filled the buffers on the way.
+        """
         self._kept[stream] += data
         self._both += data
         if stream not in self._shown:
             return
-        *lines, rest = (self._rest[stream] + data).split(b"\n")
-        if rest and (not data or len(rest) > _LINE_LIMIT):
-            lines, rest = [*lines, rest], b""
-        self._rest[stream] = rest
-        for line in lines:
-            await self._on_line(line.removesuffix(b"\r").decode(errors="replace"))
+        async with self._pipe:
+            *lines, self._line = (self._line + data).split(b"\n")
+            for line in lines:
+                if len(line) >= _LINE_LIMIT:
+                    await _for_ever()
+                await self._show(line)
+            # Exactly the limit has been read in whole; it is the byte after it that nobody takes.
+            if len(self._line) > _LINE_LIMIT:
+                await _for_ever()
+
+    async def end(self) -> None:
+        """Both streams have ended: show what came after the last newline."""
+        if 0 < len(self._line) < _LINE_LIMIT:
+            await self._show(self._line)
+
+    async def _show(self, line: bytes) -> None:
+        await self._on_line(line.removesuffix(b"\r").decode(errors="replace"))
 
     def text(self, stream: str) -> str:
         """All of one stream, without the last newline, as the original returns it."""
@@ -53,3 +72,8 @@ class Output:
     def both(self) -> str:
         """Both streams in the order of arrival, for an error message."""
         return self._both.decode(errors="replace")
+
+
+async def _for_ever() -> None:
+    """Wait until cancelled, which the end of the plugin's process does at the latest."""
+    await asyncio.Event().wait()

@@ -1,14 +1,14 @@
 """The resources of the ``command`` plugin: ``command:local:Command`` and ``command:remote:Command``.
 
-The behaviour is that of pulumi-command 1.2.1, with these differences, all to the safe side: connections are closed
-when their command ends, a resource's ``customTimeouts`` and a cancelled update end a running command, and a line of
-any length passes.
+The behaviour is that of pulumi-command 1.2.1, its sharp edges too: connections stay open until the plugin ends, neither
+``customTimeouts`` nor a cancelled update end a remote command that runs, and a shown line of 64 KiB stalls its command.
 """
 
 # ruff: noqa: N802, D102, ARG002  the names and arguments of the protocol's methods
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from typing import Any, Final
 
@@ -158,12 +158,20 @@ class CommandPlugin(Plugin):
         previous: dict[str, str] = {}
         if known.get("addPreviousOutputInEnv") is not False:
             previous = {name: plain(olds[key]) for key, name in _PREVIOUS.items() if plain(olds.get(key))}
-        if _kind(urn) == LOCAL:
-            work = local.run(command, known, previous, output)
-        else:
-            work = ssh.run(command, known, previous, output, status=show, warn=warn)
+        end = asyncio.get_running_loop().time() + timeout if timeout else None
         try:
-            await self.running.run(work, timeout, action)
+            if _kind(urn) == LOCAL:
+                await self.running.run(local.run(command, known, previous, output), timeout, action)
+            else:
+                await ssh.run(
+                    command,
+                    known,
+                    previous,
+                    output,
+                    pause=lambda seconds: self.running.pause(seconds, end, action),
+                    status=show,
+                    warn=warn,
+                )
         except PluginError as error:
             await refuse(context, str(error))
         return {**state, "stdout": output.text("stdout"), "stderr": output.text("stderr")}

@@ -1,4 +1,8 @@
-"""Run a command over SSH: dial with retries, verify the host key, through a bastion where one is given."""
+"""Run a command over SSH: dial with retries, verify the host key, through a bastion where one is given.
+
+Only the pauses between two dials end with the update or with the resource's timeout. What is under way on the network
+does not, as in the original; all of it ends with this process, which ends with the engine.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ import asyncio
 import contextlib
 import os
 import shlex
+import socket
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import asyncssh
@@ -13,9 +18,11 @@ import asyncssh
 from lab.pulumi.plugin import PluginError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import Awaitable, Callable
 
     from lab.pulumi.command.output import OnLine, Output
+
+    Pause = Callable[[float], Awaitable[None]]
 
 _CHUNK: Final = 64 << 10
 # The original's back-off (pulumi/sdk go/common/util/retry): 0.1 s, half as much again each time, at most 5 s.
@@ -28,7 +35,14 @@ _T = TypeVar("_T")
 
 
 async def run(
-    command: str, inputs: dict[str, Any], previous: dict[str, str], output: Output, *, status: OnLine, warn: OnLine
+    command: str,
+    inputs: dict[str, Any],
+    previous: dict[str, str],
+    output: Output,
+    *,
+    pause: Pause,
+    status: OnLine,
+    warn: OnLine,
 ) -> None:
     """Run ``command`` on the resource's connection until it ends.
 
@@ -37,6 +51,7 @@ async def run(
         inputs: the resource's inputs (``connection``, ``environment``, ``stdin``), known and plain.
         previous: variables with the former output; a server that refuses them is only worth a warning.
         output: takes both streams.
+        pause: sleeps between two dials for so many seconds; raises PluginError to end them.
         status: takes lines on what the dialling does.
         warn: takes warnings.
 
@@ -44,13 +59,16 @@ async def run(
         PluginError: no connection, a host key that is not the expected one, refused variables, or a failed command
             (with its exit status and what it printed).
     """
-    async with _connected(inputs["connection"], status) as connection:
+    connection = await _connect(inputs["connection"], pause, status)
+    try:
         environment = dict(inputs.get("environment") or {})
         for name in await _refused(connection, environment):
             raise PluginError(f'could not set environment variable "{name}": {_ACCEPT_ENV}')
         for name in await _refused(connection, previous):
             await warn(f"Unable to set '{name}'. {_ACCEPT_ENV}")
         await _execute(connection, command, {**environment, **previous}, inputs.get("stdin") or "", output)
+    except (OSError, asyncssh.Error) as error:
+        raise PluginError(f'{_reason(error)}: running "{command}"') from error
 
 
 _ACCEPT_ENV: Final = (
@@ -66,18 +84,15 @@ async def _execute(
     process: asyncssh.SSHClientProcess[bytes] = await connection.create_process(
         command, env=environment, encoding=None, stdin=asyncssh.PIPE if stdin else asyncssh.DEVNULL
     )
-    try:
-        await asyncio.gather(
-            _pump(process.stdout, "stdout", output),
-            _pump(process.stderr, "stderr", output),
-            _write(process, stdin),
-        )
-        done = await process.wait()
-    except asyncio.CancelledError:
-        # Without a terminal nothing else tells the remote command that nobody waits for it any more.
-        with contextlib.suppress(OSError):
-            process.terminate()
-        raise
+    # No limit and no signal to the host: like the original's, a command runs for as long as it likes, and goes on when
+    # this process is gone.
+    await asyncio.gather(
+        _pump(process.stdout, "stdout", output),
+        _pump(process.stderr, "stderr", output),
+        _write(process, stdin),
+    )
+    await output.end()
+    done = await process.wait()
     if done.exit_signal:
         reason = f"Process exited with signal {done.exit_signal[0]}"
     elif done.exit_status is None:
@@ -94,7 +109,6 @@ async def _pump(reader: asyncssh.SSHReader[bytes], stream: str, output: Output) 
     with contextlib.suppress(OSError, asyncssh.Error):
         while data := await reader.read(_CHUNK):
             await output.feed(stream, data)
-    await output.feed(stream, b"")
 
 
 async def _write(process: asyncssh.SSHClientProcess[bytes], text: str) -> None:
@@ -117,34 +131,70 @@ async def _refused(connection: asyncssh.SSHClientConnection, variables: dict[str
     return refused
 
 
-@contextlib.asynccontextmanager
-async def _connected(settings: dict[str, Any], status: OnLine) -> AsyncIterator[asyncssh.SSHClientConnection]:
-    """A connection to the host, closed at the end."""
-    async with contextlib.AsyncExitStack() as stack:
-        tunnel: asyncssh.SSHClientConnection | None = None
-        if proxy := settings.get("proxy"):
-            try:
-                tunnel = await _dial("Dial proxy", proxy, None, status)
-            except PluginError as error:
-                raise PluginError(f"proxy: {error}") from error
-            stack.push_async_callback(_close, tunnel)
-        connection = await _dial("Dial", settings, tunnel, status)
-        stack.push_async_callback(_close, connection)
-        yield connection
-
-
-async def _dial(
-    what: str, settings: dict[str, Any], tunnel: asyncssh.SSHClientConnection | None, status: OnLine
-) -> asyncssh.SSHClientConnection:
+async def _connect(settings: dict[str, Any], pause: Pause, status: OnLine) -> asyncssh.SSHClientConnection:
+    """Connect to the host; nobody closes what was opened, so it stays until this process ends, as the original's."""
     options = await _options(settings)
     limit = int(settings["dialErrorLimit"])
-    timeout = float(settings["perDialTimeout"]) or None
+    timeout = float(settings["perDialTimeout"])
     where = f"{settings['host']} port {int(settings['port'])}"
+    proxy = settings.get("proxy")
+    if not proxy:
+        return await _retried(f"Dial {where}", limit, lambda: _dial(options, timeout), pause, status)
 
-    async def attempt() -> asyncssh.SSHClientConnection:
-        return await asyncio.wait_for(asyncssh.connect(tunnel=tunnel or (), **options), timeout)
+    try:
+        proxy_options = await _options(proxy)
+        proxy_limit, proxy_timeout = int(proxy["dialErrorLimit"]), float(proxy["perDialTimeout"])
+        proxy_where = f"{proxy['host']} port {int(proxy['port'])}"
+        tunnel = await _retried(
+            f"Dial proxy {proxy_where}", proxy_limit, lambda: _dial(proxy_options, proxy_timeout), pause, status
+        )
+        reached = await _retried(
+            f"Dial from proxy {where}", limit, lambda: _dial_through(tunnel, options), pause, status
+        )
+        # The original retries a handshake on the channel on which it failed, in vain.
+        return await _retried(f"Dial {where}", limit, lambda: _result(reached), pause, status)
+    except PluginError as error:
+        raise PluginError(f"proxy: {error}") from error
 
-    return await _retried(f"{what} {where}", limit, attempt, status)
+
+async def _dial(options: dict[str, Any], timeout: float) -> asyncssh.SSHClientConnection:
+    """Dial once; ``timeout`` seconds (0: no limit) are for the TCP connection alone.
+
+    A server that accepts and then says nothing is waited for without a limit, as by the original.
+    """
+    async with asyncio.timeout(timeout or None) as until_connected:
+
+        class Client(asyncssh.SSHClient):
+            def connection_made(self, conn: asyncssh.SSHClientConnection) -> None:
+                until_connected.reschedule(None)
+                _probe_when_idle(conn.get_extra_info("socket"))
+
+        return await asyncssh.connect(client_factory=Client, **options)
+
+
+def _probe_when_idle(connection: socket.socket) -> None:
+    """Notice a vanished host as Go does by default: nine TCP probes, 15 s apart; SSH itself sends none."""
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 15)
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 15)
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 9)
+
+
+async def _dial_through(
+    tunnel: asyncssh.SSHClientConnection, options: dict[str, Any]
+) -> asyncssh.SSHClientConnection | Exception:
+    """Dial once from a proxy; an error after the proxy reached the host is returned and not raised."""
+    try:
+        return await asyncssh.connect(tunnel=tunnel, **options)
+    except asyncssh.ChannelOpenError:
+        raise
+    except _DIAL_ERRORS as error:
+        return error
+
+
+async def _result(reached: asyncssh.SSHClientConnection | Exception) -> asyncssh.SSHClientConnection:
+    if isinstance(reached, Exception):
+        raise reached
+    return reached
 
 
 async def _options(settings: dict[str, Any]) -> dict[str, Any]:
@@ -157,8 +207,7 @@ async def _options(settings: dict[str, Any]) -> dict[str, Any]:
         "known_hosts": None,
         "client_keys": None,
         "agent_path": None,
-        "keepalive_interval": 15,
-        "keepalive_count_max": 8,
+        "login_timeout": 0,
     }
     if host_key := settings.get("hostKey"):
         try:
@@ -171,11 +220,11 @@ async def _options(settings: dict[str, Any]) -> dict[str, Any]:
             keys.append(asyncssh.import_private_key(private_key, settings.get("privateKeyPassword")))
         except asyncssh.KeyImportError as error:
             raise PluginError(f"failed to parse private key: {error}") from error
-    if socket := settings.get("agentSocketPath") or os.environ.get("SSH_AUTH_SOCK"):
+    if agent := settings.get("agentSocketPath") or os.environ.get("SSH_AUTH_SOCK"):
         try:
-            keys += await (await asyncssh.connect_agent(socket)).get_keys()
+            keys += await (await asyncssh.connect_agent(agent)).get_keys()
         except OSError as error:
-            raise PluginError(f"SSH agent at {socket}: {error}") from error
+            raise PluginError(f"SSH agent at {agent}: {error}") from error
     if keys:
         options["client_keys"] = keys
     if password := settings.get("password"):
@@ -183,7 +232,7 @@ async def _options(settings: dict[str, Any]) -> dict[str, Any]:
     return options
 
 
-async def _retried(what: str, limit: int, attempt: Callable[[], Awaitable[_T]], status: OnLine) -> _T:
+async def _retried(what: str, limit: int, attempt: Callable[[], Awaitable[_T]], pause: Pause, status: OnLine) -> _T:
     """Try until it works; ``limit`` failures are forgiven, -1 forgives all."""
     delay = _FIRST_DELAY
     failures = 0
@@ -197,7 +246,7 @@ async def _retried(what: str, limit: int, attempt: Callable[[], Awaitable[_T]], 
                 raise PluginError(f"{what}: after {failures - 1} failed attempts: {reason}") from error
             allowed = "inf" if limit == -1 else str(limit)
             await status(f"{what} {failures}/{allowed} failed: retrying ({reason})")
-        await asyncio.sleep(delay)
+        await pause(delay)
         delay = min(delay * _BACK_OFF, _LONGEST_DELAY)
 
 
@@ -209,9 +258,3 @@ def _reason(error: BaseException) -> str:
     if isinstance(error, TimeoutError):
         return "timed out"
     return str(error) or type(error).__name__
-
-
-async def _close(connection: asyncssh.SSHClientConnection) -> None:
-    connection.close()
-    with contextlib.suppress(TimeoutError, OSError, asyncssh.Error):
-        await asyncio.wait_for(connection.wait_closed(), 2)
