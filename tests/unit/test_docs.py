@@ -43,6 +43,14 @@ def test_every_field_is_explained() -> None:
     assert not [row for row in rows if row.endswith("|  |")]
 
 
+def test_documents_have_links_and_commands_to_look_at() -> None:
+    prose = "\n".join(document.read_text() for document in DOCUMENTS)
+    commands = "\n".join(code(document) for document in DOCUMENTS)
+    assert {bool(anchor) for _, anchor in LINK.findall(prose)} == {True, False}
+    assert {"demo", "test", "lab"} <= set(MAKE.findall(commands))
+    assert {tool for tool, _ in COMMAND.findall(commands)} == set(CLIS)
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_links_lead_somewhere(document: Path) -> None:
     for path, anchor in LINK.findall(document.read_text()):

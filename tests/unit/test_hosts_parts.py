@@ -102,7 +102,12 @@ class TestCgroups:
         assert (groups[1] / "cpuset.cpus").read_text() == "0-1\n"
         assert (groups[1] / "cgroup.clone_children").read_text() == "1"
 
-    def test_a_host_without_groups_does_not_run(self) -> None:
+    def test_members_are_those_of_all_groups_of_a_host(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(cgroups, "hierarchies", lambda: [Hierarchy(tmp_path / "a"), Hierarchy(tmp_path / "b")])
+        for group, members in {"a/q8s-lab/h": "1\n", "a/q8s-lab/h/inner": "2\n3\n", "b/q8s-lab/other": "4\n"}.items():
+            (tmp_path / group).mkdir(parents=True)
+            (tmp_path / group / "cgroup.procs").write_text(members)
+        assert cgroups.members("h") == {1, 2, 3}
         assert cgroups.members("no-such-host") == set()
 
 

@@ -32,6 +32,7 @@ class TestChecks:
         monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(0, 0, 100 * checks.GIB))
         monkeypatch.setattr(checks, "_available_memory", lambda: 100 * checks.GIB)
         monkeypatch.setattr(shutil, "which", lambda name: f"/bin/{name}")
+        monkeypatch.setattr(checks, "Path", lambda _: tmp_path)
 
     def refusal(self, *, running: bool = False) -> str:
         with pytest.raises(LabError) as refused:
@@ -51,11 +52,13 @@ class TestChecks:
         assert "1 GiB of memory" in told
 
     def test_a_running_lab_uses_what_it_asked_for(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        if not Path("/dev/net/tun").exists():
-            pytest.skip("no /dev/net/tun here")
         monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(0, 0, 2 * checks.GIB))
         monkeypatch.setattr(checks, "_available_memory", lambda: checks.GIB)
         checks.machine(running=True)
+
+    def test_missing_tun_driver(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(checks, "Path", lambda name: tmp_path / f"no{name}")
+        assert "/dev/net/tun is missing" in self.refusal()
 
     def test_missing_go(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(shutil, "which", lambda _: None)

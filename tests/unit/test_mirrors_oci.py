@@ -6,7 +6,6 @@ import gzip
 import hashlib
 import io
 import json
-import shutil
 import subprocess
 import tarfile
 from pathlib import Path
@@ -100,7 +99,6 @@ def test_the_same_content_makes_the_same_image(tree: Path, tmp_path: Path) -> No
     assert (tmp_path / "one/index.json").read_text() == (tmp_path / "two/index.json").read_text()
 
 
-@pytest.mark.skipif(shutil.which("skopeo") is None, reason="skopeo is not installed")
 def test_skopeo_reads_the_layout_of_every_architecture(tree: Path, tmp_path: Path) -> None:
     layout = tmp_path / "layout"
     write_layout(image(tree, tmp_path), layout)

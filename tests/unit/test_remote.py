@@ -32,7 +32,7 @@ def test_no_line_of_an_archive_is_long() -> None:
 
 
 def test_a_step_runs_with_its_arguments_and_documents(tmp_path: Path) -> None:
-    step = '#!/bin/bash\nprintf "%s|" "$@"; cat document\n'
+    step = '#!/bin/bash\nprintf "%s|" "$@" "${PWD%.*}"; cat document\n'
     command = command_line("step", {"node": "a b", "layer": "host"})
     words = shlex.split(command)
     assert words[:2] == ["sudo", "-n"]
@@ -41,7 +41,7 @@ def test_a_step_runs_with_its_arguments_and_documents(tmp_path: Path) -> None:
         [words[2], words[3], script, *words[5:]],
         input=archive({"step.sh": step, "document": "hello"}), text=True, capture_output=True, check=True,
     )  # fmt: skip
-    assert done.stdout == "node=a b|layer=host|hello"
+    assert done.stdout == f"node=a b|layer=host|{tmp_path}/q8s|hello"
     assert not list(tmp_path.iterdir()), "the step's directory is removed"
 
 
@@ -90,7 +90,9 @@ def test_fail_says_what_can_be_done(tmp_path: Path) -> None:
 
 
 def test_an_argument_without_a_name_is_refused(tmp_path: Path) -> None:
-    assert run_lib(tmp_path, "", "oops").returncode == 2
+    done = run_lib(tmp_path, "", *NAMED, "oops")
+    assert done.returncode == 2
+    assert "not a named argument: oops" in done.stderr
 
 
 @pytest.mark.parametrize(("served", "expected"), [("good", 0), ("evil", 1)])
