@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
 import sys
@@ -26,13 +27,14 @@ _PLUGIN_VERSIONS: Final = {
     "pulumi-resource-openstack": PULUMI_OPENSTACK,
 }
 _MARK: Final = "# Made by lab.pulumi.install"
+_ARTIFACT_KEY: Final = re.compile(r"[0-9a-f]{16}")
 
 
 def install(bin_dir: Path) -> None:
     """Write the executables that Pulumi needs for this program, those that have no official release here.
 
     What is found on ``PATH`` (outside ``bin_dir``), or among the engine's own plugins in the right version, is used
-    as it is, and a stand-in for it that an earlier call left is taken away.
+    as it is, which a line on standard output tells, and a stand-in for it that an earlier call left is taken away.
 
     Args:
         bin_dir: directory to put before the others on ``PATH``; made if it is not there.
@@ -43,7 +45,9 @@ def install(bin_dir: Path) -> None:
     bin_dir.mkdir(parents=True, exist_ok=True)
     for name in (*_BUILT, *_MODULES):
         target = bin_dir / name
-        if official(name, bin_dir) is not None:
+        found = official(name, bin_dir)
+        if found is not None:
+            print(f"{name}: the official one at {found}")
             target.unlink(missing_ok=True)
         elif name in _BUILT:
             artifact = _BUILT[name]
@@ -72,7 +76,10 @@ def official(name: str, bin_dir: Path) -> Path | None:
 
 
 def _is_ours(path: Path) -> bool:
-    if path.is_symlink() and path.resolve().parent.parent.name in _BUILT:
+    """True for what this module put somewhere, from this checkout or another."""
+    built = path.resolve()
+    # <cache>/<name>/<key>/<name>; an official `pulumi` may well be in a folder of its name, but not in one of a key's.
+    if built.parent.parent.name in _BUILT and _ARTIFACT_KEY.fullmatch(built.parent.name):
         return True
     with path.open("rb") as file:
         return _MARK.encode() in file.read(256)

@@ -31,6 +31,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A machine with nothing of Pulumi, and builds that take no time."""
     monkeypatch.setenv("PATH", str(tmp_path / "path"))
     monkeypatch.setenv("PULUMI_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("Q8S_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(Artifact, "ensure", lambda _: None)
     (tmp_path / "path").mkdir()
     return tmp_path
@@ -43,6 +44,11 @@ def _executable(path: Path, text: str = "#!/bin/sh\n") -> Path:
     return path
 
 
+def _built(artifact: Artifact) -> None:
+    """Stands for a build: the executable alone."""
+    _executable(artifact.path / artifact.name)
+
+
 def test_everything_where_nothing_is(machine: Path) -> None:
     module.install(machine / "bin")
     assert {each.name for each in (machine / "bin").iterdir()} == _ALL
@@ -50,11 +56,23 @@ def test_everything_where_nothing_is(machine: Path) -> None:
     assert {each.name for each in (machine / "bin").iterdir()} == _ALL
 
 
-def test_official_on_path_wins_and_displaces(machine: Path) -> None:
+@pytest.mark.parametrize("name", sorted(_ALL))
+def test_official_on_path_wins_and_displaces(machine: Path, capsys: pytest.CaptureFixture[str], name: str) -> None:
     module.install(machine / "bin")
-    _executable(machine / "path" / "pulumi-resource-command")
+    assert capsys.readouterr().out == ""
+    found = _executable(machine / "path" / name)
     module.install(machine / "bin")
-    assert {each.name for each in (machine / "bin").iterdir()} == _ALL - {"pulumi-resource-command"}
+    assert {each.name for each in (machine / "bin").iterdir()} == _ALL - {name}
+    (line,) = capsys.readouterr().out.splitlines()
+    assert name in line
+    assert str(found) in line
+
+
+def test_official_that_is_a_link_into_a_folder_of_its_name(machine: Path) -> None:
+    official = _executable(machine / "opt" / "pulumi" / "bin" / "pulumi")
+    (machine / "path" / "pulumi").symlink_to(official)
+    module.install(machine / "bin")
+    assert not (machine / "bin" / "pulumi").exists()
 
 
 def test_official_in_the_engines_home_wins_in_the_right_version(machine: Path) -> None:
@@ -68,11 +86,18 @@ def test_official_in_the_engines_home_wins_in_the_right_version(machine: Path) -
     assert not (machine / "bin" / name).exists()
 
 
-def test_other_stand_ins_are_not_official(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", sorted(_ALL))
+def test_earlier_stand_ins_are_not_official(
+    machine: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    """Neither in another folder, nor linked to from one."""
+    monkeypatch.setattr(Artifact, "ensure", _built)
     module.install(machine / "other")
-    monkeypatch.setenv("PATH", str(machine / "other"))
+    (machine / "path" / name).symlink_to(machine / "other" / name)
+    monkeypatch.setenv("PATH", f"{machine / 'path'}:{machine / 'other'}")
     module.install(machine / "bin")
-    assert (machine / "bin" / "pulumi-resource-command").exists()
+    assert {each.name for each in (machine / "bin").iterdir()} == _ALL
+    assert capsys.readouterr().out == ""
 
 
 def test_versions_are_those_of_the_sdks() -> None:
