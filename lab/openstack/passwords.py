@@ -7,6 +7,8 @@ import secrets
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
+from lab import files
+
 
 @dataclass(frozen=True)
 class Passwords:
@@ -26,6 +28,5 @@ class Passwords:
             return cls(**json.loads(path.read_text()))
         made = cls(**{each.name: secrets.token_urlsafe(24) for each in fields(cls)})
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch(mode=0o600)
-        path.write_text(json.dumps(asdict(made)))
+        files.write(path, json.dumps(asdict(made)))
         return made
