@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from q8s_infra.plan import plan
@@ -240,11 +240,15 @@ DNS_LABEL = re.compile("[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
 
 @given(st.from_regex(DNS_LABEL, fullmatch=True))
+@example("a" * 63)
 def test_any_dns_label_is_taken_as_a_name(name: str) -> None:
     assert validated({**GOOD, "name": name}).name == name
 
 
-@given(st.text(st.sampled_from("aZ09-_.\nä"), max_size=64).filter(lambda name: not DNS_LABEL.fullmatch(name)))
+@given(st.text(st.sampled_from("aZ09-_.\nä")).filter(lambda name: not DNS_LABEL.fullmatch(name)))
+@example("a-")
+@example("a\n")
+@example("a" * 64)
 def test_any_other_text_is_no_name(name: str) -> None:
     with pytest.raises(SpecErrors, match="name: "):
         validated({**GOOD, "name": name})
