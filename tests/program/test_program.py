@@ -5,84 +5,22 @@ from __future__ import annotations
 import base64
 import io
 import json
-import subprocess
 import tarfile
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
 import pulumi
 import pytest
-from pulumi.runtime import mocks, rpc
+from pulumi.runtime import rpc
 
-from q8s_infra.components import Cluster
 from q8s_infra.plan import ClusterPlan, plan
-from q8s_infra.remote import HOSTSCRIPTS
 from q8s_infra.render.templates import REPOSITORY
 from q8s_infra.spec import load, read
+from tests.program.recorded import KUBECONFIG, certificate_key, run, token
+from tests.program.rules import COMMAND
 
-TOKEN, CERTIFICATE_KEY, KUBECONFIG = "abcdef.0123456789abcdef", "f" * 64, "client-key-data: not-for-you"
-COMMAND, LOCAL = "command:remote:Command", "command:local:Command"
-
-
-@dataclass
-class Declared:
-    """A resource as the program declared it, secrets marked among its inputs."""
-
-    type: str
-    name: str
-    inputs: dict[str, Any]
-
-
-@dataclass
-class Recorder(mocks.Mocks):
-    """Answers as the cloud and the hosts would, and keeps what was declared."""
-
-    keys: str
-    declared: dict[str, Declared] = field(default_factory=dict)
-
-    def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
-        self.declared[f"{args.typ.split(':')[-1]} {args.name}"] = Declared(args.typ, args.name, args.inputs)
-        outputs = {name: rpc.unwrap_rpc_secret(value) for name, value in args.inputs.items()}
-        if args.typ == LOCAL:
-            outputs["stdout"] = self.keys
-        elif args.typ == COMMAND:
-            outputs["stdout"] = self._printed(args.name, str(outputs["create"]))
-        elif args.typ.endswith(":Port"):
-            outputs["allFixedIps"] = ["10.254.1.7"]
-        return f"{args.name}-id", outputs
-
-    def call(self, args: mocks.MockCallArgs) -> dict[str, Any]:
-        return {"id": f"id of {args.args['name']}"}
-
-    @staticmethod
-    def _printed(name: str, create: str) -> str:
-        if "mint-control-plane-join" in create:
-            return json.dumps({"token": TOKEN, "certificateKey": CERTIFICATE_KEY})
-        if name.endswith("-token"):
-            return TOKEN
-        return json.dumps({"kubeconfig": KUBECONFIG, "caCertHash": "sha256:aa"}) if name.endswith("-init") else ""
-
-
-@pytest.fixture(scope="module")
-def keys() -> str:
-    """What the real script makes."""
-    script = (HOSTSCRIPTS / "new-keys.sh").read_text()
-    return subprocess.run(["/bin/bash", "-c", script], capture_output=True, text=True, check=True).stdout
-
-
-def run(planned: ClusterPlan, keys: str) -> tuple[Recorder, Cluster]:
-    """Run the program to its end."""
-    recorder, made = Recorder(keys), []
-
-    @pulumi.runtime.test
-    def program() -> None:
-        made.append(Cluster(planned))
-
-    mocks.set_mocks(recorder, preview=False)
-    program()
-    return recorder, made[0]
+TOKEN, CERTIFICATE_KEY = token(), certificate_key()
 
 
 def shape(name: str) -> ClusterPlan:

@@ -1,0 +1,230 @@
+"""The program on mocks that answer as the engine, the cloud and the hosts would, on a new stack or on one that exists.
+
+What happens to a resource is decided when it is registered, as the engine does it: its former inputs stand for those
+that are ignored, and a property that comes from a resource that is made anew has its new value. A step that runs again
+prints what it makes at every run (a token) or what its host has once (a kubeconfig).
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from ipaddress import IPv4Network
+from itertools import zip_longest
+from typing import Any, Literal
+
+import pulumi
+from google.protobuf import empty_pb2
+from pulumi.runtime import mocks, rpc
+from pulumi.runtime.proto import resource_pb2
+
+from q8s_infra.components import Cluster
+from q8s_infra.plan import ClusterPlan
+from tests.program import rules
+
+KUBECONFIG = "client-key-data: not-for-you"
+ADDRESSES = IPv4Network("10.254.0.0/16")
+
+
+def token(run: int = 1) -> str:
+    """The token that a step prints at a run, counted from 1."""
+    return f"abcdef.{run:0>16}"
+
+
+def certificate_key(run: int = 1) -> str:
+    """The same for the key of the certificates."""
+    return f"{run:f>64}"
+
+
+@dataclass(frozen=True)
+class Declared:
+    """A resource as the program declared it, and what became of it.
+
+    Attributes:
+        inputs: secrets among them are marked.
+        outputs: secrets among them are not, so that only the program's own marks count.
+        secret_outputs: those that the program or its library declares secret beside the inputs that are.
+        deleted_with: name of the resource whose end is this one's, too; may be empty.
+        deleted_first: the old one goes before the new one is made.
+        generation: how many times it was made.
+        runs: how many times it was made or changed.
+    """
+
+    type: str
+    name: str
+    inputs: dict[str, Any]
+    outputs: dict[str, Any] = field(default_factory=dict)
+    secret_outputs: frozenset[str] = frozenset()
+    deleted_with: str = ""
+    deleted_first: bool = False
+    done: Literal["component", "created", "unchanged", "updated", "replaced"] = "component"
+    generation: int = 1
+    runs: int = 1
+
+    @property
+    def id(self) -> str:
+        """Another one for each generation."""
+        return f"{self.name}-id" if self.generation == 1 else f"{self.name}-id-{self.generation}"
+
+    @property
+    def key(self) -> str:
+        """What it is found by: the last part of its type, and its name."""
+        return f"{self.type.split(':')[-1]} {self.name}"
+
+
+@dataclass
+class Recorder(mocks.Mocks):
+    """Answers, and keeps what was declared.
+
+    Attributes:
+        keys: what the step that makes the cluster's keys prints.
+        before: the stack that the program runs on.
+        declared: the stack that it leaves.
+        registered: the outputs of components by the components' keys, secrets marked.
+    """
+
+    keys: str
+    before: Mapping[str, Declared] = field(default_factory=dict)
+    declared: dict[str, Declared] = field(default_factory=dict)
+    registered: dict[str, dict[str, Any]] = field(default_factory=dict)
+    requests: dict[tuple[str, str], resource_pb2.RegisterResourceRequest] = field(default_factory=dict)
+
+    def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
+        request = self.requests[args.typ, args.name]
+        found = self._decided(request, args.inputs) if request.custom else Declared(args.typ, args.name, args.inputs)
+        found.outputs.update(self._outputs(found))
+        self.declared[found.key] = found
+        return found.id, found.outputs
+
+    def call(self, args: mocks.MockCallArgs) -> dict[str, Any]:
+        return {"id": f"id of {args.args['name']}"}
+
+    def _decided(self, request: resource_pb2.RegisterResourceRequest, inputs: dict[str, Any]) -> Declared:
+        declared = Declared(request.type, request.name, dict(inputs))
+        former = self.before.get(declared.key)
+        done: Literal["created", "unchanged", "updated", "replaced"] = "created"
+        if former:
+            for name in request.ignoreChanges:
+                declared.inputs[name] = former.inputs[name]
+            changed = set(changes(former.inputs, declared.inputs))
+            done = "replaced" if self._is_replaced(request, changed) else "updated" if changed else "unchanged"
+        return Declared(
+            declared.type,
+            declared.name,
+            declared.inputs,
+            secret_outputs=frozenset(request.additionalSecretOutputs),
+            deleted_with=_named(request.deletedWith).name if request.deletedWith else "",
+            deleted_first=request.deleteBeforeReplace,
+            done=done,
+            generation=(former.generation if former else 0) + (done in ("created", "replaced")),
+            runs=(former.runs if former else 0) + (done != "unchanged"),
+        )
+
+    def _is_replaced(self, request: resource_pb2.RegisterResourceRequest, changed: set[str]) -> bool:
+        if any(rules.replaces(request.type, path) for path in changed):
+            return True
+        if any(rules.within(path, asked) for asked in request.replaceOnChanges for path in changed):
+            return True
+        if request.provider and self._became(request.provider).done == "replaced":
+            return True
+        # Where the old one goes first, what comes from it is unknown in between, and what needs a new resource for
+        # another value gets one for an unknown value (the engine's dependent replacements).
+        return any(
+            rules.may_replace(request.type, name)
+            for name, dependencies in request.propertyDependencies.items()
+            for became in map(self._became, dependencies.urns)
+            if became.done == "replaced" and became.deleted_first
+        )
+
+    def _became(self, urn: str) -> Declared:
+        return self.declared[_named(urn).key]
+
+    def _outputs(self, declared: Declared) -> dict[str, Any]:
+        """The inputs, and what a resource of this name, generation and number of runs adds to them."""
+        outputs = {name: rpc.unwrap_rpc_secret(value) for name, value in declared.inputs.items()}
+        if declared.type == rules.LOCAL:
+            outputs["stdout"] = self.keys
+        elif declared.type == rules.COMMAND:
+            outputs["stdout"] = self._printed(declared, str(outputs["create"]))
+        elif declared.type == rules.PORT:
+            outputs["allFixedIps"] = [_address(declared)]
+        elif declared.type == rules.FLOATING_IP:
+            outputs["address"] = _address(declared)
+        return outputs
+
+    def _printed(self, declared: Declared, create: str) -> str:
+        """The standard output of a step's last run."""
+        if "mint-control-plane-join" in create:
+            return json.dumps({"token": token(declared.runs), "certificateKey": certificate_key(declared.runs)})
+        if "mint-token" in create:
+            return token(declared.runs)
+        if "init-cluster" in create:
+            address = self.declared[f"Port {declared.name.removesuffix('-init')}-port"].outputs["allFixedIps"][0]
+            return json.dumps(
+                {
+                    "kubeconfig": f"server: https://{address}:6443\n{KUBECONFIG} {declared.generation}",
+                    "caCertHash": f"sha256:{declared.generation:a>64}",
+                }
+            )
+        return ""
+
+
+class _Monitor(mocks.MockMonitor):
+    """Hands the whole request to the recorder: what a mock is given leaves the resource's options out."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        super().__init__(recorder)
+        self._recorder = recorder
+
+    def RegisterResource(  # noqa: N802 - the service's name
+        self, request: resource_pb2.RegisterResourceRequest
+    ) -> resource_pb2.RegisterResourceResponse:
+        self._recorder.requests[request.type, request.name] = request
+        return super().RegisterResource(request)
+
+    def RegisterResourceOutputs(  # noqa: N802
+        self, request: resource_pb2.RegisterResourceOutputsRequest
+    ) -> empty_pb2.Empty:
+        self._recorder.registered[_named(request.urn).key] = rpc.deserialize_properties(request.outputs)
+        return super().RegisterResourceOutputs(request)
+
+
+def record(program: Callable[[], None], keys: str = "", before: Mapping[str, Declared] | None = None) -> Recorder:
+    """Run a program to its end, on a new stack or on the one that an earlier run left."""
+    recorder = Recorder(keys, before or {})
+    mocks.set_mocks(recorder, preview=False, monitor=_Monitor(recorder))
+    pulumi.runtime.test(program)()
+    return recorder
+
+
+def run(planned: ClusterPlan, keys: str, before: Mapping[str, Declared] | None = None) -> tuple[Recorder, Cluster]:
+    """The same with the program of a cluster."""
+    made: list[Cluster] = []
+    recorder = record(lambda: made.append(Cluster(planned)), keys, before)
+    return recorder, made[0]
+
+
+def changes(before: Any, after: Any, path: str = "") -> Iterator[str]:
+    """The paths at which two values differ; a list's elements go by the list's path."""
+    one, other = rpc.unwrap_rpc_secret(before), rpc.unwrap_rpc_secret(after)
+    if isinstance(one, dict) and isinstance(other, dict):
+        for name in sorted({*one, *other}):
+            yield from changes(one.get(name), other.get(name), f"{path}.{name}" if path else name)
+    elif isinstance(one, list) and isinstance(other, list):
+        for pair in zip_longest(one, other):
+            yield from changes(*pair, path)
+    elif one != other:
+        yield path
+
+
+def _named(urn: str) -> Declared:
+    """The type and the name in a URN, or in a reference to a provider."""
+    qualified, name = urn.split("::")[2:4]
+    return Declared(qualified.split("$")[-1], name, {})
+
+
+def _address(declared: Declared) -> str:
+    """Another one for each name and generation."""
+    return str(ADDRESSES[zlib.crc32(declared.id.encode()) % ADDRESSES.num_addresses])

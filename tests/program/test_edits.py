@@ -1,0 +1,555 @@
+"""What an edit costs: the resources that it creates, updates, makes anew and deletes, and no others."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pulumi
+import pulumi_openstack as openstack
+import pytest
+from pulumi.runtime import rpc
+from pulumi_command import local
+
+from q8s_infra.components import host, worker
+from q8s_infra.plan import plan
+from q8s_infra.render.templates import REPOSITORY, render
+from q8s_infra.spec import load, read
+from tests.program import rules
+from tests.program.recorded import Declared, record, run
+
+Names = frozenset[str]
+Description = dict[str, Any]
+Change = Callable[[Description], None]
+Patch = Callable[[pytest.MonkeyPatch], None]
+
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGJ1dCBub3QgYSByZWFsIG9uZSBhdCBhbGw="
+OTHER_CLUSTER = (
+    "kubernetes",
+    *(f"flannel{part}" for part in ("-namespace", "-account", "-role", "-binding", "-settings", "")),
+)
+"""What is made anew in another cluster: the provider, and with it all objects."""
+FIRST = ("", "-port", "-host", "-init")
+CONTROL_PLANE = ("", "-port", "-host", "-token", "-join", "-node")
+WORKER = ("", "-port", "-host", "-token", "-guest", "-node")
+GUEST = ("-token", "-guest", "-node")
+"""What is made anew with a guest: its token, itself and its node."""
+ON_A_HOST = ("", "-host", *GUEST)
+"""What is made anew with a worker's host; the port stays, and with it the address."""
+DEV = ("x86-small-0", "arm-small-0")
+"""The workers of the shape of this name."""
+
+
+def of(nodes: str | tuple[str, ...], *suffixes: str) -> Names:
+    """Names of the resources of a node, or of several."""
+    return frozenset(
+        f"{node}{suffix}" for node in ([nodes] if isinstance(nodes, str) else nodes) for suffix in suffixes
+    )
+
+
+def opened(cidr: str) -> Names:
+    """Names of the rules that let somebody in."""
+    return frozenset(f"{what}-{cidr}" for what in ("tcp-22-22", "tcp-2222-2222", "tcp-6443-6443", "icmp"))
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Names of resources, without the cluster's, by what becomes of them."""
+
+    created: Names = frozenset()
+    updated: Names = frozenset()
+    replaced: Names = frozenset()
+    deleted: Names = frozenset()
+
+
+NOTHING = Cost()
+
+
+def put(path: str, value: object) -> Change:
+    """Set a field; the fields that lead to it may be missing."""
+
+    def change(description: Description) -> None:
+        *parents, last = path.split("/")
+        place = description
+        for parent in parents:
+            place = place.setdefault(parent, {})
+        place[last] = value
+
+    return change
+
+
+def drop(*paths: str) -> Change:
+    """Take fields away."""
+
+    def change(description: Description) -> None:
+        for path in paths:
+            *parents, last = path.split("/")
+            place = description
+            for parent in parents:
+                place = place[parent]
+            del place[last]
+
+    return change
+
+
+def another_type(description: Description) -> None:
+    """One more type with two workers."""
+    description["nodeTypes"]["big"] = {**description["nodeTypes"]["x86-small"], "cpus": 8}
+    description["workers"]["big"] = 2
+
+
+def leave(description: Description) -> None:
+    """No change: the description has what the edit starts from."""
+
+
+def commented(path: str) -> Patch:
+    """A comment at the end of a file of the repository."""
+
+    def patch(monkeypatch: pytest.MonkeyPatch) -> None:
+        read_text = Path.read_text
+
+        def edited(file: Path) -> str:
+            return f"{read_text(file)}# a comment\n" if file == REPOSITORY / path else read_text(file)
+
+        monkeypatch.setattr(Path, "read_text", edited)
+
+    return patch
+
+
+def hosts_user_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A comment in what hosts boot with."""
+    monkeypatch.setattr(host, "render", lambda *name, **values: f"{render(*name, **values)}# a comment\n")
+
+
+@dataclass(frozen=True)
+class Edit:
+    """A row of the table.
+
+    Attributes:
+        name: what is edited.
+        cost: what becomes of which resources.
+        change: the edit of the description.
+        shape: the shipped description.
+        given: what is changed in it beforehand.
+        program: the edit of the program.
+        why: what the cost is more than, where it is too much.
+    """
+
+    name: str
+    cost: Cost
+    change: Change = leave
+    shape: str = "dev"
+    given: Change = leave
+    program: Patch | None = None
+    why: str = ""
+
+
+X86 = "nodeTypes/x86-small"
+NEW_GUEST = Cost(replaced=of("x86-small-0", *GUEST))
+
+EDITS = (
+    Edit("nothing", NOTHING),
+    # Hosts
+    Edit("host image", NOTHING, put("hostImage/name", "ubuntu-26.04")),
+    Edit("flavor of control planes", NOTHING, put("controlPlanes/flavor", "c1.large"), "mixed"),
+    Edit(
+        "flavor of a worker type",
+        Cost(replaced=of(("board-0", "board-1", "board-2"), *ON_A_HOST)),
+        put("nodeTypes/board/flavor", "c1.huge"),
+        "mixed",
+    ),
+    Edit("comment in the hosts' user data", NOTHING, program=hosts_user_data),
+    Edit("comment in the script that makes keys", NOTHING, program=commented("hostscripts/new-keys.sh")),
+    # Guests
+    Edit("memory", NEW_GUEST, put(f"{X86}/memory", "3GiB")),
+    Edit("the same memory in another unit", NOTHING, put(f"{X86}/memory", "2048MiB")),
+    Edit("cpus", NEW_GUEST, put(f"{X86}/cpus", 3)),
+    Edit("cpu model", NEW_GUEST, put(f"{X86}/cpuModel", "Nehalem")),
+    Edit("disk", NEW_GUEST, put(f"{X86}/disk", "11GiB")),
+    Edit("machine", NEW_GUEST, put(f"{X86}/machine", "pc")),
+    Edit("the default machine, named", NOTHING, put(f"{X86}/machine", "q35")),
+    Edit("qemuArgs", NEW_GUEST, put(f"{X86}/qemuArgs", ["-overcommit", "mem-lock=off"])),
+    Edit(
+        "guest image's checksum",
+        Cost(updated=of("x86-small-0", "-host"), replaced=of("x86-small-0", *GUEST)),
+        put("guestImages/x86_64/sha256", "1" * 64),
+    ),
+    Edit(
+        "guest image's url",
+        Cost(updated=of("x86-small-0", "-host")),
+        put("guestImages/x86_64/url", "http://mirror/amd64.img"),
+    ),
+    # How many there are
+    Edit("one more worker", Cost(created=of("gateway-5", *WORKER)), put("workers/gateway", 6), "mixed"),
+    Edit("one worker fewer", Cost(deleted=of("board-2", *WORKER)), put("workers/board", 2), "mixed"),
+    Edit("no worker of a type", Cost(deleted=of("arm-small-0", *WORKER)), put("workers/arm-small", 0)),
+    Edit("one more type", Cost(created=of(("big-0", "big-1"), *WORKER)), another_type),
+    Edit(
+        "one type fewer",
+        Cost(deleted=of(("server-old-0", "server-old-1"), *WORKER)),
+        drop("nodeTypes/server-old", "workers/server-old"),
+        "mixed",
+    ),
+    Edit(
+        "two control planes for one",
+        Cost(created=of("control-plane-1", *CONTROL_PLANE)),
+        put("controlPlanes/count", 2),
+    ),
+    Edit(
+        "three control planes for one",
+        Cost(created=of(("control-plane-1", "control-plane-2"), *CONTROL_PLANE)),
+        put("controlPlanes/count", 3),
+    ),
+    Edit(
+        "one control plane for three",
+        Cost(deleted=of(("control-plane-1", "control-plane-2"), *CONTROL_PLANE)),
+        put("controlPlanes/count", 1),
+        "mixed",
+    ),
+    # Nodes
+    Edit("label added", Cost(updated=of("x86-small-0", "-node")), put(f"{X86}/labels", {"tier": "cloud"})),
+    Edit(
+        "label removed",
+        Cost(updated=of(("server-new-0", "server-new-1"), "-node")),
+        drop("nodeTypes/server-new/labels/tier"),
+        "mixed",
+    ),
+    Edit("taint added", Cost(updated=of("x86-small-0", "-node")), put(f"{X86}/taints", ["tier=edge:NoSchedule"])),
+    # Who may come, and by which way
+    Edit("open port added", Cost(created=Names({"tcp-8080-8080-0.0.0.0/0"})), put("openPorts/tcp", [8080])),
+    Edit(
+        "open ports for others",
+        Cost(created=Names({"udp-53-54-10.1.0.0/16"}), deleted=Names({"udp-53-54-0.0.0.0/0"})),
+        put("openPorts/cidr", "10.1.0.0/16"),
+        given=put("openPorts/udp", ["53-54"]),
+    ),
+    Edit(
+        "allowedCidrs extended",
+        Cost(created=opened("10.1.0.0/16")),
+        put("access/allowedCidrs", ["192.168.0.0/24", "10.1.0.0/16"]),
+        given=put("access/allowedCidrs", ["192.168.0.0/24"]),
+    ),
+    Edit(
+        "allowedCidrs changed",
+        Cost(created=opened("10.1.0.0/16"), deleted=opened("10.0.0.0/8")),
+        put("access/allowedCidrs", ["10.1.0.0/16"]),
+    ),
+    Edit(
+        "one more security group",
+        Cost(updated=of(("control-plane-0", *DEV), "-port")),
+        put("securityGroups", ["monitoring"]),
+    ),
+    Edit(
+        "tag",
+        Cost(updated=of(("control-plane-0", *DEV), "", "-port") | {"group"}),
+        put("tags", ["q8s", "thesis"]),
+    ),
+    Edit("http proxy", Cost(updated=of(("control-plane-0", *DEV), "-host")), put("proxy/http", "http://proxy:3128")),
+    # What makes another cluster
+    Edit(
+        "another network",
+        Cost(replaced=of("control-plane-0", *FIRST) | of(DEV, *WORKER) | Names(OTHER_CLUSTER)),
+        put("network/name", "other"),
+    ),
+    Edit(
+        "another first control plane",
+        Cost(
+            created=of("head", *FIRST),
+            replaced=of(DEV, *GUEST) | Names(OTHER_CLUSTER),
+            deleted=of("control-plane-0", *FIRST),
+        ),
+        put("controlPlanes/name", "head"),
+    ),
+    # Scripts
+    Edit(
+        "comment in the script that prepares workers' hosts",
+        Cost(updated=of(DEV, "-host")),
+        program=commented("hostscripts/prepare-worker.sh"),
+    ),
+    Edit(
+        "comment in the script that awaits nodes",
+        Cost(updated=of(("control-plane-1", "x86-small-0", "arm-mid-0"), "-node")),
+        shape="prototype",
+        program=commented("hostscripts/await-node.sh"),
+    ),
+    Edit(
+        "comment in the script that forwards to guests",
+        Cost(updated=of(DEV, "-host")),
+        program=commented("hostscripts/q8s-forward.sh"),
+    ),
+)
+
+KNOWN_TO_COST_TOO_MUCH = (
+    Edit(
+        "ssh key added",
+        Cost(updated=of(("control-plane-0", *DEV), "-host") | of(DEV, "-guest")),
+        put("access/sshPublicKeys", [KEY]),
+        why="a running guest keeps its keys, so its step runs again for nothing",
+    ),
+    Edit(
+        "ssh key removed",
+        Cost(updated=of(("control-plane-0", *DEV), "-host") | of(DEV, "-guest")),
+        given=put("access/sshPublicKeys", [KEY]),
+        change=drop("access/sshPublicKeys"),
+        why="a running guest keeps its keys, so its step runs again for nothing",
+    ),
+    Edit(
+        "hosts reached by floating IPs",
+        Cost(
+            created=of(("control-plane-0", *DEV), "-floating-ip"),
+            updated=of("control-plane-0", "-host", "-init") | of(DEV, "-host", *GUEST) | {"kubernetes"},
+        ),
+        lambda description: description["access"].update(mode="floatingIp", externalNetwork="public"),
+        why="a connection is an input of its steps, so each runs again for being reached by another way",
+    ),
+    Edit(
+        "kubernetes version",
+        Cost(
+            updated=of("control-plane-0", "-host", "-init") | of(DEV, "-host"),
+            replaced=of(DEV, *GUEST),
+        ),
+        put("kubernetes/version", "1.34.5"),
+        why="all guests at once, where one after the other would keep the pods running",
+    ),
+    Edit(
+        "flannel version",
+        Cost(updated=of(DEV, "-host") | {"flannel"}, replaced=of(DEV, *GUEST)),
+        put("kubernetes/flannelVersion", "0.26.0"),
+        why="running guests could pull the DaemonSet's new image; another payload is for guests to come",
+    ),
+    Edit(
+        "registry mirror",
+        Cost(updated=of(("control-plane-0", *DEV), "-host"), replaced=of(DEV, *GUEST)),
+        put("sources/registryMirror", "http://mirror:5000"),
+        why="the mirror is one file in a guest, which containerd reads anew at every pull",
+    ),
+    Edit(
+        "guestTimeoutMinutes",
+        Cost(updated=of(DEV, "-node")),
+        put("guestTimeoutMinutes", 45),
+        why="how long to wait is for nodes to come, and those that are Ready are awaited again",
+    ),
+    Edit(
+        "ignorePreflightErrors",
+        Cost(updated=Names({"control-plane-0-init", "control-plane-1-join", "x86-small-0-guest", "arm-mid-0-guest"})),
+        put("kubernetes/ignorePreflightErrors", ["Swap"]),
+        "prototype",
+        why="kubeadm's checks are done on nodes that have joined, and their steps run again for nothing",
+    ),
+    Edit(
+        "range of node ports",
+        Cost(updated=of("control-plane-0", "-init")),
+        put("nodePorts", "30000-31000"),
+        why="the step of a cluster that is initialised runs again for nothing: its API server keeps the old range",
+    ),
+    Edit(
+        "pods' addresses",
+        Cost(updated=of("control-plane-0", "-init"), replaced=Names({"flannel-settings"})),
+        put("kubernetes/podCidr", "10.200.0.0/16"),
+        why="a cluster keeps its pods' addresses, and the edit is not refused: Flannel and nodes no longer agree",
+    ),
+    Edit(
+        "comment in a library of the scripts",
+        Cost(
+            updated=of("control-plane-0", "-host", "-init")
+            | of("control-plane-1", "-host", "-token", "-join", "-node")
+            | of(("x86-small-0", "arm-mid-0"), "-host", *GUEST)
+        ),
+        shape="prototype",
+        program=commented("hostscripts/payload.sh"),
+        why="every step carries every library, those that it never sources, too",
+    ),
+    Edit(
+        "comment in the script that makes tokens",
+        Cost(updated=of(DEV, *GUEST)),
+        program=commented("hostscripts/mint-token.sh"),
+        why="a node that has joined gets another token, and with it its guest's and its own step run again",
+    ),
+    Edit(
+        "comment in a guest's script",
+        Cost(replaced=of(DEV, *GUEST)),
+        program=commented("cloudinit/guest/q8s-join.sh"),
+        why="all guests are made anew for a script that has done its work in them",
+    ),
+)
+
+
+def described(shape: str, *changes: Change) -> Description:
+    """A shipped description, changed."""
+    description: Description = copy.deepcopy(read(REPOSITORY / f"Pulumi.{shape}.yaml")["cluster"])
+    for change in changes:
+        change(description)
+    return description
+
+
+def stack(
+    config: Mapping[str, Any], shape: str, keys: str, before: Mapping[str, Declared] | None = None
+) -> dict[str, Declared]:
+    """The stack that a configuration leaves."""
+    return run(plan(load(config, shape, base=REPOSITORY)), keys, before)[0].declared
+
+
+@cache
+def shipped(shape: str, keys: str, given: Change) -> dict[str, Declared]:
+    """The stack of a shipped description."""
+    return stack({"cluster": described(shape, given)}, shape, keys)
+
+
+def cost(before: Mapping[str, Declared], after: Mapping[str, Declared], cluster: str) -> Cost:
+    """What became of the resources; components are none."""
+    names: dict[str, set[str]] = {"created": set(), "updated": set(), "replaced": set(), "deleted": set()}
+    for key, found in {**before, **after}.items():
+        done = found.done if key in after else "component" if found.done == "component" else "deleted"
+        if done in names:
+            names[done].add(found.name.removeprefix(f"{cluster}-"))
+    return Cost(**{done: Names(found) for done, found in names.items()})
+
+
+@pytest.mark.parametrize("edit", [*EDITS, *KNOWN_TO_COST_TOO_MUCH], ids=lambda edit: edit.name)
+def test_an_edit(edit: Edit, keys: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = shipped(edit.shape, keys, edit.given)
+    if edit.program:
+        edit.program(monkeypatch)
+    after = stack({"cluster": described(edit.shape, edit.given, edit.change)}, edit.shape, keys, before)
+    assert cost(before, after, edit.shape) == edit.cost
+
+
+def test_what_costs_too_much_says_why() -> None:
+    assert all(edit.why for edit in KNOWN_TO_COST_TOO_MUCH)
+    assert not any(edit.why for edit in EDITS)
+
+
+def test_a_prototypes_file_is_the_same_cluster(keys: str) -> None:
+    both = ("access", "guestImages", "sources")
+    ours = described(
+        "prototype",
+        put("network", {"id": "00000000-0000-4000-8000-000000000000", "cidr": "10.254.1.0/24"}),
+        put("controlPlanes/name", "q8s-first"),
+        put("openPorts", {"tcp": [6443, 10250, "30000-32767"], "udp": [8472], "cidr": "10.254.1.0/24"}),
+    )
+    beside = {field: ours[field] for field in both}
+    before = stack({"cluster": ours}, "prototype", keys)
+    after = stack({"cluster": beside, "clusterFile": "clusters/prototype.yaml"}, "prototype", keys, before)
+    assert cost(before, after, "prototype") == NOTHING
+
+
+def another_argument(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A step's command line."""
+    monkeypatch.setattr(worker, "DRAIN_SECONDS", 60)
+
+
+def another_trigger(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Guests and what hangs on them."""
+    monkeypatch.setattr(worker, "digest", lambda *_: "another")
+
+
+def another_resource(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One step under another name."""
+    run_step = worker.run
+    monkeypatch.setattr(
+        worker, "run", lambda name, *args, **options: run_step(name.replace("-host", "-box"), *args, **options)
+    )
+
+
+def no_options(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Instances without what they ignore and what makes them anew, and another user data."""
+    instance = openstack.compute.Instance
+    monkeypatch.setattr(
+        openstack.compute,
+        "Instance",
+        lambda resource, opts, **inputs: instance(resource, **inputs, opts=pulumi.ResourceOptions(parent=opts.parent)),
+    )
+    hosts_user_data(monkeypatch)
+
+
+@pytest.mark.parametrize(
+    ("plant", "seen"),
+    [
+        (another_argument, Cost(updated=of(DEV, "-node"))),
+        (another_trigger, Cost(replaced=of(DEV, *GUEST))),
+        (another_resource, Cost(created=of(DEV, "-box"), deleted=of(DEV, "-host"))),
+        (
+            no_options,
+            Cost(replaced=of("control-plane-0", "", "-host", "-init") | of(DEV, *ON_A_HOST) | Names(OTHER_CLUSTER)),
+        ),
+    ],
+    ids=lambda it: it.__name__ if callable(it) else "is seen",
+)
+def test_a_change_of_the_program_is_seen(plant: Patch, seen: Cost, keys: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = shipped("dev", keys, leave)
+    plant(monkeypatch)
+    after = stack({"cluster": described("dev")}, "dev", keys, before)
+    assert cost(before, after, "dev") == seen
+
+
+def test_what_hangs_on_something_that_goes_first_is_made_anew() -> None:
+    def program(flavor: str) -> Callable[[], None]:
+        def declare() -> None:
+            options = pulumi.ResourceOptions(delete_before_replace=True, replace_on_changes=["flavorName"])
+            instance = openstack.compute.Instance("box", flavor_name=flavor, opts=options)
+            local.Command("same", triggers=[instance.id.apply(lambda _: "always the same")])
+            local.Command("other", environment={"ID": instance.id.apply(lambda _: "always the same")})
+
+        return declare
+
+    before = record(program("small")).declared
+    after = record(program("large"), before=before).declared
+    assert cost(before, after, "") == Cost(replaced=Names({"box", "same"}))
+
+
+STEP = ({"connection", "stdin"}, {"connection"})
+SPEAKING_STEP = ({"connection", "stdin"}, {"connection", "stdout"})
+HOST = ({"userData"}, {"adminPass"})
+SECRETS: Mapping[str, tuple[set[str], set[str]]] = {
+    "keys": (set(), {"stdout", "stderr"}),
+    "keypair": (set(), {"privateKey"}),
+    "kubernetes": ({"kubeconfig"}, set()),
+    "control-plane-0": HOST,
+    "control-plane-0-host": STEP,
+    "control-plane-0-init": SPEAKING_STEP,
+    "control-plane-1": HOST,
+    "control-plane-1-host": STEP,
+    "control-plane-1-token": SPEAKING_STEP,
+    "control-plane-1-join": STEP,
+    "control-plane-1-node": STEP,
+    **{f"{name}{suffix}": STEP for name in ("x86-small-0", "arm-mid-0") for suffix in ("-host", "-guest", "-node")},
+    **{f"{name}-token": SPEAKING_STEP for name in ("x86-small-0", "arm-mid-0")},
+    **dict.fromkeys(("x86-small-0", "arm-mid-0"), HOST),
+}
+"""The prototype's shape: secret inputs, and outputs that are secret beside them."""
+
+
+def test_every_secret_is_marked(keys: str) -> None:
+    recorder, _ = run(plan(load({"cluster": described("prototype")}, "prototype")), keys)
+    found = {
+        each.name.removeprefix("prototype-"): (marked(each.inputs), set(each.secret_outputs))
+        for each in recorder.declared.values()
+        if marked(each.inputs) or each.secret_outputs
+    }
+    assert found == SECRETS
+    of_components = {key: marked(outputs) for key, outputs in recorder.registered.items() if marked(outputs)}
+    assert of_components == {"Cluster prototype": {"kubeconfig"}}
+
+
+def marked(properties: Mapping[str, Any]) -> set[str]:
+    """Names of the properties that are secret."""
+    return {name for name, value in properties.items() if rpc.is_rpc_secret(value)}
+
+
+def test_a_step_ends_with_the_host_that_it_runs_on(keys: str) -> None:
+    declared = shipped("mixed", keys, leave)
+    addresses = {
+        each.outputs["allFixedIps"][0]: each.name.removesuffix("-port")
+        for each in declared.values()
+        if each.type == rules.PORT
+    }
+    steps = [each for each in declared.values() if each.type == rules.COMMAND]
+    assert len(addresses) == 15
+    assert steps
+    for step in steps:
+        assert step.deleted_with == addresses[step.outputs["connection"]["host"]], step.name
+        assert step.deleted_first, step.name
