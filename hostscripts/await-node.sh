@@ -23,6 +23,16 @@ done
 progress "joined; labels and taints"
 mapfile -t labels <"$inbox/labels"
 mapfile -t taints <"$inbox/taints"
+# What was set here before and is asked for no more: names of labels, and name:effect of taints.
+for kind in label taint; do
+	annotation=q8s.io/${kind}s
+	if [[ $kind = label ]]; then now=("${labels[@]%%=*}"); else now=("${taints[@]/=*:/:}"); fi
+	former=$(kubectl get node "$node" -o "go-template={{with index .metadata.annotations \"$annotation\"}}{{.}}{{end}}")
+	for name in $former; do
+		[[ " ${now[*]} " = *" $name "* ]] || kubectl "$kind" node "$node" "$name-"
+	done
+	kubectl annotate --overwrite node "$node" "$annotation=${now[*]}"
+done
 ((${#labels[@]} == 0)) || kubectl label --overwrite node "$node" "${labels[@]}"
 ((${#taints[@]} == 0)) || kubectl taint --overwrite node "$node" "${taints[@]}"
 if [[ ${ready:-yes} = yes ]]; then

@@ -26,7 +26,7 @@ from lab.kubectl import Kubectl
 from lab.stack import open_stack
 
 STACK = "lab-bench"
-REBUILT = ("host", "token", "guest", "node")
+REBUILT = ("host", "guest", "node")
 """Steps of a worker beside its instance: made anew, they show what a host with its caches takes."""
 JOIN_TARGET, HOST_TARGET = 1.3, 2.0
 

@@ -1,17 +1,19 @@
-"""SSH host keys derived from one secret seed, so that every connection can be pinned and no key is ever sent back.
+"""SSH host keys and join tokens, derived from one secret seed: every connection can be pinned, and none is sent back.
 
-A derived key is the same on every run: user data that carries it stays stable, and a preview knows the key of a
+What is derived is the same on every run: a document that carries it stays stable, and a preview knows the key of a
 worker that does not exist yet. ECDSA P-256 in PEM, because that encoding is deterministic (OpenSSH's own is not).
 """
 
 from __future__ import annotations
 
+import string
 from dataclasses import dataclass
 
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+_TOKEN_ALPHABET = string.ascii_lowercase + string.digits
 _P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 
 
@@ -21,6 +23,27 @@ class HostKey:
 
     private: str
     public: str
+
+
+def join_token(seed: str, guest: str) -> str:
+    """The bootstrap token of a guest, ``[a-z0-9]{6}.[a-z0-9]{16}``: the same on every run, another for another guest.
+
+    Source of the form: "Bootstrap Tokens" of the Kubernetes documentation.
+
+    Args:
+        seed: the stack's secret seed, at least 32 bytes in hex.
+        guest: all that makes it another guest.
+
+    Raises:
+        ValueError: the seed is no hex or too short.
+    """
+    # 64 bytes make the bias of 22 characters out of 36 negligible.
+    number = int.from_bytes(_derived(seed, "q8s bootstrap token", guest, length=64), "big")
+    characters = []
+    for _ in range(22):
+        number, place = divmod(number, len(_TOKEN_ALPHABET))
+        characters.append(_TOKEN_ALPHABET[place])
+    return f"{''.join(characters[:6])}.{''.join(characters[6:])}"
 
 
 def derive(seed: str, machine: str) -> HostKey:
@@ -33,11 +56,8 @@ def derive(seed: str, machine: str) -> HostKey:
     Raises:
         ValueError: the seed is no hex or too short.
     """
-    secret = bytes.fromhex(seed)
-    if len(secret) < 32:  # noqa: PLR2004 - bytes, as the docstring says
-        raise ValueError("a host-key seed has at least 32 bytes")
     # 48 bytes, reduced to the group's order: the bias is below 2^-128 (FIPS 186-5, A.2.1).
-    okm = HKDF(hashes.SHA256(), length=48, salt=b"q8s ssh host key", info=machine.encode()).derive(secret)
+    okm = _derived(seed, "q8s ssh host key", machine, length=48)
     scalar = int.from_bytes(okm, "big") % (_P256_ORDER - 1) + 1
     key = ec.derive_private_key(scalar, ec.SECP256R1())
     return HostKey(
@@ -48,3 +68,10 @@ def derive(seed: str, machine: str) -> HostKey:
         .public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
         .decode(),
     )
+
+
+def _derived(seed: str, salt: str, info: str, *, length: int) -> bytes:
+    secret = bytes.fromhex(seed)
+    if len(secret) < 32:  # noqa: PLR2004 - bytes, as the docstrings say
+        raise ValueError("a seed has at least 32 bytes")
+    return HKDF(hashes.SHA256(), length=length, salt=salt.encode(), info=info.encode()).derive(secret)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import gzip
 import io
+import re
 import shlex
 import tarfile
 from collections.abc import Mapping, Sequence
@@ -21,7 +22,7 @@ from q8s_infra.defaults import STEP_TIMEOUT_SECONDS
 from q8s_infra.render.templates import REPOSITORY
 
 HOSTSCRIPTS = REPOSITORY / "hostscripts"
-LIBRARIES = ("lib", "access", "apt", "container-runtime", "payload", "guest-network", "token")
+_SOURCED = re.compile(r"^\. \./([a-z-]+\.sh)$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -72,8 +73,15 @@ def archive(files: Mapping[str, str]) -> str:
 
 
 def scripts(*names: str) -> dict[str, str]:
-    """Scripts by name with the libraries that they may source."""
-    return {f"{name}.sh": (HOSTSCRIPTS / f"{name}.sh").read_text() for name in (*LIBRARIES, *names)}
+    """Scripts by their files' names, with the libraries that they source: an edit of another one is not theirs."""
+    found: dict[str, str] = {}
+    wanted = [f"{name}.sh" for name in names]
+    while wanted:
+        file = wanted.pop()
+        if file not in found:
+            found[file] = (HOSTSCRIPTS / file).read_text()
+            wanted += _SOURCED.findall(found[file])
+    return found
 
 
 def _together(inputs: Mapping[str, pulumi.Input[str]]) -> pulumi.Output[dict[str, str]]:

@@ -107,9 +107,13 @@ class JoiningControlPlane(pulumi.ComponentResource):
             delete=Step("revoke-token", name, "Kubernetes"),
             triggers=[self.host.instance.id],
             prints_secret=True,
-            # One after the other: etcd takes one new member at a time.
             opts=pulumi.ResourceOptions(
-                parent=self, depends_on=[first.ready, prepared, previous], deleted_with=first.host.instance
+                parent=self,
+                # One after the other: etcd takes one new member at a time.
+                depends_on=[first.ready, prepared, previous],
+                deleted_with=first.host.instance,
+                # A node that has joined needs no other token because a script has changed.
+                ignore_changes=["create", "stdin"],
             ),
         )
         configuration = pulumi.Output.all(

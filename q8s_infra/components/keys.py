@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import pulumi
 from pulumi_command import local
 
-from q8s_infra.hostkeys import HostKey, derive
+from q8s_infra.hostkeys import HostKey, derive, join_token
 from q8s_infra.remote import HOSTSCRIPTS, secret
 
 
@@ -40,3 +41,9 @@ class ClusterKeys(pulumi.ComponentResource):
     def host_key(self, machine: str) -> pulumi.Output[HostKey]:
         """The host key of ``host/<node>`` or ``guest/<node>``; a secret."""
         return self._keys.apply(lambda keys: derive(keys["hostKeySeed"], machine))
+
+    def join_token(self, guest: Sequence[pulumi.Input[object]]) -> pulumi.Output[str]:
+        """The bootstrap token of a guest that is made of all this; a secret."""
+        return pulumi.Output.all(self._keys, *guest).apply(
+            lambda known: join_token(known[0]["hostKeySeed"], json.dumps(known[1:]))
+        )

@@ -13,7 +13,7 @@ from q8s_infra.components.keys import ClusterKeys
 from q8s_infra.components.network import ClusterNetwork
 from q8s_infra.defaults import DRAIN_SECONDS, GUEST_LINK
 from q8s_infra.plan import Worker as PlannedWorker
-from q8s_infra.remote import HOSTSCRIPTS, Step, run, secret
+from q8s_infra.remote import HOSTSCRIPTS, Step, run
 from q8s_infra.render.domain import domain_xml, network_xml
 from q8s_infra.render.kubeadm import join_configuration
 from q8s_infra.render.node import authorized_keys
@@ -24,7 +24,7 @@ from q8s_infra.spec import ClusterSpec
 
 
 class Worker(pulumi.ComponentResource):
-    """Four steps beside the instance: the host prepares itself, a token is minted, the guest starts, the node is Ready.
+    """Three steps beside the instance: the host prepares itself, the guest starts, the node is Ready.
 
     Another memory, CPU or disk makes guest and node anew and leaves the host alone; another flavor makes all anew.
     """
@@ -75,21 +75,9 @@ class Worker(pulumi.ComponentResource):
             f"image {image.sha256[:16]}, payload {disk.key}, seed {digest(spec, planned)}",
             _described(planned),
         ]
-        token = run(
-            f"{name}-token",
-            control_plane.host.connection,
-            Step("mint-token", name, "Kubernetes"),
-            delete=Step("revoke-token", name, "Kubernetes"),
-            triggers=guest_is,
-            prints_secret=True,
-            opts=pulumi.ResourceOptions(
-                parent=self,
-                depends_on=[control_plane.ready],
-                deleted_with=control_plane.host.instance,
-            ),
-        )
+        token = keys.join_token([name, *guest_is])
         documents = pulumi.Output.all(
-            secret(token.stdout),
+            token,
             self.host.address,
             control_plane.endpoint,
             control_plane.ca_cert_hash,
@@ -105,7 +93,7 @@ class Worker(pulumi.ComponentResource):
                     node=name,
                     address=known[1],
                     endpoint=known[2],
-                    token=known[0].strip(),
+                    token=known[0],
                     ca_cert_hash=known[3],
                 ),
                 host_key=known[4],
@@ -142,7 +130,7 @@ class Worker(pulumi.ComponentResource):
             ),
             delete=Step("remove-node", name, "Kubernetes", {"grace": str(DRAIN_SECONDS), "first": control_plane.node}),
             files={
-                "token": secret(token.stdout),
+                "token": token.apply(lambda value: f"{value}\n"),
                 "labels": "".join(f"{key}={value}\n" for key, value in sorted(planned.labels.items())),
                 "taints": "".join(f"{taint}\n" for taint in planned.taints),
             },

@@ -11,20 +11,22 @@ from lab import scale
 
 BESIDE = 26
 """Resources of every cluster: network, keys, rules, the first control plane and Flannel."""
-A_NODE = 8
-"""A further control plane or a worker: two components, port, instance and four steps."""
+A_CONTROL_PLANE = 8
+"""A further one: two components, port, instance and four steps."""
+A_WORKER = 7
+"""Two components, port, instance and three steps."""
 
 
-@pytest.mark.parametrize(("shape", "further_nodes"), [("dev", 2), ("prototype", 3), ("mixed", 14)])
-def test_a_new_stack_only_creates(shape: str, further_nodes: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("shape", "control_planes", "workers"), [("dev", 1, 2), ("prototype", 2, 2), ("mixed", 3, 12)])
+def test_a_new_stack_only_creates(shape: str, control_planes: int, workers: int, tmp_path: Path) -> None:
     changes = scale.preview(scale.description(shape, name=shape), tmp_path)
-    assert changes == {"create": BESIDE + A_NODE * further_nodes}
+    assert changes == {"create": BESIDE + A_CONTROL_PLANE * (control_planes - 1) + A_WORKER * workers}
 
 
 @pytest.mark.parametrize("workers", [250, pytest.param(1000, marks=pytest.mark.full)])
 def test_a_large_cluster_is_previewed(workers: int, tmp_path: Path) -> None:
     measured = scale.measure(workers, tmp_path)
-    assert measured.resources == BESIDE + A_NODE * workers
+    assert measured.resources == BESIDE + A_WORKER * workers
 
 
 def test_a_mistake_is_refused_before_anything_is_planned(tmp_path: Path) -> None:

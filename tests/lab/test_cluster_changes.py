@@ -24,7 +24,7 @@ from tests.lab.test_cluster import eventually
 pytestmark = pytest.mark.timeout(1200)
 
 ADDED = "test-x86-small-1"
-PARTS = {"", "-port", "-host", "-token", "-guest", "-node"}
+PARTS = {"", "-port", "-host", "-guest", "-node"}
 """What a worker is made of beside its components: suffixes of the names of its resources."""
 WANDERER = """
 apiVersion: apps/v1
@@ -129,7 +129,7 @@ def test_another_memory_makes_another_guest_on_the_same_host(cluster: Cluster, c
     cluster.configure(memory={"x86-small": "3GiB"})
     steps = cluster.preview()
     changed = set().union(*(names(each) for each in steps.values()))
-    assert changed == {f"test-x86-small-0{part}" for part in ("-token", "-guest", "-node")}
+    assert changed == {f"test-x86-small-0{part}" for part in ("-guest", "-node")}
     cluster.up()
 
     assert cluster.kubectl.ready()["test-x86-small-0"] == "True"
@@ -144,7 +144,7 @@ def test_another_flavor_would_make_another_host(cluster: Cluster) -> None:
     cluster.configure(flavor={"x86-small": "c1.large"})
     steps = cluster.preview()
     assert set(steps) == {"delete-replaced", "create-replacement", "replace"}
-    anew = {f"test-x86-small-0{part}" for part in ("", "-host", "-token", "-guest", "-node")}
+    anew = {f"test-x86-small-0{part}" for part in ("", "-host", "-guest", "-node")}
     assert {name for step in steps.values() for name in names(step)} == anew
 
 

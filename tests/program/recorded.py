@@ -158,8 +158,6 @@ class Recorder(mocks.Mocks):
         """The standard output of a step's last run."""
         if "mint-control-plane-join" in create:
             return json.dumps({"token": token(declared.runs), "certificateKey": certificate_key(declared.runs)})
-        if "mint-token" in create:
-            return token(declared.runs)
         if "init-cluster" in create:
             address = self.declared[f"Port {declared.name.removesuffix('-init')}-port"].outputs["allFixedIps"][0]
             return json.dumps(

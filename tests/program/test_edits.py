@@ -35,9 +35,9 @@ OTHER_CLUSTER = (
 """What is made anew in another cluster: the provider, and with it all objects."""
 FIRST = ("", "-port", "-host", "-init")
 CONTROL_PLANE = ("", "-port", "-host", "-token", "-join", "-node")
-WORKER = ("", "-port", "-host", "-token", "-guest", "-node")
-GUEST = ("-token", "-guest", "-node")
-"""What is made anew with a guest: its token, itself and its node."""
+WORKER = ("", "-port", "-host", "-guest", "-node")
+GUEST = ("-guest", "-node")
+"""What is made anew with a guest: itself and its node."""
 ON_A_HOST = ("", "-host", *GUEST)
 """What is made anew with a worker's host; the port stays, and with it the address."""
 DEV = ("x86-small-0", "arm-small-0")
@@ -353,21 +353,15 @@ KNOWN_TO_COST_TOO_MUCH = (
         why="a cluster keeps its pods' addresses, and the edit is not refused: Flannel and nodes no longer agree",
     ),
     Edit(
-        "comment in a library of the scripts",
+        "comment in the library of all scripts",
         Cost(
             updated=of("control-plane-0", "-host", "-init")
-            | of("control-plane-1", "-host", "-token", "-join", "-node")
+            | of("control-plane-1", "-host", "-join", "-node")
             | of(("x86-small-0", "arm-mid-0"), "-host", *GUEST)
         ),
         shape="prototype",
-        program=commented("hostscripts/payload.sh"),
-        why="every step carries every library, those that it never sources, too",
-    ),
-    Edit(
-        "comment in the script that makes tokens",
-        Cost(updated=of(DEV, *GUEST)),
-        program=commented("hostscripts/mint-token.sh"),
-        why="a node that has joined gets another token, and with it its guest's and its own step run again",
+        program=commented("hostscripts/lib.sh"),
+        why="a step's scripts are part of its documents, and so it runs again to find that all is done",
     ),
     Edit(
         "comment in a guest's script",
@@ -517,7 +511,6 @@ SECRETS: Mapping[str, tuple[set[str], set[str]]] = {
     "control-plane-1-join": STEP,
     "control-plane-1-node": STEP,
     **{f"{name}{suffix}": STEP for name in ("x86-small-0", "arm-mid-0") for suffix in ("-host", "-guest", "-node")},
-    **{f"{name}-token": SPEAKING_STEP for name in ("x86-small-0", "arm-mid-0")},
     **dict.fromkeys(("x86-small-0", "arm-mid-0"), HOST),
 }
 """The prototype's shape: secret inputs, and outputs that are secret beside them."""

@@ -37,8 +37,8 @@ def test_the_graph_of_a_shape(name: str, keys: str) -> None:
     assert counts["openstack:compute/instance:Instance"] == control_planes + workers
     assert counts["openstack:networking/port:Port"] == control_planes + workers
     assert counts["openstack:networking/secGroup:SecGroup"] == counts["openstack:compute/keypair:Keypair"] == 1
-    # The first prepares and initialises; a further one mints, joins and waits, too; so does a worker.
-    assert counts[COMMAND] == 2 + 4 * (control_planes - 1) + 4 * workers
+    # The first prepares and initialises; a further one mints, joins and waits, too; a worker has three steps.
+    assert counts[COMMAND] == 2 + 4 * (control_planes - 1) + 3 * workers
     assert counts["q8s:index:Worker"] == workers
     for worker in planned.workers:
         instance = recorder.declared[f"Instance {worker.name}"].inputs

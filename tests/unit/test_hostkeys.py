@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import subprocess
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from q8s_infra.hostkeys import derive
+from q8s_infra.hostkeys import derive, join_token
 
 SEED = "5a" * 32
 
@@ -38,3 +39,16 @@ def test_openssh_takes_the_key_and_finds_the_same_public_half(tmp_path: Path) ->
     file.write_text(key.private)
     said = subprocess.run(["ssh-keygen", "-y", "-f", file], capture_output=True, text=True, check=True).stdout
     assert said.split()[:2] == key.public.split()[:2]
+
+
+@given(st.text(), st.text())
+def test_a_token_is_the_guests_own_and_the_same_on_every_run(one: str, other: str) -> None:
+    assert re.fullmatch(r"[a-z0-9]{6}\.[a-z0-9]{16}", join_token(SEED, one))
+    assert (join_token(SEED, one) == join_token(SEED, other)) == (one == other)
+    assert join_token(SEED, one) != join_token("a5" * 32, one)
+
+
+@pytest.mark.parametrize("seed", ["", "zz", "5a" * 31])
+def test_a_token_wants_a_good_seed(seed: str) -> None:
+    with pytest.raises(ValueError, match=r"hex|32 bytes"):
+        join_token(seed, "a")
