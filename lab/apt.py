@@ -6,17 +6,19 @@ apt verifies what it fetches by the archive's signature, resolves dependencies, 
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from lab.artifact import Builder, BuildError
+from lab.command import run
 from lab.versions import HOST_SUITE
 
 KEYRING: Final = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 """Debian's keys, from its package debian-archive-keyring."""
+_FETCH_SECONDS: Final = 1800
+_UNPACK_SECONDS: Final = 300
 
 
 def mirror() -> str:
@@ -45,12 +47,8 @@ def security_mirror() -> str | None:
 
 
 def _archive_of(suite: str) -> str | None:
-    done = subprocess.run(
-        ["apt-get", "indextargets", "--format", "$(REPO_URI)", "Created-By: Packages", f"Codename: {suite}"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    words = ["apt-get", "indextargets", "--format", "$(REPO_URI)", "Created-By: Packages", f"Codename: {suite}"]
+    done = run(*words, limit=60, check=False)
     return done.stdout.split()[0].rstrip("/") if done.stdout.strip() else None
 
 
@@ -138,7 +136,8 @@ class PrivateApt:
         """Download just these packages; the same errors as :meth:`download_closure`."""
         folder = self.root / "downloads"
         folder.mkdir(exist_ok=True)
-        self.builder.run("apt-get", "-q", "download", *packages, cwd=folder, env={"APT_CONFIG": str(self._conf)})
+        environment = {"APT_CONFIG": str(self._conf)}
+        self.builder.run("apt-get", "-q", "download", *packages, cwd=folder, env=environment, limit=_FETCH_SECONDS)
         return sorted(folder.glob("*.deb"))
 
     def _archives(self) -> list[Path]:
@@ -149,11 +148,12 @@ class PrivateApt:
         return self.root / "apt.conf"
 
     def _run(self, *command: str) -> None:
-        self.builder.run(*command, env={"APT_CONFIG": str(self._conf), "DEBIAN_FRONTEND": "noninteractive"})
+        environment = {"APT_CONFIG": str(self._conf), "DEBIAN_FRONTEND": "noninteractive"}
+        self.builder.run(*command, env=environment, limit=_FETCH_SECONDS)
 
 
 def unpack(builder: Builder, packages: Sequence[Path], tree: Path) -> None:
     """Unpack packages of any architecture into a directory; nothing of them is run."""
     tree.mkdir(parents=True, exist_ok=True)
     for package in packages:
-        builder.run("dpkg-deb", "-x", package, tree)
+        builder.run("dpkg-deb", "-x", package, tree, limit=_UNPACK_SECONDS)

@@ -9,14 +9,18 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
+
+from lab import command as commands
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+_BUILD_SECONDS: Final = 5400
+"""What the longest step, a build of Kubernetes from nothing, does not take on two busy cores."""
 
 
 def cache_root() -> Path:
@@ -41,29 +45,29 @@ class Builder:
         cwd: Path | None = None,
         env: Mapping[str, str] | None = None,
         stdin: str | None = None,
+        limit: float = _BUILD_SECONDS,
     ) -> None:
         """Run a command with its output appended to the log.
 
+        Args:
+            command: words.
+            cwd: its working directory.
+            env: variables beside those of this process.
+            stdin: what it reads.
+            limit: seconds that it may take.
+
         Raises:
-            BuildError: the command exited non-zero; carries the last lines of the log.
+            BuildError: the command exited non-zero or was not done in time; carries the last lines of the log.
         """
         words = [str(word) for word in command]
         with self.log.open("a") as log:
             log.write(f"+ {' '.join(words)}\n")
             log.flush()
-            done = subprocess.run(
-                words,
-                cwd=cwd,
-                env={**os.environ, **(env or {})},
-                input=stdin,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                text=True,
-                check=False,
-            )
-        if done.returncode:
-            tail = "\n".join(self.log.read_text(errors="replace").splitlines()[-15:])
-            raise BuildError(f"{words[0]} exited {done.returncode} ({' '.join(words)})\n{tail}\nlog: {self.log}")
+            try:
+                commands.run(*words, limit=limit, cwd=cwd, env={**os.environ, **(env or {})}, stdin=stdin, log=log)
+            except commands.CommandError as error:
+                tail = "\n".join(self.log.read_text(errors="replace").splitlines()[-15:])
+                raise BuildError(f"{error}\n{tail}\nlog: {self.log}") from None
 
 
 @dataclass(frozen=True)

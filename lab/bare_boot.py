@@ -17,13 +17,14 @@ from xml.etree import ElementTree as ET
 GUEST = Path("/var/lib/libvirt/q8s/guest")
 ADDRESS, GATEWAY, PREFIX, MAC = "192.168.123.2", "192.168.123.1", 30, "52:54:00:71:38:53"
 LIMIT_SECONDS = 600
+COMMAND_SECONDS = 120
 
 
 def run(*words: str | Path, text: str | None = None) -> str:
     """What a command prints; its failure ends the program."""
-    return subprocess.run(
-        [str(word) for word in words], input=text, stdout=subprocess.PIPE, text=True, check=True
-    ).stdout
+    command = [str(word) for word in words]
+    done = subprocess.run(command, input=text, stdout=subprocess.PIPE, text=True, check=True, timeout=COMMAND_SECONDS)
+    return done.stdout
 
 
 def domain(node: str, folder: Path) -> str:
@@ -75,13 +76,24 @@ def seed(folder: Path) -> None:
     run("genisoimage", "-quiet", "-output", folder / "seed.iso", "-volid", "cidata", "-joliet", "-rock", *files)
 
 
+def succeeds(*words: str) -> bool:
+    """True for a command that is done in time, without an error; what it complains of is expected."""
+    try:
+        done = subprocess.run(
+            words, check=False, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=COMMAND_SECONDS
+        )
+    except subprocess.TimeoutExpired:
+        return False
+    return done.returncode == 0
+
+
 def seconds_to_login(folder: Path) -> float:
     """Power on, and wait for a login."""
     options = ["BatchMode=yes", "ConnectTimeout=2", "StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null"]
     login = ["ssh", "-q", "-i", str(folder / "key"), *(f"-o{option}" for option in options), f"bare@{ADDRESS}", "true"]
     started = time.monotonic()
     run("virsh", "-q", "create", folder / "domain.xml")
-    while subprocess.run(login, check=False, stdin=subprocess.DEVNULL).returncode:
+    while not succeeds(*login):
         if time.monotonic() - started > LIMIT_SECONDS:
             sys.exit(f"no SSH login within {LIMIT_SECONDS} s")
         time.sleep(0.2)
@@ -90,7 +102,7 @@ def seconds_to_login(folder: Path) -> float:
 
 def main(node: str) -> None:
     """Measure, and leave the host as it was."""
-    subprocess.run(["virsh", "-q", "destroy", node], check=False, stderr=subprocess.DEVNULL)
+    succeeds("virsh", "-q", "destroy", node)
     with tempfile.TemporaryDirectory(dir=GUEST.parent) as name:
         folder = Path(name)
         information = json.loads(run("qemu-img", "info", "--output=json", GUEST / "root.qcow2"))
@@ -102,7 +114,7 @@ def main(node: str) -> None:
         try:
             print(f"{seconds_to_login(folder):.1f}")
         finally:
-            subprocess.run(["virsh", "-q", "destroy", "bare"], check=False)
+            succeeds("virsh", "-q", "destroy", "bare")
             run("virsh", "-q", "start", node)
 
 

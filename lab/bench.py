@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import itertools
 import re
-import subprocess
 import tempfile
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,6 +20,7 @@ from pulumi.automation.events import EngineEvent
 from rich.console import Console
 from rich.table import Table
 
+from lab.command import run
 from lab.demo import description
 from lab.kubectl import Kubectl
 from lab.stack import open_stack
@@ -29,6 +29,7 @@ STACK = "lab-bench"
 REBUILT = ("host", "guest", "node")
 """Steps of a worker beside its instance: made anew, they show what a host with its caches takes."""
 JOIN_TARGET, HOST_TARGET = 1.3, 2.0
+_BARE_BOOT_SECONDS = 900
 
 console = Console(highlight=False)
 
@@ -57,10 +58,9 @@ class Host:
         options = ["BatchMode=yes", "StrictHostKeyChecking=accept-new", f"UserKnownHostsFile={key}.known_hosts"]
         self._ssh = ["ssh", "-q", "-i", str(key), *(f"-o{option}" for option in options), f"debian@{address}"]
 
-    def run(self, command: str, *, text: str = "") -> str:
-        """What a command prints, run as root."""
-        words = [*self._ssh, f"sudo {command}"]
-        return subprocess.run(words, input=text, stdout=subprocess.PIPE, text=True, check=True).stdout
+    def run(self, command: str, *, text: str = "", limit: float = 120) -> str:
+        """What a command prints, run as root within so many seconds."""
+        return run(*self._ssh, f"sudo {command}", stdin=text, limit=limit).stdout
 
     def powered_on(self, node: str) -> datetime:
         """When libvirt last started the node's guest."""
@@ -97,7 +97,8 @@ def measure(worker: str, config: dict[str, Any], key: Path) -> Boot:
     guest = (ready - host.powered_on(worker)).total_seconds()
     warm = ready.timestamp() - began[f"{worker}-host"]
     phases = host.phases()
-    bare = float(host.run(f"python3 - {worker}", text=Path(__file__).with_name("bare_boot.py").read_text()))
+    program = Path(__file__).with_name("bare_boot.py").read_text()
+    bare = float(host.run(f"python3 - {worker}", text=program, limit=_BARE_BOOT_SECONDS))
     return Boot(bare, guest, warm, phases)
 
 
@@ -118,7 +119,7 @@ def main() -> None:
     last: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
         key = Path(folder, "key")
-        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
+        run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key, limit=60)
         try:
             for kind in ("x86-small", "arm-small"):
                 last = description("dev", name="bench")

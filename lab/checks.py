@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
 from lab.artifact import cache_root
+from lab.command import run
 from lab.services import LabError
 
 GIB = 2**30
 _CACHE_GIB, _MEMORY_GIB = 20, 10
+_LOCK_SECONDS, _APT_SECONDS = 900, 1800
 
 
 def machine(*, running: bool) -> None:
@@ -56,17 +57,15 @@ def packages(names: Iterable[str]) -> bool:
     if not missing:
         return False
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
-    apt = ["apt-get", "-q", "-y", "-o", "DPkg::Lock::Timeout=900"]
+    apt = ["apt-get", "-q", "-y", "-o", f"DPkg::Lock::Timeout={_LOCK_SECONDS}"]
     for words in ([*apt, "update"], [*apt, "install", "--no-install-recommends", *missing]):
-        done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise LabError(f"{' '.join(words[:1] + words[5:])} failed:\n{done.stderr[-800:]}")
+        run(*words, env=environment, limit=_LOCK_SECONDS + _APT_SECONDS)
     return True
 
 
 def _is_installed(name: str) -> bool:
     words = ["dpkg-query", "--show", "--showformat=${db:Status-Status}", name]
-    return subprocess.run(words, capture_output=True, text=True, check=False).stdout == "installed"
+    return run(*words, limit=60, check=False).stdout == "installed"
 
 
 def _available_memory() -> int:

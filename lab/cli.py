@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,6 +14,7 @@ from rich.table import Table
 
 from lab import checks, images, layout, mirrors, namespace
 from lab.artifact import Artifact, BuildError
+from lab.command import run
 from lab.hosts.image import APT_PACKAGES as HOST_PACKAGES
 from lab.hosts.image import HOST_IMAGE
 from lab.images.guest import APT_PACKAGES as IMAGE_PACKAGES
@@ -40,6 +40,7 @@ _SERVICE_PACKAGES = (
     "mariadb-server", "rabbitmq-server", "ebtables", "ipset", "conntrack", "iptables", "arptables", "bridge-utils",
     "iputils-arping", "openssh-client", "openssh-server", "ethtool", "util-linux", "procps",
 )  # fmt: skip
+_STATUS_SECONDS, _UP_SECONDS, _DOWN_SECONDS, _WIPE_SECONDS = 60, 1800, 600, 600
 # Two cores: a Go build beside a download or an unpacking is what fits.
 _WORKERS = 2
 
@@ -106,7 +107,8 @@ def status_command() -> None:
     if not namespace.exists():
         console.print("the lab is down")
         raise typer.Exit(1)
-    raise typer.Exit(namespace.run([sys.executable, "-m", "lab", "states"]))
+    with _explained():
+        raise typer.Exit(namespace.run([sys.executable, "-m", "lab", "states"], limit=_STATUS_SECONDS))
 
 
 @cli.command(hidden=True)
@@ -127,7 +129,7 @@ def down(wipe: Annotated[bool, typer.Option("--wipe", help="Drop databases, host
         if namespace.exists():
             _stop()
         if wipe:
-            subprocess.run(["rm", "-rf", "--one-file-system", layout.STATE, layout.LOGS], check=True)
+            run("rm", "-rf", "--one-file-system", layout.STATE, layout.LOGS, limit=_WIPE_SECONDS)
 
 
 @cli.command()
@@ -161,7 +163,7 @@ def _start(fresh: bool) -> None:
     """
     started = False
     try:
-        started = namespace.run([sys.executable, "-m", "lab.inside", "up"]) == 0
+        started = namespace.run([sys.executable, "-m", "lab.inside", "up"], limit=_UP_SECONDS) == 0
     finally:
         if fresh and not started:
             console.print("taking down what was started")
@@ -173,10 +175,10 @@ def _start(fresh: bool) -> None:
 def _stop() -> None:
     """Stop everything inside the namespace, and the namespace."""
     namespace.refuse_inside()
-    if namespace.run([sys.executable, "-m", "lab.inside", "down"]):
+    if namespace.run([sys.executable, "-m", "lab.inside", "down"], limit=_DOWN_SECONDS):
         raise LabError("the lab is not down: see the messages above")
     namespace.remove()
-    subprocess.run(["rm", "-rf", "--one-file-system", layout.RUN], check=True)
+    run("rm", "-rf", "--one-file-system", layout.RUN, limit=_WIPE_SECONDS)
 
 
 def _install_tools(steps: Steps) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from openstack.connection import Connection
 from openstack.exceptions import SDKException
 
 from lab import layout, router
+from lab.command import run
 from lab.hosts import lifecycle
 from lab.mirrors.serve import Mirrors
 from lab.openstack import catalogue, databases, settings
@@ -121,7 +121,7 @@ def _remove_links() -> None:
     """Bridges and taps that Neutron made; filters and sets go with the namespace."""
     for path in Path("/sys/class/net").iterdir():
         if path.name.startswith(("brq", "tap")):
-            subprocess.run(["ip", "link", "delete", path.name], check=False)
+            run("ip", "link", "delete", path.name, limit=60, check=False)
 
 
 def _main() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 from pulumi import automation
 
 from lab import layout
+from lab.command import CommandError, run
 
 
 class KubectlError(Exception):
@@ -36,18 +36,20 @@ class Kubectl:
         """The environment of a process that is to reach the cluster."""
         return {**os.environ, "KUBECONFIG": str(self.kubeconfig)}
 
-    def __call__(self, *words: str) -> str:
+    def __call__(self, *words: str, limit: float = 600) -> str:
         """What kubectl prints.
 
+        Args:
+            words: kubectl's own.
+            limit: seconds that it may take, its waiting included.
+
         Raises:
-            KubectlError: it failed.
+            KubectlError: it failed, or was not done in time.
         """
-        done = subprocess.run(
-            [layout.TOOLS / "kubectl", *words], env=self.environment, capture_output=True, text=True, check=False
-        )
-        if done.returncode:
-            raise KubectlError(f"kubectl {' '.join(words)} failed:\n{done.stderr}")
-        return done.stdout
+        try:
+            return run(layout.TOOLS / "kubectl", *words, env=self.environment, limit=limit).stdout
+        except CommandError as error:
+            raise KubectlError(str(error)) from None
 
     def get(self, *words: str) -> Any:
         """Objects, as kubectl gives them in JSON."""

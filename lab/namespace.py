@@ -6,11 +6,11 @@ The namespaces are held by bind mounts, not by a process, so there is none to lo
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, NoReturn
 
+from lab import command as commands
 from lab import layout
 from lab.artifact import REPOSITORY
 from lab.services import LabError
@@ -72,9 +72,20 @@ def command(words: Sequence[str]) -> list[str]:
     return ["nsenter", f"--mount={_MNT}", f"--net={_NET}", f"--wd={Path.cwd()}", "--", *words]
 
 
-def run(words: Sequence[str]) -> int:
-    """Run words inside; the exit code."""
-    return subprocess.run(command(words), check=False).returncode
+def run(words: Sequence[str], *, limit: float) -> int:
+    """Run words inside, on this terminal.
+
+    Args:
+        words: the command.
+        limit: seconds that it may take.
+
+    Returns:
+        Its exit code.
+
+    Raises:
+        CommandError: it was not done in time.
+    """
+    return commands.run(*command(words), limit=limit, check=False, attached=True).returncode
 
 
 def replace_with(words: Sequence[str]) -> NoReturn:
@@ -98,5 +109,5 @@ def _is_mount_point(path: Path) -> bool:
     return any(line.split()[1] == str(path) for line in Path("/proc/self/mounts").read_text().splitlines())
 
 
-def _run(*words: object) -> None:
-    subprocess.run([str(word) for word in words], check=True)
+def _run(*words: str | Path) -> None:
+    commands.run(*words, limit=60)

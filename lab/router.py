@@ -6,12 +6,12 @@ passes none of them.
 
 from __future__ import annotations
 
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from lab import layout
+from lab.command import run
 
 _UPLINK: Final = "q8s-uplink"
 
@@ -68,4 +68,4 @@ def remove() -> None:
 
 
 def _ip(words: str) -> None:
-    subprocess.run(["ip", *words.split()], check=True)
+    run("ip", *words.split(), limit=60)

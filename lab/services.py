@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import re
 import socket
-import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from lab import layout
+from lab.command import LabError, run
 
-
-class LabError(Exception):
-    """The lab can't do what was asked; the message says what to do."""
+__all__ = ["LabError", "Program", "accepts", "holder", "session_members", "wait_until"]
 
 
 @dataclass(frozen=True)
@@ -59,7 +57,7 @@ def holder(address: str, port: int) -> str | None:
     if not accepts(address, port):
         return None
     words = ["ss", "--no-header", "--listening", "--tcp", "--numeric", "--processes", f"sport = :{port}"]
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    done = run(*words, limit=30, check=False)
     found = re.search(r'\(\("([^"]+)",pid=(\d+)', done.stdout)
     return f"{found[1]} ({found[2]})" if found else "another process"
 

@@ -9,18 +9,51 @@ import json
 import os
 import secrets
 import socket
-from collections.abc import Mapping
+import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 from pulumi import automation
 
-from lab import layout
+from lab import command, layout
 from lab.artifact import REPOSITORY
 
 PULUMI_STATE = layout.STATE / "pulumi"
 """Passphrase, plugins' home and file backend of the lab's stacks."""
+
+
+class LimitedPulumi(automation.PulumiCommand):
+    """The Pulumi CLI, interrupted and then killed with all its plugins when a run reaches its limit.
+
+    The SDK waits for ever, and keeps its process to itself; so what it starts is a program that has the limit.
+    """
+
+    def __init__(self, root: Path, limit: float) -> None:
+        """The CLI.
+
+        Args:
+            root: the directory of ``bin/pulumi``.
+            limit: seconds that a run may take.
+        """
+        super().__init__(root=str(root))
+        limited = [sys.executable, "-P", command.__file__, f"{limit:g}", self.command]
+        # By env, because the SDK puts the directory of an absolute path before all others on PATH.
+        self.command, *self._words = ["env", *limited]
+
+    def run(
+        self,
+        args: list[str],
+        cwd: str,
+        additional_env: Mapping[str, str],
+        on_output: Callable[[str], Any] | None = None,
+        on_error: Callable[[str], Any] | None = None,
+    ) -> automation.CommandResult:
+        """As the SDK's; the error at the limit says so."""
+        # The SDK would put this option before our words.
+        words = [*self._words, "--non-interactive", *args]
+        return super().run(words, cwd, additional_env, on_output, on_error)
 
 
 def environment(state: Path = PULUMI_STATE, clouds: Path = layout.CLOUDS_YAML) -> dict[str, str]:
@@ -49,6 +82,7 @@ def open_stack(
     program: Path = REPOSITORY,
     state: Path = PULUMI_STATE,
     clouds: Path = layout.CLOUDS_YAML,
+    limit: float = 3600,
 ) -> automation.Stack:
     """The stack of this name with this configuration, made if it is not there.
 
@@ -60,11 +94,13 @@ def open_stack(
         program: the directory of ``Pulumi.yaml``.
         state: where passphrase, plugins' home and file backend are.
         clouds: the user's clouds.yaml, with the cloud ``layout.CLOUD`` in it.
+        limit: seconds that an update, a preview or any other run of Pulumi may take; then it raises a
+            ``CommandError`` of Pulumi's SDK.
     """
     settings = automation.LocalWorkspaceOptions(
         work_dir=str(program),
         env_vars=environment(state, clouds),
-        pulumi_command=automation.PulumiCommand(root=str(layout.TOOLS.parent)),
+        pulumi_command=LimitedPulumi(layout.TOOLS.parent, limit),
     )
     stacks = {each.name for each in automation.LocalWorkspace(**vars(settings)).list_stacks()}
     write_config(program / f"Pulumi.{name}.yaml", config, stack_exists=name in stacks)

@@ -6,7 +6,7 @@ import http.client
 import os
 import shlex
 import signal
-import subprocess
+import socket
 import sys
 import xmlrpc.client
 from collections.abc import Iterable, Sequence
@@ -15,15 +15,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from supervisor.xmlrpc import SupervisorTransport  # type: ignore[import-untyped]
-
 from lab import layout
+from lab.command import run
 from lab.services import LabError, Program, accepts, holder, session_members, wait_until
 
 _SOCKET: Final = layout.RUN / "supervisor.sock"
 _CONFIG: Final = layout.RUN / "supervisord.conf"
 _START_SECONDS: Final = 120
 _PORT_SECONDS: Final = 20
+# To stop all services takes supervisord 20 seconds, should none of them obey.
+_ANSWER_SECONDS: Final = 120
+_STATE_SECONDS: Final = 10
 _RUNNING: Final = "RUNNING"
 
 
@@ -70,7 +72,10 @@ stdout_logfile_backups = 1
 
 
 def _finish_former() -> None:
-    """Wait for the services of a supervisord that was killed: they were told to end when it was, and most do."""
+    """End what is left of a supervisord that does not answer.
+
+    Where it was killed, its services were told to end, and most do. A hung one is killed with them.
+    """
     try:
         former = int((layout.RUN / "supervisord.pid").read_text())
     except (FileNotFoundError, ValueError):
@@ -106,14 +111,44 @@ def _escaped(text: str) -> str:
     return text.replace("%", "%%")
 
 
+class _Connection(http.client.HTTPConnection):
+    """HTTP by the socket of supervisord, with a limit for every answer."""
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(str(_SOCKET))
+
+
+class _Transport(xmlrpc.client.Transport):
+    """XML-RPC by that socket; the limit is in seconds."""
+
+    def __init__(self, limit: float) -> None:
+        super().__init__()
+        self._limit = limit
+
+    def make_connection(self, host: tuple[str, dict[str, str]] | str) -> http.client.HTTPConnection:
+        connection = _Connection("localhost", timeout=self._limit)
+        # So that it is closed with the transport.
+        self._connection = host, connection
+        return connection
+
+
 class Supervisor:
     """The running supervisord, by its XML-RPC interface."""
 
-    def _ask(self, method: str, *arguments: object) -> Any:
-        """The answer to one request, by a connection of its own: a transport that has failed once stays unusable."""
-        transport = SupervisorTransport(None, None, f"unix://{_SOCKET}")
-        with xmlrpc.client.ServerProxy("http://localhost", transport=transport) as server:
-            return getattr(server.supervisor, method)(*arguments)
+    def _ask(self, method: str, *arguments: str | bool, limit: float = _ANSWER_SECONDS) -> Any:
+        """The answer to one request, by a connection of its own.
+
+        Raises:
+            LabError: there was none within ``limit`` seconds.
+        """
+        with xmlrpc.client.ServerProxy("http://localhost", transport=_Transport(limit)) as server:
+            try:
+                return getattr(server.supervisor, method)(*arguments)
+            except TimeoutError:
+                log = layout.LOGS / "supervisord.log"
+                raise LabError(f"supervisord did not answer {method} within {limit:g} s: see {log}") from None
 
     def ensure(self, programs: Sequence[Program]) -> None:
         """Start supervisord with these programs, or give a running one their configuration."""
@@ -125,7 +160,7 @@ class Supervisor:
         if not self.answers():
             _finish_former()
             supervisord = Path(sys.executable).with_name("supervisord")
-            subprocess.run([supervisord, "-c", _CONFIG], check=True)
+            run(supervisord, "-c", _CONFIG, limit=_START_SECONDS)
             wait_until("supervisord", self.answers, seconds=10, log=layout.LOGS / "supervisord.log")
         elif changed:
             self._reload()
@@ -139,10 +174,10 @@ class Supervisor:
             self._ask("addProcessGroup", name)
 
     def answers(self) -> bool:
-        """True where supervisord is there."""
+        """True where supervisord is there and not hung."""
         try:
-            self._ask("getState")
-        except (OSError, xmlrpc.client.Error, http.client.HTTPException):
+            self._ask("getState", limit=_STATE_SECONDS)
+        except (OSError, xmlrpc.client.Error, http.client.HTTPException, LabError):
             return False
         return True
 
@@ -197,6 +232,7 @@ class Supervisor:
     def shutdown(self) -> None:
         """Stop all programs and supervisord itself."""
         if not self.answers():
+            _finish_former()
             return
         self._ask("stopAllProcesses")
         self._ask("shutdown")

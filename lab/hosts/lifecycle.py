@@ -5,17 +5,18 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import subprocess
 import time
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from lab import command as commands
 from lab.hosts import cgroups, network
 from lab.hosts.host import Folders, Host, all_hosts, boot_command, boot_environment, mount_command
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from subprocess import CompletedProcess
 
     from lab.hosts.network import Nic
     from lab.hosts.seed import SeedFile
@@ -23,28 +24,28 @@ if TYPE_CHECKING:
 _LAUNCH: Final = Path(__file__).with_name("launch.sh")
 _NSPAWN_RUNTIME: Final = Path("/run/systemd/nspawn")
 _START_SECONDS: Final = 10.0
+_COMMAND_SECONDS: Final = 60.0
+_DISK_SECONDS: Final = 600.0
 _CONSOLE_LIMIT: Final = 1 << 16
 _INOTIFY: Final = Path("/proc/sys/fs/inotify/max_user_instances")
 _INOTIFY_INSTANCES: Final = 8192
 _FORMER_INOTIFY: Final = "former-inotify-instances"
 
 
-class HostError(Exception):
+class HostError(commands.LabError):
     """A step for a host failed; the message says which and what it printed."""
 
 
-def run(*command: str | Path, check: bool = True) -> subprocess.CompletedProcess[str]:
+def run(*command: str | Path, check: bool = True, limit: float = _COMMAND_SECONDS) -> CompletedProcess[str]:
     """Run a command.
 
     Raises:
-        HostError: it exited non-zero, unless ``check`` is off.
+        HostError: it exited non-zero, unless ``check`` is off, or was not done within ``limit`` seconds.
     """
-    words = [str(word) for word in command]
-    done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
-    if check and done.returncode:
-        message = f"`{' '.join(words)}` exited {done.returncode}: {(done.stderr or done.stdout).strip()}"
-        raise HostError(message)
-    return done
+    try:
+        return commands.run(*command, check=check, limit=limit)
+    except commands.CommandError as error:
+        raise HostError(str(error)) from None
 
 
 def raise_limits(instances: Path) -> None:
@@ -83,7 +84,7 @@ def prepare(host: Host, instances: Path, image: Path, files: Sequence[SeedFile])
     for folder in (folders.root, folders.upper, folders.work):
         folder.mkdir(parents=True, exist_ok=True)
     folders.top.chmod(0o711)
-    run("cp", "-a", "--reflink=auto", image / "var", folders.var)
+    run("cp", "-a", "--reflink=auto", image / "var", folders.var, limit=_DISK_SECONDS)
     _mount(folders, image)
     for file in files:
         path = (folders.top if file.path.startswith("var/") else folders.root) / file.path
@@ -124,7 +125,7 @@ def start(host: Host, instances: Path, image: Path) -> None:
     """Boot a plugged host, in a session of its own that outlives the caller; does nothing where it runs.
 
     Raises:
-        HostError: it did not start; carries the end of its console.
+        LabError: it did not start; carries the end of its console.
     """
     if is_running(host):
         return
@@ -134,15 +135,8 @@ def start(host: Host, instances: Path, image: Path) -> None:
     groups = [str(group) for group in cgroups.create(host.machine, host.memory_mib, found)]
     command = ["setsid", "--fork", "bash", str(_LAUNCH), *groups, "--", *boot_command(host, folders)]
     with folders.console.open("ab") as console:
-        subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=console,
-            stderr=console,
-            env=boot_environment(unified=cgroups.is_unified(found)),
-            cwd="/",
-            check=True,
-        )
+        environment = boot_environment(unified=cgroups.is_unified(found))
+        commands.run(*command, env=environment, cwd=Path("/"), log=console, limit=_COMMAND_SECONDS)
     deadline = time.monotonic() + _START_SECONDS
     while _nspawn_of(host) is None:
         if time.monotonic() > deadline:
@@ -192,7 +186,7 @@ def release(host: Host, instances: Path) -> None:
 def remove(host: Host, instances: Path) -> None:
     """Remove a stopped host with its disk."""
     release(host, instances)
-    run("rm", "-rf", "--one-file-system", host.folder(instances))
+    run("rm", "-rf", "--one-file-system", host.folder(instances), limit=_DISK_SECONDS)
 
 
 def stop_all(instances: Path, grace: float = 20.0) -> list[Host]:

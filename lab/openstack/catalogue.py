@@ -20,6 +20,7 @@ _SERVICES: Final = {
     "nova": ("compute", f"http://{layout.LOOPBACK}:{layout.NOVA_PORT}/v2.1"),
     "neutron": ("network", f"http://{layout.LOOPBACK}:{layout.NEUTRON_PORT}"),
 }
+_ANSWER_SECONDS: Final = 120
 _COMPUTE_QUOTA: Final = {"instances": 100, "cores": 400, "ram": 400 * 1024, "key_pairs": 100}
 _NETWORK_QUOTA: Final = {"ports": 500, "security_groups": 50, "security_group_rules": 500, "floating_ips": 50}
 
@@ -130,4 +131,5 @@ def _connect(user: str, password: str, project: str) -> Connection:
         project_name=project, user_domain_id=_DOMAIN, project_domain_id=_DOMAIN, region_name=layout.REGION,
         # A service that was just killed may still accept connections, or be on its way back.
         connect_retries=6,
+        api_timeout=_ANSWER_SECONDS,
     )  # fmt: skip

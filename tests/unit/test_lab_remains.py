@@ -11,7 +11,7 @@ import pytest
 from lab import layout, remains
 from lab.artifact import REPOSITORY
 
-DEAF = "trap '' TERM; echo ready; while :; do sleep 0.1; done"
+DEAF = "import signal, time; signal.signal(15, signal.SIG_IGN); print('ready', flush=True); time.sleep(60)"
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def marked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[subproce
     monkeypatch.setattr(layout, "RUN", tmp_path)
     monkeypatch.setenv(remains.MARK, "")
     remains.mark()
-    process = subprocess.Popen(["bash", "-c", DEAF], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(["python3", "-c", DEAF], executable=sys.executable, stdout=subprocess.PIPE, text=True)
     assert process.stdout
     assert process.stdout.readline() == "ready\n"
     yield process
@@ -31,7 +31,7 @@ def marked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[subproce
 
 def test_a_process_is_found_by_its_mark_and_ended(marked: subprocess.Popen[str]) -> None:
     found = remains.processes()
-    assert found[marked.pid] == f"bash -c {DEAF}"
+    assert found[marked.pid] == f"python3 -c {DEAF}"
     assert os.getpid() not in found
     assert remains.end(found, grace=0.3) == set()
     assert marked.wait(10) == -9

@@ -181,3 +181,21 @@ def test_nothing_is_left_after_the_end(running: Supervisor, forking: Server) -> 
     running.shutdown()
     assert not accepts(*program.port)
     assert not running.answers()
+
+
+def test_a_hung_supervisord_is_told_and_replaced(running: Supervisor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervisor, "_STATE_SECONDS", 1)
+    program = Program("sleeper", ["/bin/sleep", "3600"])
+    running.ensure([program])
+    running.start([program])
+    hung, service = running._ask("getPID"), pid_of(running, "sleeper")
+    os.kill(hung, signal.SIGSTOP)
+    with pytest.raises(LabError, match=r"did not answer getPID within 0\.5 s: see .*supervisord\.log"):
+        running._ask("getPID", limit=0.5)
+    running.ensure([program])
+    running.start([program])
+    assert running._ask("getPID") != hung
+    wait_until("the former service's end", lambda: not Path(f"/proc/{service}").exists(), seconds=10)
+    os.kill(running._ask("getPID"), signal.SIGSTOP)
+    running.shutdown()
+    assert not running.answers()
