@@ -90,6 +90,8 @@ class PythonHost(LanguageServer):
         self._programs.add(process)
         context.add_callback(lambda: _end(process))
         try:
+            # No limit: a program runs for as long as its resources take. It ends with this call (`add_callback`), with
+            # this process (`lab.pulumi.program`), and that with the engine.
             process.communicate(request.SerializeToString())
         finally:
             self._programs.discard(process)

@@ -73,7 +73,8 @@ class EngineLog:
         if self._engine is None:
             return
         request = engine_pb2.LogRequest(severity=_SEVERITIES[severity], message=message, urn=urn, ephemeral=status)
-        # An engine that is going away takes no more lines, which is no reason to fail what still runs.
+        # An engine that is going away takes no more lines, which is no reason to fail what still runs. One that lives
+        # and takes none is waited for: this process ends with it (`until_orphaned`).
         with contextlib.suppress(grpc.aio.AioRpcError):
             await self._engine.Log(request)
 

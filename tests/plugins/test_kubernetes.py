@@ -133,7 +133,7 @@ def _program(api: ApiServer, body: str, provider: str = 'cluster_identifier="one
         import pulumi_kubernetes as k8s
         from pulumi_command import local
         gate = local.Command("gate", create="true", logging="none")
-        kubeconfig = pulumi.Output.secret(gate.id.apply(lambda _: {api.kubeconfig(port)!r}))
+        kubeconfig = pulumi.Output.secret(gate.stdout.apply(lambda _: {api.kubeconfig(port)!r}))
         provider = k8s.Provider("provider", kubeconfig=kubeconfig, {provider})
         options = pulumi.ResourceOptions(provider=provider)
     """)
@@ -235,11 +235,86 @@ def test_other_kubeconfig_of_the_same_cluster_replaces_nothing(stack: Stack, api
     assert "replace" in other["space"]
 
 
+@pytest.mark.parametrize("provider", ["", 'cluster_identifier="one"'])
+def test_kubeconfig_that_is_not_known_yet_replaces_unless_the_cluster_is_named(
+    stack: Stack, api: ApiServer, provider: str
+) -> None:
+    body = _NAMESPACE.replace("SPACE", "named" if provider else "unnamed")
+    program = _program(api, body, provider)
+    stack.up(program)
+    assert stack.preview() == {}
+    planned = stack.preview(program.replace('create="true",', 'create="true", triggers=[2],'))
+    assert "replace" in planned.pop("gate")
+    if provider:
+        assert set(planned.values()) == {"update"}
+    else:
+        assert "replace" in planned["provider"]
+        assert "replace" in planned["space"]
+
+
+def _with_label(body: str) -> str:
+    """The same namespace, changed."""
+    return body.replace('metadata={"name"', 'metadata={"labels": {"added-later": "1"}, "name"')
+
+
 def test_cluster_that_is_gone(stack: Stack, api: ApiServer) -> None:
     body = _NAMESPACE.replace("SPACE", "gone")
     stack.up(_program(api, body))
-    stack.up(_program(api, "", port=1), fails=True)
+    # Its address alone may change: that needs no cluster.
+    stack.up(_program(api, body, port=1))
+    assert stack.preview() == {}
+    assert "unreachable" in stack.run("refresh", "--yes", fails=True)
+    assert stack.preview(_program(api, _with_label(body), port=1)) == {"space": "update"}
+    assert "unreachable" in stack.up(fails=True)
+    assert "unreachable" in stack.up(_program(api, "", port=1), fails=True)
+    assert "unreachable" in stack.run("destroy", "--yes", fails=True)
     stack.up(_program(api, "", 'cluster_identifier="one", delete_unreachable=True', port=1))
+
+
+def test_cluster_that_is_gone_by_environment(stack: Stack, api: ApiServer) -> None:
+    body = _NAMESPACE.replace("SPACE", "gone-too")
+    stack.up(_program(api, body))
+    stack.up(_program(api, body, port=1))
+    stack.environment["PULUMI_K8S_DELETE_UNREACHABLE"] = "true"
+    stack.run("destroy", "--yes")
+    assert "gone-too" not in stack.state()
+
+
+def test_refresh_forgets_what_is_unreachable_on_request(stack: Stack, api: ApiServer) -> None:
+    body = _NAMESPACE.replace("SPACE", "forgotten")
+    stack.up(_program(api, body))
+    stack.up(_program(api, body, 'cluster_identifier="one", delete_unreachable=True', port=1))
+    stack.run("refresh", "--yes")
+    assert stack.preview() == {"space": "create"}
+
+
+def test_unreachable_cluster_may_be_skipped_but_not_deleted_from(stack: Stack, api: ApiServer) -> None:
+    body = _NAMESPACE.replace("SPACE", "skipped")
+    stack.up(_program(api, body))
+    skipping = 'cluster_identifier="one", skip_update_unreachable=True'
+    stack.up(_program(api, _with_label(body), skipping, port=1))
+    stack.run("refresh", "--yes")
+    assert "skipped" in stack.state()
+    assert "unreachable" in stack.up(_program(api, "", skipping, port=1), fails=True)
+    assert "added-later" not in stack.state()
+    # Once it is there again, the change that was skipped is planned.
+    assert stack.preview(_program(api, _with_label(body))) == {"provider": "update", "space": "update"}
+
+
+@pytest.mark.parametrize("kubeconfig", ["nonsense", ApiServer(1, b"").kubeconfig()], ids=["nonsense", "nobody there"])
+def test_cluster_that_never_was(stack: Stack, kubeconfig: str) -> None:
+    """A preview needs no cluster, nor does the provider; an object does."""
+    provider = dedent(f"""
+        import pulumi
+        import pulumi_kubernetes as k8s
+        provider = k8s.Provider("provider", kubeconfig={kubeconfig!r})
+    """)
+    program = provider + (
+        'k8s.core.v1.Namespace("space", metadata={"name": "space"}, opts=pulumi.ResourceOptions(provider=provider))'
+    )
+    assert stack.preview(program)["space"] == "create"
+    stack.up(provider)
+    assert "unreachable" in stack.up(program, fails=True)
 
 
 def test_unsupported_is_refused(stack: Stack, api: ApiServer) -> None:

@@ -44,6 +44,7 @@ async def run(command: str, inputs: dict[str, Any], environment: dict[str, str],
     except OSError as error:
         raise PluginError(f'{error}: running "{command}"') from error
     try:
+        # The caller sets the limit (`Running.run`) and, with the update, cancels; `_end` then ends what is left.
         await asyncio.gather(
             _pump(process.stdout, "stdout", output),
             _pump(process.stderr, "stderr", output),

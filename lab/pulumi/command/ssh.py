@@ -207,7 +207,7 @@ async def _options(settings: dict[str, Any]) -> dict[str, Any]:
         "known_hosts": None,
         "client_keys": None,
         "agent_path": None,
-        "login_timeout": 0,
+        "login_timeout": 0,  # no limit, see `_dial`
     }
     if host_key := settings.get("hostKey"):
         try:

@@ -21,7 +21,8 @@ from kubernetes.config import ConfigException, load_kube_config_from_dict
 from lab.pulumi.plugin import PluginError
 
 _THREADS: Final = 64
-_CONNECT_SECONDS: Final = 5.0
+# As long as the original's client (client-go's dialer) waits for a host that says nothing.
+_CONNECT_SECONDS: Final = 30.0
 _READ_SECONDS: Final = 60.0
 _APPLY: Final = "application/apply-patch+yaml"
 _SUCCESS: Final = 200
@@ -126,12 +127,13 @@ class Cluster:
         self._kinds: dict[tuple[str, str], Kind] = {}
 
     async def ping(self) -> None:
-        """Ask for the version.
+        """Ask for something that only who is known to the server may see.
 
         Raises:
             UnreachableError: nobody answered.
+            RefusedError: the kubeconfig's user may not even ask.
         """
-        await self.request("GET", "/version")
+        await self.request("GET", "/api")
 
     async def kind(self, api_version: str, kind: str) -> Kind:
         """Look up how a kind is served.

@@ -16,7 +16,7 @@ from google.protobuf import empty_pb2  # type: ignore[import-untyped]
 from pulumi.runtime.proto import provider_pb2
 
 from lab.pulumi.kubernetes import readiness, settings
-from lab.pulumi.kubernetes.cluster import Cluster, Kind, NotServedError, Object, UnreachableError, active_cluster
+from lab.pulumi.kubernetes.cluster import Cluster, Kind, NotServedError, Object, active_cluster
 from lab.pulumi.kubernetes.cluster import parse_kubeconfig as parse
 from lab.pulumi.kubernetes.objects import (
     INITIAL_VERSION,
@@ -61,6 +61,10 @@ _POLL_SECONDS: Final = 0.5
 _SLOW_POLL_SECONDS: Final = 2.0
 _LOOKUPS: Final = 5
 _T = TypeVar("_T")
+_FORGETTABLE: Final = (
+    "configured Kubernetes cluster is unreachable. If the cluster was deleted, you can remove this resource from "
+    'Pulumi state by rerunning the operation with the PULUMI_K8S_DELETE_UNREACHABLE environment variable set to "true"'
+)
 _REFUSED_KINDS: Final = ("kubernetes:helm.sh/", "kubernetes:yaml", "kubernetes:kustomize")
 
 
@@ -84,17 +88,17 @@ class KubernetesPlugin(Plugin):
         )
 
     async def DiffConfig(self, request: provider_pb2.DiffRequest, context: Context) -> provider_pb2.DiffResponse:
-        changed, replaced = settings.replacements(from_struct(request.olds), from_struct(request.news))
+        try:
+            changed, replaced = settings.replacements(from_struct(request.olds), from_struct(request.news))
+        except PluginError as error:
+            await refuse(context, str(error))
         return detailed_diff(changed, lambda path: path in replaced)
 
     async def Configure(
         self, request: provider_pb2.ConfigureRequest, context: Context
     ) -> provider_pb2.ConfigureResponse:
         given = from_struct(request.args) or dict(request.variables)
-        try:
-            await self._configure(settings.Settings.read(given))
-        except PluginError as error:
-            await refuse(context, str(error))
+        await self._configure(settings.Settings.read(given))
         return provider_pb2.ConfigureResponse(acceptSecrets=True, supportsPreview=True)
 
     async def Check(self, request: provider_pb2.CheckRequest, context: Context) -> provider_pb2.CheckResponse:
@@ -103,7 +107,7 @@ class KubernetesPlugin(Plugin):
         if token.startswith(_REFUSED_KINDS) or kind.endswith(("Patch", "List")):
             await refuse(context, f"{token}: not supported by the stand-in for the kubernetes plugin")
         olds, news = from_struct(request.olds), from_struct(request.news)
-        if self._cluster is None and self._settings.skip_update_unreachable and olds:
+        if self._cluster is None and self._settings.skip_update_unreachable:
             await self.log.write("warning", f"{self._unreachable}; skipUpdateUnreachable is set", request.urn)
             return provider_pb2.CheckResponse(inputs=request.olds)
         inputs, failures = checked(request.urn.rsplit("::", 1)[-1], olds, news)
@@ -142,14 +146,9 @@ class KubernetesPlugin(Plugin):
     async def Delete(self, request: provider_pb2.DeleteRequest, context: Context) -> empty_pb2.Empty:
         olds = from_struct(request.properties)
         if self._cluster is None:
-            await self.log.write("warning", f"configured Kubernetes cluster is unreachable: {self._unreachable}")
+            await self._warn_unreachable(request.urn)
             if not self._settings.delete_unreachable:
-                await refuse(
-                    context,
-                    "configured Kubernetes cluster is unreachable. If the cluster was deleted, you can remove this "
-                    "resource from Pulumi state by rerunning the operation with the PULUMI_K8S_DELETE_UNREACHABLE "
-                    'environment variable set to "true"',
-                )
+                await refuse(context, _FORGETTABLE)
             return empty_pb2.Empty()
         await self._do(context, self._delete(request.urn, request.id, olds, request.timeout), "delete")
         return empty_pb2.Empty()
@@ -157,10 +156,11 @@ class KubernetesPlugin(Plugin):
     async def Read(self, request: provider_pb2.ReadRequest, context: Context) -> provider_pb2.ReadResponse:
         state, inputs = from_struct(request.properties), from_struct(request.inputs)
         if self._cluster is None:
+            await self._warn_unreachable(request.urn)
             if self._settings.delete_unreachable:
                 return provider_pb2.ReadResponse()
             if not self._settings.skip_update_unreachable:
-                await refuse(context, f"configured Kubernetes cluster is unreachable: {self._unreachable}")
+                await refuse(context, _FORGETTABLE)
             return provider_pb2.ReadResponse(id=request.id, properties=request.properties, inputs=request.inputs)
         live = await self._do(context, self._read(request.urn, request.id, state or inputs), "read")
         if live is None:
@@ -176,17 +176,22 @@ class KubernetesPlugin(Plugin):
         self._rules = Rules(config_map_mutable=given.config_map_mutable, secret_mutable=given.secret_mutable)
         if not given.kubeconfig:
             return
-        kubeconfig = parse(given.kubeconfig)
-        self._namespace = given.namespace or active_cluster(kubeconfig, given.context, given.cluster)[1]
-        if given.cluster:
-            _use_cluster(kubeconfig, given.context, given.cluster)
-        cluster = Cluster(kubeconfig, given.context)
+        # What a cluster is not needed for works without one, so nothing that is wrong with it ends the update here.
         try:
+            kubeconfig = parse(given.kubeconfig)
+            self._namespace = given.namespace or active_cluster(kubeconfig, given.context, given.cluster)[1]
+            if given.cluster:
+                _use_cluster(kubeconfig, given.context, given.cluster)
+            cluster = Cluster(kubeconfig, given.context)
             await cluster.ping()
-        except UnreachableError as error:
+        except PluginError as error:
             self._unreachable = str(error)
         else:
             self._cluster = cluster
+
+    async def _warn_unreachable(self, urn: str) -> None:
+        message = f"configured Kubernetes cluster is unreachable: {self._unreachable}"
+        await self.log.write("warning", message, urn)
 
     def _reachable(self) -> Cluster:
         if self._cluster is None:
@@ -229,6 +234,7 @@ class KubernetesPlugin(Plugin):
         raise AssertionError
 
     async def _create(self, urn: str, inputs: Properties, manager: str, timeout: float) -> Properties:
+        self._reachable()
         body: Object = plain(inputs)
         kind = await self._kind(urn, body["apiVersion"], body["kind"])
         if not self._settings.upsert:
@@ -241,6 +247,7 @@ class KubernetesPlugin(Plugin):
         return await self._apply(urn, inputs, manager, timeout)
 
     async def _apply(self, urn: str, inputs: Properties, manager: str, timeout: float) -> Properties:
+        self._reachable()
         body: Object = plain(inputs)
         kind = await self._kind(urn, body["apiVersion"], body["kind"])
         if not kind.namespaced:

@@ -96,6 +96,8 @@ def replacements(old: Properties, new: Properties) -> tuple[dict[str, str], set[
         kubeconfig or one that is not known yet.
     """
     changed = {path.split(".")[0]: kind for path, kind in changes(plain(old), plain(new)).items()}
+    if not changed:
+        return {}, set()
     before, after = old.get(_IDENTIFIER), new.get(_IDENTIFIER)
     if after is not None and plain(before) == plain(after):
         return changed, set()
