@@ -7,7 +7,7 @@ PHASES ?=
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help venv lock check lint types docs test test-full phase bench lab lab-status lab-down lab-logs demo demo-down kubectl
+.PHONY: help venv lock check lint types docs test test-full phase bench lab lab-status lab-down lab-clean lab-logs demo demo-down kubectl
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -49,6 +49,9 @@ lab-status: venv ## what runs
 
 lab-down: venv ## stop all that the lab started
 	$(PY) -m lab down
+
+lab-clean: venv ## drop from the cache what no current artifact names
+	$(PY) -m lab clean
 
 lab-logs: venv ## the log of one service: make lab-logs NAME=nova-compute
 	$(PY) -m lab logs $(NAME)

@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 
 from lab import command as commands
+from lab import lock
+from lab.steps import console
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 _BUILD_SECONDS: Final = 5400
@@ -90,9 +94,12 @@ class Artifact:
     needs: Sequence[Artifact] = ()
     movable: bool = True
 
-    @property
+    @cached_property
     def key(self) -> str:
-        """First 16 hex digits of the SHA-256 over names and bytes of all inputs."""
+        """First 16 hex digits of the SHA-256 over names and bytes of all inputs, as they are when it is first asked."""
+        return self._hashed()
+
+    def _hashed(self) -> str:
         digest = hashlib.sha256(self.name.encode())
         for pin in self.pins:
             digest.update(b"\0pin\0" + pin.encode())
@@ -120,26 +127,38 @@ class Artifact:
     def ensure(self) -> float | None:
         """Build the artifact unless it is there; needs must be built already.
 
+        Two processes never build the same at once: the second waits, and finds it built.
+
         Returns:
             Seconds that the build took, or None when it was cached.
 
         Raises:
-            BuildError: the recipe failed.
+            BuildError: the recipe failed, or was edited meanwhile.
+            LabError: another process has been building it for longer than any build takes.
         """
         if self.is_built:
             return None
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        building = self.path.with_name(f"{self.key}.lock")
+        with lock.held(building, f"the build of {self.name}", seconds=_BUILD_SECONDS, waiting=console.print):
+            return None if self.is_built else self._make()
+
+    def _make(self) -> float:
         missing = [other.name for other in self.needs if not other.is_built]
         if missing:
             raise BuildError(f"{self.name} needs {', '.join(missing)} first")
         started = time.monotonic()
         parent = self.path.parent
-        parent.mkdir(parents=True, exist_ok=True)
         log = parent / f"{self.key}.log"
+        log.unlink(missing_ok=True)
+        for killed in parent.glob(f".{self.key}-*"):
+            shutil.rmtree(killed)
         if self.movable:
             unfinished = Path(tempfile.mkdtemp(prefix=f".{self.key}-", dir=parent))
             unfinished.chmod(0o755)
             try:
                 self.build(Builder(out=unfinished, log=log))
+                self._refuse_edited()
                 unfinished.rename(self.path)
             finally:
                 shutil.rmtree(unfinished, ignore_errors=True)
@@ -147,8 +166,40 @@ class Artifact:
             shutil.rmtree(self.path, ignore_errors=True)
             self.path.mkdir()
             self.build(Builder(out=self.path, log=log))
+            self._refuse_edited()
             self._mark.touch()
         return time.monotonic() - started
+
+    def _refuse_edited(self) -> None:
+        if self._hashed() != self.key:
+            raise BuildError(f"what {self.name} is made from was edited while it was built: run the same again")
+
+
+def prune(wanted: Iterable[Artifact]) -> list[Path]:
+    """Remove what the cache holds of these artifacts under other keys than theirs, and what killed builds left.
+
+    Args:
+        wanted: all artifacts that are in use.
+
+    Returns:
+        What was removed.
+    """
+    removed = []
+    for artifact in wanted:
+        folder = artifact.path.parent
+        for path in (*sorted(folder.glob("*")), *sorted(folder.glob(".*-*"))):
+            if artifact.key not in re.split(r"[.-]", path.name):
+                removed.append(path)
+                _remove(path)
+    return removed
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        # Trees of root's hold files without write permission and millions of names: rm(1) is made for them.
+        commands.run("rm", "-rf", "--one-file-system", path, limit=600)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _files_of(paths: Sequence[Path]) -> list[Path]:

@@ -4,26 +4,29 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed, wait
 from contextlib import contextmanager
 from typing import Annotated, Any, Final
 
 import typer
 from rich.table import Table
 
-from lab import checks, images, layout, mirrors, namespace
-from lab.artifact import Artifact, BuildError
+from lab import checks, command, files, images, layout, lock, mirrors, namespace, remains
+from lab.artifact import REPOSITORY, Artifact, BuildError, cache_root, prune
 from lab.command import run
+from lab.hosts import lifecycle
 from lab.hosts.image import APT_PACKAGES as HOST_PACKAGES
 from lab.hosts.image import HOST_IMAGE
 from lab.images.guest import APT_PACKAGES as IMAGE_PACKAGES
 from lab.inside import OUTCOMES, status
 from lab.mirrors import tools as mirror_tools
 from lab.mirrors.serve import APT_PACKAGES as MIRROR_PACKAGES
+from lab.openstack.databases import SCHEMAS as DATABASE_SCHEMAS
 from lab.openstack.venv import VENV
 from lab.pulumi.artifacts import ARTIFACTS as PULUMI_ARTIFACTS
 from lab.pulumi.install import install
+from lab.schemas import SCHEMAS as DOCUMENT_SCHEMAS
 from lab.services import LabError
 from lab.steps import Steps, console
 
@@ -40,6 +43,9 @@ _SERVICE_PACKAGES = (
     "mariadb-server", "rabbitmq-server", "ebtables", "ipset", "conntrack", "iptables", "arptables", "bridge-utils",
     "iputils-arping", "openssh-client", "openssh-server", "ethtool", "util-linux", "procps",
 )  # fmt: skip
+_PACKAGES = (*MIRROR_PACKAGES, *HOST_PACKAGES, *IMAGE_PACKAGES, *_SERVICE_PACKAGES)
+# From nothing, on two busy cores.
+_BUILDS_SECONDS = 7200
 _STATUS_SECONDS, _UP_SECONDS, _DOWN_SECONDS, _WIPE_SECONDS = 60, 1800, 600, 600
 # Two cores: a Go build beside a download or an unpacking is what fits.
 _WORKERS = 2
@@ -51,12 +57,13 @@ def artifacts() -> tuple[Artifact, ...]:
 
 
 def build(wanted: tuple[Artifact, ...], steps: Steps) -> None:
-    """Build what is not in the cache, two at a time, each after what it needs."""
+    """Build what is not in the cache, two at a time, each after what it needs; the first failure ends the others."""
     running: dict[str, Future[None]] = {}
 
     def make(artifact: Artifact, needs: list[Future[None]]) -> None:
-        for need in needs:
-            need.result()
+        wait(needs)
+        if any(need.exception(timeout=0) for need in needs):
+            return
         with steps.step(artifact.name) as outcome:
             outcome.how = "cached" if artifact.ensure() is None else "built"
 
@@ -65,18 +72,32 @@ def build(wanted: tuple[Artifact, ...], steps: Steps) -> None:
             if artifact.key not in running:
                 needs = [running[need.key] for need in artifact.needs if need.key in running]
                 running[artifact.key] = pool.submit(make, artifact, needs)
-        for future in running.values():
-            future.result()
+        try:
+            for future in as_completed(running.values()):
+                future.result(timeout=0)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            command.end_all()
+            raise
+
+
+@cli.command()
+def packages() -> None:
+    """Debian's packages that the lab and the tests need."""
+    with _explained():
+        checks.machine(running=namespace.exists())
+        installed = checks.packages(_PACKAGES)
+    console.print("installed" if installed else "all there")
 
 
 @cli.command()
 def tools() -> None:
     """Pulumi, its plugins and kubectl: all that the engine tests need."""
     steps = Steps()
-    with _explained():
+    with _explained(), _alone(seconds=_BUILDS_SECONDS):
         with steps.step("machine"):
             checks.machine(running=namespace.exists())
-            checks.packages([*MIRROR_PACKAGES, *_SERVICE_PACKAGES])
+            checks.packages(_PACKAGES)
         build((*PULUMI_ARTIFACTS, *mirror_tools.ARTIFACTS), steps)
         _install_tools(steps)
     console.print(steps.table())
@@ -86,15 +107,19 @@ def tools() -> None:
 def up() -> None:
     """Bring the lab up; where it is up, change nothing."""
     steps = Steps()
-    with _explained():
+    with _explained(), _alone(seconds=_BUILDS_SECONDS):
         with steps.step("machine"):
             checks.machine(running=namespace.exists())
-            checks.packages([*MIRROR_PACKAGES, *HOST_PACKAGES, *IMAGE_PACKAGES, *_SERVICE_PACKAGES])
+            checks.packages(_PACKAGES)
         build(artifacts(), steps)
         _install_tools(steps)
         with steps.step("namespace") as outcome:
+            if not namespace.exists():
+                # What a lab left that was killed, or the restart of a machine.
+                _clear()
             fresh = namespace.create()
             outcome.how = "done" if fresh else "there"
+        _take_over()
         _start(fresh)
         steps.add_saved(OUTCOMES)
     console.print(steps.table())
@@ -124,12 +149,25 @@ def states() -> None:
 
 @cli.command()
 def down(wipe: Annotated[bool, typer.Option("--wipe", help="Drop databases, hosts and stacks, too.")] = False) -> None:
-    """Stop all that the lab started."""
-    with _explained():
-        if namespace.exists():
-            _stop()
+    """Stop all that the lab started, whatever is left of it."""
+    with _explained(), _alone(seconds=0):
+        _stop()
         if wipe:
             run("rm", "-rf", "--one-file-system", layout.STATE, layout.LOGS, limit=_WIPE_SECONDS)
+
+
+@cli.command()
+def clean() -> None:
+    """Remove what no current artifact names from the cache, and the Go compiler's own cache."""
+    with _explained(), _alone(seconds=0):
+        removed = prune((*artifacts(), DATABASE_SCHEMAS, DOCUMENT_SCHEMAS))
+        for leftover in (cache_root() / "go-build", *cache_root().glob("guest-????????")):
+            if leftover.is_dir():
+                run("rm", "-rf", "--one-file-system", leftover, limit=_WIPE_SECONDS)
+                removed.append(leftover)
+    for path in removed:
+        console.print(str(path), markup=False)
+    console.print(f"{len(removed)} removed")
 
 
 @cli.command()
@@ -173,12 +211,56 @@ def _start(fresh: bool) -> None:
 
 
 def _stop() -> None:
-    """Stop everything inside the namespace, and the namespace."""
+    """Stop everything inside the namespace, the namespace, and what either has left.
+
+    Raises:
+        LabError: something is left; names it.
+    """
     namespace.refuse_inside()
-    if namespace.run([sys.executable, "-m", "lab.inside", "down"], limit=_DOWN_SECONDS):
-        raise LabError("the lab is not down: see the messages above")
+    failed = ""
+    network = namespace.network()
+    if namespace.exists():
+        try:
+            if namespace.run([sys.executable, "-m", "lab.inside", "down"], limit=_DOWN_SECONDS):
+                failed = "see the messages above"
+        except command.CommandError as error:
+            failed = str(error)
+    _clear()
+    inside = remains.within(network) if network else {}
+    if inside:
+        failed = f"in its namespace are still {_told(inside)}: end them, then run the same again"
+    if failed:
+        raise LabError(f"the lab is not wholly down: {failed}")
+
+
+def _clear() -> None:
+    """Take away what is left of a lab, without asking supervisord or needing the namespace.
+
+    Raises:
+        LabError: a process or a mount stays; names it.
+    """
+    lifecycle.stop_all(layout.INSTANCES)
+    strays = remains.processes()
+    stubborn = remains.end(strays)
+    if stubborn:
+        raise LabError(f"these do not end: {_told({pid: strays[pid] for pid in stubborn})}")
     namespace.remove()
+    for point in remains.mounts(layout.RUN, layout.STATE):
+        run("umount", "--lazy", point, limit=60)
     run("rm", "-rf", "--one-file-system", layout.RUN, limit=_WIPE_SECONDS)
+
+
+def _told(processes: Mapping[int, str]) -> str:
+    return ", ".join(f"{name} ({pid})" for pid, name in sorted(processes.items()))
+
+
+def _take_over() -> None:
+    """Say whose lab it was, where another checkout has brought it up: its services become this one's."""
+    owner = layout.RUN / "checkout"
+    former = owner.read_text() if owner.exists() else str(REPOSITORY)
+    if former != str(REPOSITORY):
+        console.print(f"this lab was brought up from {former}: it is taken over", markup=False)
+    files.write(owner, str(REPOSITORY))
 
 
 def _install_tools(steps: Steps) -> None:
@@ -186,6 +268,14 @@ def _install_tools(steps: Steps) -> None:
         outcome.how = "there"
         install(layout.TOOLS)
         mirror_tools.install(layout.TOOLS)
+
+
+@contextmanager
+def _alone(*, seconds: float) -> Iterator[None]:
+    """Keeps other processes, of other checkouts too, from starting, stopping or changing the same lab meanwhile."""
+    path = layout.RUN.with_name(f"{layout.RUN.name}.lock")
+    with lock.held(path, f"the lab of {layout.STATE}", seconds=seconds, waiting=console.print):
+        yield
 
 
 @contextmanager

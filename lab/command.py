@@ -109,6 +109,23 @@ def run(
     return subprocess.CompletedProcess(command, code, printed, complaint)
 
 
+def end_all(grace: float = _GRACE_SECONDS) -> None:
+    """End every command that runs for this process, called from another of its threads; each then fails.
+
+    Args:
+        grace: seconds from asking to the kill.
+    """
+    own = {each for each in _parents() if each.pid == os.getpid()}
+    family = _family(own) - own
+    for sign in (signal.SIGTERM, signal.SIGKILL):
+        for each in family:
+            with suppress(ProcessLookupError):
+                os.kill(each.pid, sign)
+        deadline = time.monotonic() + grace
+        while (family := _family(family)) and time.monotonic() < deadline:
+            time.sleep(_POLL_SECONDS)
+
+
 def _in_memory(text: str = "") -> IO[bytes]:
     file = open(os.memfd_create("q8s-lab"), "w+b")  # noqa: PTH123, SIM115 - no path leads to it, and run() closes it
     file.write(text.encode())

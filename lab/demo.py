@@ -23,6 +23,7 @@ from rich.table import Table
 from lab import layout
 from lab.artifact import REPOSITORY
 from lab.cli import PASS_ON
+from lab.consoles import Consoles
 from lab.kubectl import Kubectl, KubectlError
 from lab.mirrors.facts import facts
 from lab.site import merged
@@ -98,7 +99,8 @@ def up(
     times = Times()
     stack = open_stack(STACK, description(cluster))
     started = time.monotonic()
-    result = stack.up(on_output=show, on_event=times, continue_on_error=True)
+    with Consoles(layout.INSTANCES, show):
+        result = stack.up(on_output=show, on_event=times, continue_on_error=True)
     took = time.monotonic() - started
     kubectl = Kubectl.of(stack, KUBECONFIG)
     console.print(f"\npulumi up took {took:.0f} s: {dict(result.summary.resource_changes or {})}")

@@ -8,7 +8,7 @@ from pathlib import Path
 from openstack.connection import Connection
 from openstack.exceptions import SDKException
 
-from lab import layout, router
+from lab import files, layout, remains, router
 from lab.command import run
 from lab.hosts import lifecycle
 from lab.mirrors.serve import Mirrors
@@ -27,6 +27,7 @@ _NETWORK_AGENTS = {"neutron-linuxbridge-agent", "neutron-l3-agent"}
 
 def up() -> None:
     """Start all services in their order; what runs already stays."""
+    remains.mark()
     steps, passwords, mirrors = Steps(), Passwords.load(layout.SECRETS), Mirrors()
     cloud_programs, mirror_programs = programs(VENV.path, _prepare(passwords)), mirrors.programs()
     supervisor = Supervisor()
@@ -95,18 +96,16 @@ def _prepare(passwords: Passwords) -> dict[str, str]:
         (layout.STATE / "keystone" / folder).mkdir(parents=True, exist_ok=True, mode=0o700)
     for path in (layout.LOGS, layout.RUN / "lock"):
         path.mkdir(parents=True, exist_ok=True)
-    files = {
+    texts = {
         **settings.all_files(passwords, VENV.path),
         "rabbitmq/rabbitmq.conf": broker_configuration(passwords),
         "keystone/gunicorn.conf.py": keystone_server(),
     }
-    for file, text in files.items():
+    for file, text in texts.items():
         target = layout.ETC / file
         target.parent.mkdir(parents=True, exist_ok=True)
-        # They hold passwords.
-        target.touch(mode=0o600)
-        target.write_text(text)
-    return files
+        files.write(target, text)
+    return texts
 
 
 def _agents_up(cloud: Connection) -> bool:

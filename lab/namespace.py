@@ -17,6 +17,7 @@ from lab.services import LabError
 
 _NET: Final = layout.NAMESPACES / "net"
 _MNT: Final = layout.NAMESPACES / "mnt"
+_READY: Final = layout.NAMESPACES / "ready"
 _SETUP: Final = REPOSITORY / "lab" / "namespace-setup.sh"
 
 
@@ -28,8 +29,8 @@ def is_inside() -> bool:
 
 def exists() -> bool:
     """True where the namespaces are there."""
-    # From inside, the files that hold them look empty.
-    return is_inside() or all(_is_mount_point(file) for file in (_NET, _MNT))
+    # From inside, the files that hold them look empty. The mark tells those that a killed process has half made.
+    return is_inside() or (_READY.exists() and all(_is_mount_point(file) for file in (_NET, _MNT)))
 
 
 def create() -> bool:
@@ -50,6 +51,7 @@ def create() -> bool:
             _run("umount", file)
         file.touch()
     _run("unshare", f"--mount={_MNT}", f"--net={_NET}", "--propagation=private", "bash", _SETUP, layout.RUN)
+    _READY.touch()
     return True
 
 
@@ -63,6 +65,11 @@ def remove() -> None:
     for path in (_NET, _MNT, layout.NAMESPACES):
         while _is_mount_point(path):
             _run("umount", path)
+
+
+def network() -> int | None:
+    """The inode number of the network namespace, as processes in it show it; None where it is not held."""
+    return _NET.stat().st_ino if _is_mount_point(_NET) else None
 
 
 def command(words: Sequence[str]) -> list[str]:

@@ -17,7 +17,7 @@ from typing import Any
 import yaml
 from pulumi import automation
 
-from lab import command, layout
+from lab import command, files, layout
 from lab.artifact import REPOSITORY
 
 PULUMI_STATE = layout.STATE / "pulumi"
@@ -61,8 +61,7 @@ def environment(state: Path = PULUMI_STATE, clouds: Path = layout.CLOUDS_YAML) -
     state.mkdir(parents=True, exist_ok=True, mode=0o700)
     passphrase = state / "passphrase"
     if not passphrase.exists():
-        passphrase.touch(mode=0o600)
-        passphrase.write_text(secrets.token_urlsafe(32))
+        files.write(passphrase, secrets.token_urlsafe(32))
     (state / "backend").mkdir(exist_ok=True)
     return {
         "PATH": f"{layout.TOOLS}:{os.environ['PATH']}",
@@ -129,4 +128,4 @@ def write_config(path: Path, config: Mapping[str, Any], *, stack_exists: bool) -
     is dropped with a stack that is gone: a new one has a passphrase of its own.
     """
     known = yaml.safe_load(path.read_text()) if stack_exists and path.exists() else {}
-    path.write_text(yaml.safe_dump({**known, "config": dict(config)}, sort_keys=False))
+    files.write(path, yaml.safe_dump({**known, "config": dict(config)}, sort_keys=False))

@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from lab import layout
+from lab import files, layout
 from lab.command import run
 from lab.services import LabError, Program, accepts, holder, session_members, wait_until
 
@@ -155,8 +155,7 @@ class Supervisor:
         layout.LOGS.mkdir(parents=True, exist_ok=True)
         text = render(programs)
         changed = not _CONFIG.exists() or _CONFIG.read_text() != text
-        _CONFIG.touch(mode=0o600)
-        _CONFIG.write_text(text)
+        files.write(_CONFIG, text)
         if not self.answers():
             _finish_former()
             supervisord = Path(sys.executable).with_name("supervisord")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,7 +10,9 @@ from pathlib import Path
 from typing import Final
 
 from lab.artifact import Artifact, Builder
+from lab.command import run
 
+_TOOL_SECONDS: Final = 300
 _IDENTITY: Final = "Q8S lab (package repositories of this machine's lab)"
 PUBLIC_KEY: Final = "q8s-lab.asc"
 _SECRET_KEY: Final = "secret.asc"
@@ -27,7 +28,7 @@ def _keyring(builder: Builder, *, imported: bool) -> Iterator[Mapping[str, str]]
             builder.run("gpg", "--batch", "--quiet", "--import", KEY.path / _SECRET_KEY, env=env)
         yield env
     finally:
-        subprocess.run(["gpgconf", "--homedir", str(home), "--kill", "all"], check=False, capture_output=True)
+        run("gpgconf", "--homedir", home, "--kill", "all", check=False, limit=_TOOL_SECONDS)
         shutil.rmtree(home, ignore_errors=True)
 
 
@@ -60,13 +61,7 @@ def index(builder: Builder, directory: Path, fields: Mapping[str, str], pool: Pa
     settings = [word for name, value in fields.items() for word in ("-o", f"{name}={value}")]
     where = (pool or directory).relative_to(builder.out)
     packages = directory / "Packages"
-    done = subprocess.run(
-        ["apt-ftparchive", *settings, "packages", str(where)],
-        cwd=builder.out,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    done = run("apt-ftparchive", *settings, "packages", where, cwd=builder.out, limit=_TOOL_SECONDS)
     packages.write_text(done.stdout)
     builder.run("gzip", "-9nkf", packages)
     builder.run("xz", "-kf", packages)
@@ -81,9 +76,7 @@ def sign(builder: Builder, directory: Path, fields: Mapping[str, str]) -> None:
         fields: the fields ``Suite``, ``Codename``, ``Architectures`` and so on.
     """
     settings = [word for name, value in fields.items() for word in ("-o", f"APT::FTPArchive::Release::{name}={value}")]
-    done = subprocess.run(
-        ["apt-ftparchive", *settings, "release", str(directory)], capture_output=True, text=True, check=True
-    )
+    done = run("apt-ftparchive", *settings, "release", directory, limit=_TOOL_SECONDS)
     release = directory / "Release"
     release.write_text(done.stdout)
     with _keyring(builder, imported=True) as env:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any, Final
 
 import openstack
@@ -10,7 +9,7 @@ import yaml
 from openstack.connection import Connection
 from openstack.identity.v3._proxy import Proxy as Identity
 
-from lab import layout
+from lab import files, layout
 from lab.openstack.passwords import Passwords
 
 _DOMAIN: Final = "default"
@@ -108,9 +107,7 @@ def _credential(passwords: Passwords) -> None:
         },
         "region_name": layout.REGION,
     }
-    descriptor = os.open(layout.CLOUDS_YAML, os.O_WRONLY | os.O_CREAT, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        yaml.safe_dump({"clouds": {layout.CLOUD: cloud}}, file)
+    files.write(layout.CLOUDS_YAML, yaml.safe_dump({"clouds": {layout.CLOUD: cloud}}))
 
 
 def _user(cloud: Connection, name: str, password: str) -> Any:

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
-from lab import layout
+from lab import files, layout
 from lab.artifact import Artifact, Builder
+from lab.command import run
 from lab.openstack.passwords import Passwords
 from lab.openstack.programs import DATABASE_DIRECTORY, DATABASE_SOCKET
 from lab.openstack.settings import DATABASES
 from lab.openstack.venv import VENV
 from lab.services import LabError
 
+_TOOL_SECONDS: Final = 600
 _LOG: Final = layout.LOGS / "databases.log"
 _MIGRATED: Final = layout.STATE / "migrated"
 _DUMP: Final = "schemas.sql"
@@ -32,14 +33,17 @@ _ANY_BROKER: Final = "{scheme}://{username}:{password}@{hostname}:{port}/"
 
 def initialise() -> None:
     """An empty database directory, unless there is one."""
-    if (DATABASE_DIRECTORY / "mysql").exists():
+    if DATABASE_DIRECTORY.exists():
         return
-    DATABASE_DIRECTORY.mkdir(parents=True, exist_ok=True)
-    shutil.chown(DATABASE_DIRECTORY, "mysql", "mysql")
+    unfinished = DATABASE_DIRECTORY.with_suffix(".new")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir(parents=True)
+    shutil.chown(unfinished, "mysql", "mysql")
     _run(
-        "mariadb-install-db", "--no-defaults", "--user=mysql", f"--datadir={DATABASE_DIRECTORY}",
+        "mariadb-install-db", "--no-defaults", "--user=mysql", f"--datadir={unfinished}",
         "--auth-root-authentication-method=socket", "--skip-test-db",
     )  # fmt: skip
+    unfinished.rename(DATABASE_DIRECTORY)
 
 
 def create(passwords: Passwords) -> None:
@@ -49,7 +53,7 @@ def create(passwords: Passwords) -> None:
     for name in DATABASES:
         statements.append(f"CREATE DATABASE IF NOT EXISTS {name};")
         statements.append(f"GRANT ALL ON {name}.* TO lab@{layout.LOOPBACK!r};")
-    subprocess.run(["mariadb", *_CLIENT], input="\n".join(statements), text=True, check=True)
+    run("mariadb", *_CLIENT, stdin="\n".join(statements), limit=_TOOL_SECONDS)
 
 
 def is_migrated() -> bool:
@@ -75,13 +79,13 @@ def migrate() -> float | None:
             started = time.monotonic()
             _synchronise()
             seconds = time.monotonic() - started
-        elif SCHEMAS.is_built:
-            _load(SCHEMAS.path / _DUMP)
         else:
             seconds = SCHEMAS.ensure()
+            if seconds is None:
+                _load(SCHEMAS.path / _DUMP)
         for each in made:
-            each.result()
-    _MIGRATED.write_text(VENV.key)
+            each.result(timeout=_TOOL_SECONDS)
+    files.write(_MIGRATED, VENV.key)
     return seconds
 
 
@@ -110,14 +114,12 @@ def _synchronise() -> None:
 
 def _make_schemas(builder: Builder) -> None:
     _synchronise()
-    with (builder.out / _DUMP).open("w") as dump:
-        words = ["mariadb-dump", *_CLIENT, "--single-transaction", "--skip-dump-date", "--databases", *DATABASES]
-        subprocess.run(words, stdout=dump, check=True)
+    words = ["mariadb-dump", *_CLIENT, "--single-transaction", "--skip-dump-date", "--databases", *DATABASES]
+    (builder.out / _DUMP).write_text(run(*words, limit=_TOOL_SECONDS).stdout)
 
 
 def _load(dump: Path) -> None:
-    with dump.open() as statements:
-        subprocess.run(["mariadb", *_CLIENT], stdin=statements, check=True)
+    run("mariadb", *_CLIENT, stdin=dump.read_text(), limit=_TOOL_SECONDS)
 
 
 SCHEMAS: Final = Artifact("database-schemas", _make_schemas, files=(Path(__file__),), pins=DATABASES, needs=(VENV,))
@@ -145,12 +147,9 @@ def _manage(tool: str | Path, *words: str | Path, **environment: str) -> str:
 
 
 def _run(*words: str | Path, **environment: str) -> str:
-    command = [str(word) for word in words]
+    done = run(*words, env={**os.environ, **environment}, limit=_TOOL_SECONDS, check=False)
     with _LOG.open("a") as log:
-        done = subprocess.run(
-            command, env={**os.environ, **environment}, stdout=subprocess.PIPE, stderr=log, text=True, check=False
-        )
-        log.write(done.stdout)
+        log.write(done.stderr + done.stdout)
     if done.returncode:
-        raise LabError(f"{Path(command[0]).name} {command[-1]} failed ({done.returncode}): see {_LOG}")
+        raise LabError(f"{Path(words[0]).name} {words[-1]} failed ({done.returncode}): see {_LOG}")
     return done.stdout

@@ -7,14 +7,16 @@ import shutil
 import socket
 import subprocess
 import threading
+import time
 from collections import namedtuple
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from lab import checks, cli, layout, namespace
+from lab import artifact, checks, cli, layout, namespace
 from lab.artifact import Artifact, Builder, BuildError
 from lab.services import LabError, accepts, holder, session_members, wait_until
 from lab.steps import Steps
@@ -159,6 +161,51 @@ class TestBuild:
         with pytest.raises(BuildError, match=r"(?s)exited 3.*checksum mismatch.*log: "):
             cli.build((broken, Artifact("after", lambda _: None, needs=(broken,))), Steps())
         assert not broken.is_built
+
+    def test_a_failure_ends_what_is_built_beside_it(self) -> None:
+        started = threading.Event()
+
+        def waits(builder: Builder) -> None:
+            started.set()
+            builder.run("sleep", "300")
+
+        def fails(_: Builder) -> None:
+            assert started.wait(10)
+            raise BuildError("no such module")
+
+        with pytest.raises(BuildError, match="no such module"):
+            cli.build((Artifact("long", waits), Artifact("broken", fails)), Steps())
+
+    def test_two_processes_build_a_thing_once(self) -> None:
+        built: list[int] = []
+        twice = [Artifact("once", lambda _: built.append(time.sleep(0.3) or 1)) for _ in range(2)]
+        with ThreadPoolExecutor(2) as pool:
+            took = [future.result(timeout=20) for future in [pool.submit(each.ensure) for each in twice]]
+        assert built == [1]
+        assert took.count(None) == 1
+
+    def test_what_is_edited_while_it_is_built_is_not_kept(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        monkeypatch.setattr(artifact, "REPOSITORY", tmp_path)
+        recipe = tmp_path / "recipe"
+        recipe.write_text("one")
+        edited = Artifact("edited", lambda _: recipe.write_text("two"), files=(recipe,))
+        with pytest.raises(BuildError, match="was edited while it was built"):
+            edited.ensure()
+        assert not edited.is_built
+
+    def test_the_cache_drops_what_no_key_names(self, tmp_path: Path) -> None:
+        old, new = (Artifact("thing", lambda _: None, pins=(pin,)) for pin in ("1", "2"))
+        for each in (old, new):
+            each.ensure()
+        killed = tmp_path / "thing" / f".{old.key}-abc"
+        killed.mkdir()
+        removed = artifact.prune([new])
+        assert {old.path, killed} <= set(removed)
+        assert not old.path.exists()
+        assert not killed.exists()
+        assert new.is_built
 
     def test_two_are_built_side_by_side(self) -> None:
         meeting = threading.Barrier(2, timeout=10)
