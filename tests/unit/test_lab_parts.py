@@ -216,6 +216,7 @@ class TestCommandLine:
     @pytest.fixture(autouse=True)
     def elsewhere(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """A lab that is down, in folders of its own."""
+        assert not layout.RUN.exists(), "a lab that is up"
         monkeypatch.setattr(layout, "LOGS", tmp_path / "logs")
         monkeypatch.setattr(layout, "STATE", tmp_path / "state")
         monkeypatch.setattr(namespace, "exists", lambda: False)
