@@ -99,7 +99,7 @@ def test_a_node_answers_at_its_hosts_address(cluster: Cluster, cloud: Connection
 WRITE = re.compile(
     r"(?P<user>[0-9a-f]{32}) (?P<project>[0-9a-f]{32}) .*\"(?P<method>POST|PUT|PATCH|DELETE) (?P<path>\S+)"
 )
-CAME_IN = re.compile(r"notification\.identity\.authenticate .*?(\{.*\})$", re.MULTILINE)
+CAME_IN = re.compile(r"notification\.identity\.authenticate .*?(\{.*\})[^}\n]*$", re.MULTILINE)
 
 
 def came_in(log: str) -> set[str]:

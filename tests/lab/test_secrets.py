@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 import re
 import subprocess
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +25,8 @@ KINDS = {
     "client key": re.compile(r"(?<=client-key-data: )\S+"),
 }
 PRIVATE_KEY = re.compile(r"PRIVATE KEY-----(.*?)-----END", re.DOTALL)
+GZIP = "H4sI"
+"""How base64 of a gzip file begins (RFC 1952)."""
 LINE = re.compile(r"(?!b3BlbnNzaC1rZXktdjEA)[A-Za-z0-9+/=]{40,}")
 """A line of a private key, but for the first of OpenSSH's, which is the same in all."""
 
@@ -38,10 +43,22 @@ def strings(value: Any) -> Iterator[str]:
 def secrets(value: Any) -> Iterator[str]:
     """The strings of all secrets in a state that was exported in clear."""
     if isinstance(value, dict) and "plaintext" in value:
-        yield from strings(json.loads(value["plaintext"]))
+        for text in strings(json.loads(value["plaintext"])):
+            yield text
+            yield from documents(text)
     elif isinstance(value, dict | list):
         for each in value.values() if isinstance(value, dict) else value:
             yield from secrets(each)
+
+
+def documents(text: str) -> Iterator[str]:
+    """The documents of a step, where the text is the archive that it gets on its standard input."""
+    if text.startswith(GZIP):
+        with tarfile.open(fileobj=io.BytesIO(base64.b64decode(text))) as tar:
+            for member in tar:
+                file = tar.extractfile(member)
+                assert file
+                yield file.read().decode()
 
 
 @pytest.fixture(scope="module")
