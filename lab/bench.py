@@ -1,4 +1,4 @@
-"""How fast an emulated worker becomes a node, next to a bare boot of the same image on the same host.
+"""How fast an emulated worker becomes a node, next to a bare boot of its image on its host; and what it costs idle.
 
 Runs inside the lab's namespace: ``python -m lab enter python -m lab.bench``. For each architecture it makes a cluster
 of one control plane and one worker, so that nothing else is booting. Ratios are of one run on one machine; seconds
@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import re
 import tempfile
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,8 +21,11 @@ from pulumi.automation.events import EngineEvent
 from rich.console import Console
 from rich.table import Table
 
+from lab import layout
 from lab.command import run
 from lab.demo import description
+from lab.emulator import Emulator
+from lab.hosts.host import all_hosts
 from lab.kubectl import Kubectl
 from lab.stack import open_stack
 
@@ -30,6 +34,9 @@ REBUILT = ("host", "guest", "node")
 """Steps of a worker beside its instance: made anew, they show what a host with its caches takes."""
 JOIN_TARGET, HOST_TARGET = 1.3, 2.0
 _BARE_BOOT_SECONDS = 900
+# What a node does once, when it is new: pull and start the pods of its DaemonSets.
+_SETTLE_SECONDS = 60
+IDLE_SECONDS, IDLE_TARGET = 300, 0.15
 
 console = Console(highlight=False)
 
@@ -43,12 +50,16 @@ class Boot:
         guest: power-on to node Ready.
         host: from the host answering SSH, its caches warm, to node Ready.
         phases: where the guest's time went, as it printed it on its console.
+        idle: host cores that the Ready worker takes.
+        resident: memory that its emulator occupies, in MiB.
     """
 
     bare: float
     guest: float
     host: float
     phases: dict[str, float]
+    idle: float
+    resident: float
 
 
 class Host:
@@ -97,9 +108,12 @@ def measure(worker: str, config: dict[str, Any], key: Path) -> Boot:
     guest = (ready - host.powered_on(worker)).total_seconds()
     warm = ready.timestamp() - began[f"{worker}-host"]
     phases = host.phases()
+    emulator = Emulator.of(next(each.uuid for each in all_hosts(layout.INSTANCES) if each.hostname == worker))
+    time.sleep(_SETTLE_SECONDS)
+    idle, resident = emulator.load(IDLE_SECONDS), emulator.resident_mib()
     program = Path(__file__).with_name("bare_boot.py").read_text()
     bare = float(host.run(f"python3 - {worker}", text=program, limit=_BARE_BOOT_SECONDS))
-    return Boot(bare, guest, warm, phases)
+    return Boot(bare, guest, warm, phases, idle, resident)
 
 
 def dominant(boot: Boot) -> str:
@@ -115,7 +129,10 @@ def dominant(boot: Boot) -> str:
 
 def main() -> None:
     """Print the table."""
-    table = Table("worker", "bare boot", "power-on to Ready", "ratio", "host to Ready", "ratio", "seconds by phase")
+    table = Table(
+        "worker", "bare boot", "power-on to Ready", "ratio", "host to Ready", "ratio",
+        "idle, host cores", "MiB", "seconds by phase",
+    )  # fmt: skip
     last: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
         key = Path(folder, "key")
@@ -135,13 +152,17 @@ def main() -> None:
                     f"{boot.guest / boot.bare:.2f}",
                     f"{boot.host:.0f} s",
                     f"{boot.host / boot.bare:.2f}",
+                    f"{boot.idle:.2f}",
+                    f"{boot.resident:.0f}",
                     dominant(boot),
                 )
         finally:
             if last:
                 open_stack(STACK, last).destroy(remove=True)
     console.print(table)
-    console.print(f"targets: {JOIN_TARGET} for power-on to Ready, {HOST_TARGET} for a host with its caches")
+    console.print(
+        f"targets: {JOIN_TARGET} for power-on to Ready, {HOST_TARGET} for a host with its caches, {IDLE_TARGET} idle"
+    )
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -24,7 +25,7 @@ from lab import namespace
 from lab.artifact import REPOSITORY
 from lab.hosts import cgroups
 
-pytestmark = [pytest.mark.full, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.full, pytest.mark.timeout(3600)]
 
 CREATE = """
 import openstack
@@ -45,6 +46,11 @@ REACH = """
 import socket, sys
 socket.create_connection((sys.argv[1], 22), 5).close()
 """
+
+
+KILLS = 10
+UP_SECONDS = 45
+"""A start from nothing takes about as long on a quiet machine."""
 
 
 def eventually(condition: Callable[[], bool], what: str, seconds: float = 60) -> None:
@@ -86,6 +92,7 @@ class Lab:
             stderr=subprocess.STDOUT,
             text=True,
             check=False,
+            timeout=900,
         )
         assert not check or done.returncode == 0, done.stdout
         return done.stdout
@@ -170,9 +177,26 @@ def test_hosts_come_back_after_a_machine_that_lost_its_power(lab: Lab, host: Hos
     eventually(lambda: _reached(lab, host.address), "SSH at the host")
 
 
-def test_nothing_is_left_of_a_lab_that_is_down(lab: Lab, host: Host) -> None:
+def _kill_supervisord(lab: Lab) -> None:
+    os.kill(lab.processes()["supervisord"], signal.SIGKILL)
+
+
+def _let_go_of_the_namespace(lab: Lab) -> None:
+    for name in ("net", "mnt"):
+        subprocess.run(["umount", lab.root / "run/ns" / name], check=True, timeout=30)
+
+
+def _nothing(_: Lab) -> None:
+    pass
+
+
+@pytest.mark.parametrize("damage", [_kill_supervisord, _let_go_of_the_namespace, _nothing])
+def test_nothing_is_left_of_a_lab_that_is_down(lab: Lab, host: Host, damage: Callable[[Lab], None]) -> None:
+    lab("up")
+    eventually(lambda: bool(cgroups.members(f"q8s-{host.id}")), "the host's start")
     inside, links = _namespace(lab), _links()
     assert _members(inside)
+    damage(lab)
     lab("down")
     eventually(lambda: not _members(inside), "the end of all processes", seconds=10)
     assert str(lab.root) not in Path("/proc/self/mounts").read_text()
@@ -180,8 +204,43 @@ def test_nothing_is_left_of_a_lab_that_is_down(lab: Lab, host: Host) -> None:
     assert not cgroups.members(f"q8s-{host.id}")
     assert _links() == links
     assert (lab.root / "state").exists()
+
+
+def test_a_lab_comes_up_on_what_a_restarted_machine_has_kept_of_its_run_folder(lab: Lab) -> None:
+    for file in ("ns/net", "ns/mnt", "ns/ready", "netns/q8s-gw", "supervisor.sock", "outcomes.json"):
+        path = lab.root / "run" / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    (lab.root / "run/supervisord.pid").write_text("1\n")
+    lab("up")
+    lab("status")
+
+
+def test_a_killed_start_is_completed_by_the_next(lab: Lab) -> None:
+    seed = int(os.environ.get("Q8S_SEED") or time.time())
+    print(f"Q8S_SEED={seed}")
+    moments = random.Random(seed)
+    for _ in range(KILLS):
+        lab("down", "--wipe")
+        words = [sys.executable, "-m", "lab", "up"]
+        run = subprocess.Popen(
+            words, cwd=REPOSITORY, env=lab.environment, stdout=subprocess.DEVNULL, start_new_session=True
+        )
+        seconds = moments.uniform(0.5, UP_SECONDS)
+        print(f"killed after {seconds:.1f} s")
+        with suppress(subprocess.TimeoutExpired):
+            run.wait(seconds)
+        with suppress(ProcessLookupError):
+            os.killpg(run.pid, signal.SIGKILL)
+        run.wait(30)
+        lab("up")
+        lab("status")
+        assert lab.python("import openstack; print(openstack.connect(cloud='q8s').current_project_id)")
+
+
+def test_nothing_is_left_of_a_lab_that_is_wiped(lab: Lab) -> None:
     lab("down", "--wipe")
-    assert not list(lab.root.iterdir())
+    assert [path.name for path in lab.root.iterdir()] == ["run.lock"]
 
 
 def _namespace(lab: Lab) -> int:
