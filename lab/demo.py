@@ -9,7 +9,8 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator
+import traceback
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
@@ -21,8 +22,9 @@ from rich.console import Console
 from rich.table import Table
 
 from lab import layout
-from lab.artifact import REPOSITORY
+from lab.artifact import REPOSITORY, BuildError
 from lab.cli import PASS_ON
+from lab.command import LabError
 from lab.consoles import Consoles
 from lab.kubectl import Kubectl, KubectlError
 from lab.mirrors.facts import facts
@@ -76,6 +78,25 @@ def show(line: str) -> None:
         console.print(line, markup=False, soft_wrap=True)
 
 
+def nodes_table(nodes: Iterable[Mapping[str, Any]]) -> Table:
+    """The nodes, as narrow as a terminal of 80 columns."""
+    table = Table("node", "Ready", "type", "machine", "address", title="Nodes")
+    for node in nodes:
+        status = node["status"]
+        table.add_row(
+            node["metadata"]["name"],
+            next(each["status"] for each in status["conditions"] if each["type"] == "Ready"),
+            _label(node, "q8s.io/node-type") or "control plane",
+            _label(node, "kubernetes.io/arch"),
+            next(each["address"] for each in status["addresses"] if each["type"] == "InternalIP"),
+        )
+    return table
+
+
+def _label(node: Mapping[str, Any], name: str) -> str:
+    return str(node["metadata"].get("labels", {}).get(name, ""))
+
+
 def run_pod(kubectl: Kubectl, architecture: str) -> str:
     """Run a pod on a worker of an architecture (Go's name) and return what it says of its machine."""
     name = f"demo-{architecture}"
@@ -104,8 +125,11 @@ def up(
     took = time.monotonic() - started
     kubectl = Kubectl.of(stack, KUBECONFIG)
     console.print(f"\npulumi up took {took:.0f} s: {dict(result.summary.resource_changes or {})}")
-    show(kubectl("get", "nodes", "-o", "wide", "-L", "q8s.io/node-type"))
-    for architecture in sorted(set(_architectures(kubectl))):
+    nodes = kubectl.get("nodes")["items"]
+    console.print(nodes_table(nodes))
+    for architecture in sorted(
+        {_label(node, "kubernetes.io/arch") for node in nodes if _label(node, "q8s.io/emulated")}
+    ):
         console.print(f"a pod on {architecture}: {run_pod(kubectl, architecture)}")
     if times.seconds:
         console.print(times.table())
@@ -133,24 +157,28 @@ def kubectl_command(context: typer.Context) -> None:
     os.execve(layout.TOOLS / "kubectl", ["kubectl", *context.args], Kubectl(KUBECONFIG).environment)
 
 
-def _architectures(kubectl: Kubectl) -> Iterator[str]:
-    yield from kubectl(
-        "get", "nodes", "-l", "q8s.io/emulated=true", "-o", "jsonpath={.items[*].status.nodeInfo.architecture}"
-    ).split()
-
-
 def main() -> int:
-    """Run a command; 1 where it failed. Pulumi's standard output was printed while it ran; the rest is told here."""
+    """Run a command, and tell what went wrong without a traceback; that goes to a log.
+
+    Returns:
+        The exit code: 1 where it failed.
+    """
     try:
         cli()
     except automation.CommandError as error:
+        # Pulumi's standard output was printed while it ran.
         told = str(error).rpartition("stderr:")[2].strip()
         console.print(
             f"error: pulumi failed. Mend the cause, then run the same again: it resumes.\n{told}", markup=False
         )
         return 1
-    except KubectlError as error:
+    except (KubectlError, LabError, BuildError) as error:
         console.print(f"error: {error}", markup=False)
+        return 1
+    except Exception as error:
+        log = layout.LOGS / "demo.log"
+        log.write_text(traceback.format_exc())
+        console.print(f"error: {type(error).__name__}: {error}\nwhere: {log}", markup=False)
         return 1
     return 0
 
