@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,6 +56,12 @@ class Cluster:
         with (layout.LOGS / f"{service}.log").open() as log:
             log.seek(self.log_starts[service])
             return log.read()
+
+    def describe(self, change: Callable[[dict[str, Any]], object]) -> None:
+        """Write the stack's configuration anew: the fixture's own, with a change to the cluster's description."""
+        changed = copy.deepcopy(self.config)
+        change(changed["q8s:cluster"])
+        self.stack = open_stack(self.stack.name, changed)
 
     def configure(self, *, workers: dict[str, int] | None = None, **fields: dict[str, str]) -> None:
         """Write the stack's configuration anew: the fixture's own, with these counts and fields of types."""

@@ -18,7 +18,7 @@ from openstack.connection import Connection
 from lab import layout
 from lab.artifact import REPOSITORY
 from lab.stack import environment
-from tests.lab.conftest import Cluster
+from tests.lab.conftest import Cluster, run
 from tests.lab.test_cluster import eventually
 
 pytestmark = pytest.mark.timeout(1200)
@@ -118,6 +118,44 @@ def test_a_worker_comes_and_goes(cluster: Cluster, cloud: Connection, tmp_path: 
     assert tokens(cluster) == accepted
     assert cloud.compute.find_server(ADDED) is None
     assert not list(cloud.network.ports(name=ADDED))
+
+
+@pytest.mark.usefixtures("as_before")
+def test_another_key_and_another_image_restart_nothing(cluster: Cluster, cloud: Connection, tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", str(key))
+    address = cluster.nodes()["test-x86-small-0"]["status"]["addresses"][0]["address"]
+    options = ["BatchMode=yes", "StrictHostKeyChecking=no", f"UserKnownHostsFile={key}.known", "ConnectTimeout=5"]
+    login = ["ssh", "-q", "-i", str(key), *(f"-o{option}" for option in options), f"debian@{address}", "true"]
+
+    def lets_in() -> bool:
+        return subprocess.run(login, check=False, timeout=60, stdin=subprocess.DEVNULL).returncode == 0
+
+    def boots() -> dict[str, str]:
+        return {name: node["status"]["nodeInfo"]["bootID"] for name, node in cluster.nodes().items()}
+
+    def servers() -> dict[str, str]:
+        return {server.id: server.launched_at for server in cloud.compute.servers()}
+
+    before = running(cluster), boots(), servers()
+    image = cloud.create_image("debian-again", data=b"a name", disk_format="raw", container_format="bare", wait=True)
+    try:
+        assert not lets_in()
+        public = key.with_suffix(".pub").read_text().strip()
+        cluster.describe(
+            lambda it: it.update(access={**it["access"], "sshPublicKeys": [public]}, hostImage={"name": image.name})
+        )
+        steps = cluster.preview()
+        assert set(steps) == {"update"}, steps
+        cluster.up()
+        assert lets_in()
+        assert (running(cluster), boots(), servers()) == before
+        cluster.configure()
+        cluster.up()
+        assert not lets_in()
+        assert (running(cluster), boots(), servers()) == before
+    finally:
+        cloud.delete_image(image.id)
 
 
 @pytest.mark.full

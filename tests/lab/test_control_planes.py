@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator
 
 import pytest
 from openstack.connection import Connection
 
-from lab.stack import open_stack
 from tests.lab.conftest import Cluster
 from tests.lab.test_cluster_changes import running
 
@@ -29,9 +27,7 @@ def etcd_members(cluster: Cluster) -> set[str]:
 
 def with_control_planes(cluster: Cluster, count: int) -> None:
     """Ask for that many control planes."""
-    changed = copy.deepcopy(cluster.config)
-    changed["q8s:cluster"]["controlPlanes"]["count"] = count
-    cluster.stack = open_stack(cluster.stack.name, changed)
+    cluster.describe(lambda described: described["controlPlanes"].update(count=count))
 
 
 @pytest.fixture
