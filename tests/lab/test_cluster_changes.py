@@ -61,10 +61,14 @@ def names(steps: set[str]) -> set[str]:
 
 
 def running(cluster: Cluster) -> dict[str, int]:
-    """Restarts by each pod that runs."""
+    """Restarts by each pod that runs and is to go on, on a node that is there."""
+    there = cluster.nodes()
     return {
         pod["metadata"]["uid"]: sum(it["restartCount"] for it in pod["status"].get("containerStatuses", []))
         for pod in cluster.kubectl.get("pods", "-A")["items"]
+        if pod["status"]["phase"] == "Running"
+        and "deletionTimestamp" not in pod["metadata"]
+        and pod["spec"]["nodeName"] in there
     }
 
 
@@ -113,7 +117,7 @@ def test_a_worker_comes_and_goes(cluster: Cluster, cloud: Connection, tmp_path: 
     assert f"{ADDED}: draining" in said
     assert f"{ADDED}: not drained" not in said
     eventually(lambda: wanderer(cluster) not in {"", ADDED})
-    cluster.kubectl("delete", "deployment", "wanderer")
+    cluster.kubectl("delete", "deployment", "wanderer", "--cascade=foreground")
     assert ADDED not in cluster.nodes()
     assert tokens(cluster) == accepted
     assert cloud.compute.find_server(ADDED) is None
@@ -275,4 +279,4 @@ def test_a_rollout_spans_both_architectures(cluster: Cluster, tmp_path: Path) ->
         return {pod["spec"]["nodeName"] for pod in pods}
 
     assert eventually(settled) == {"test-arm-small-0", "test-x86-small-0"}
-    cluster.kubectl("delete", "deployment", "both")
+    cluster.kubectl("delete", "deployment", "both", "--cascade=foreground")
