@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed, wait
 from contextlib import contextmanager
 from typing import Annotated, Any, Final
@@ -12,10 +12,9 @@ from typing import Annotated, Any, Final
 import typer
 from rich.table import Table
 
-from lab import checks, command, files, images, layout, lock, mirrors, namespace, remains
+from lab import checks, command, files, images, layout, lock, mirrors, namespace, teardown
 from lab.artifact import REPOSITORY, Artifact, BuildError, cache_root, prune
 from lab.command import run
-from lab.hosts import lifecycle
 from lab.hosts.image import APT_PACKAGES as HOST_PACKAGES
 from lab.hosts.image import HOST_IMAGE
 from lab.images.guest import APT_PACKAGES as IMAGE_PACKAGES
@@ -46,7 +45,7 @@ _SERVICE_PACKAGES = (
 _PACKAGES = (*MIRROR_PACKAGES, *HOST_PACKAGES, *IMAGE_PACKAGES, *_SERVICE_PACKAGES)
 # From nothing, on two busy cores.
 _BUILDS_SECONDS = 7200
-_STATUS_SECONDS, _UP_SECONDS, _DOWN_SECONDS, _WIPE_SECONDS = 60, 1800, 600, 600
+_STATUS_SECONDS, _UP_SECONDS, _WIPE_SECONDS = 60, 1800, 600
 # Two cores: a Go build beside a download or an unpacking is what fits.
 _WORKERS = 2
 
@@ -116,7 +115,7 @@ def up() -> None:
         with steps.step("namespace") as outcome:
             if not namespace.exists():
                 # What a lab left that was killed, or the restart of a machine.
-                _clear()
+                teardown.clear()
             fresh = namespace.create()
             outcome.how = "done" if fresh else "there"
         _take_over()
@@ -151,7 +150,7 @@ def states() -> None:
 def down(wipe: Annotated[bool, typer.Option("--wipe", help="Drop databases, hosts and stacks, too.")] = False) -> None:
     """Stop all that the lab started, whatever is left of it."""
     with _explained(), _alone(seconds=0):
-        _stop()
+        teardown.stop()
         if wipe:
             run("rm", "-rf", "--one-file-system", layout.STATE, layout.LOGS, limit=_WIPE_SECONDS)
 
@@ -205,53 +204,9 @@ def _start(fresh: bool) -> None:
     finally:
         if fresh and not started:
             console.print("taking down what was started")
-            _stop()
+            teardown.stop()
     if not started:
         raise LabError(f"the lab is not up. Mend the cause, then run the same again. Logs: {layout.LOGS}")
-
-
-def _stop() -> None:
-    """Stop everything inside the namespace, the namespace, and what either has left.
-
-    Raises:
-        LabError: something is left; names it.
-    """
-    namespace.refuse_inside()
-    failed = ""
-    network = namespace.network()
-    if namespace.exists():
-        try:
-            if namespace.run([sys.executable, "-m", "lab.inside", "down"], limit=_DOWN_SECONDS):
-                failed = "see the messages above"
-        except command.CommandError as error:
-            failed = str(error)
-    _clear()
-    inside = remains.within(network) if network else {}
-    if inside:
-        failed = f"in its namespace are still {_told(inside)}: end them, then run the same again"
-    if failed:
-        raise LabError(f"the lab is not wholly down: {failed}")
-
-
-def _clear() -> None:
-    """Take away what is left of a lab, without asking supervisord or needing the namespace.
-
-    Raises:
-        LabError: a process or a mount stays; names it.
-    """
-    lifecycle.stop_all(layout.INSTANCES)
-    strays = remains.processes()
-    stubborn = remains.end(strays)
-    if stubborn:
-        raise LabError(f"these do not end: {_told({pid: strays[pid] for pid in stubborn})}")
-    namespace.remove()
-    for point in remains.mounts(layout.RUN, layout.STATE):
-        run("umount", "--lazy", point, limit=60)
-    run("rm", "-rf", "--one-file-system", layout.RUN, limit=_WIPE_SECONDS)
-
-
-def _told(processes: Mapping[int, str]) -> str:
-    return ", ".join(f"{name} ({pid})" for pid, name in sorted(processes.items()))
 
 
 def _take_over() -> None:
