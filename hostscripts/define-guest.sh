@@ -11,8 +11,10 @@ guest=$data/guest
 install -d -m 0711 "$guest"
 
 running() { [[ $(virsh -q domstate "$node" 2>/dev/null) = running ]]; }
-# Written last, so where it is, the guest is whole: it is never made anew but by being removed first.
-if virsh -q dominfo "$node" >/dev/null 2>&1 && cmp -s "$inbox/domain.xml" "$guest/domain.xml"; then
+# The mark is written last, so where it is, the guest is whole: it is never made anew but by being removed first, and other
+# documents are for the next one.
+mark=$guest/whole
+if virsh -q dominfo "$node" >/dev/null 2>&1 && [[ -e $mark ]]; then
 	if running; then
 		progress "the guest runs already"
 	else
@@ -53,6 +55,6 @@ progress "starting the guest"
 virsh -q define "$inbox/domain.xml" || fail "libvirt refuses the domain: see virsh define in $step_log"
 virsh -q autostart "$node"
 virsh -q start "$node" || fail "the guest does not start: see /var/log/libvirt/qemu/$node.log"
-install -m 0600 "$inbox/domain.xml" "$guest/domain.xml"
 running || fail "the guest stopped at once: see /var/log/libvirt/qemu/$node.log"
+touch "$mark"
 progress "guest powered on"

@@ -18,7 +18,7 @@ from q8s_infra.render.domain import domain_xml, network_xml
 from q8s_infra.render.kubeadm import join_configuration
 from q8s_infra.render.node import authorized_keys
 from q8s_infra.render.payload import Payload, payload
-from q8s_infra.render.seed import SEED_FILES, digest, seed
+from q8s_infra.render.seed import GUEST_FORMAT, SEED_FILES, seed
 from q8s_infra.render.sources import apt_files, registry_files
 from q8s_infra.spec import ClusterSpec
 
@@ -72,7 +72,7 @@ class Worker(pulumi.ComponentResource):
         guest_is: list[pulumi.Input[object]] = [
             self.host.instance.id,
             control_plane.identity,
-            f"image {image.sha256[:16]}, payload {disk.key}, seed {digest(spec, planned)}",
+            f"image {image.sha256[:16]}, payload {disk.key}, guest format {GUEST_FORMAT}",
             _described(planned),
         ]
         token = keys.join_token([name, *guest_is])

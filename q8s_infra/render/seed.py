@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from q8s_infra.defaults import GUEST_LINK
-from q8s_infra.render.domain import domain_xml
 from q8s_infra.render.node import MODULES, SYSCTL, containerd_toml
 from q8s_infra.render.sources import registry_files
 from q8s_infra.render.templates import render, text
@@ -18,6 +17,9 @@ if TYPE_CHECKING:
     from q8s_infra.plan import Worker
     from q8s_infra.spec import ClusterSpec
 
+
+GUEST_FORMAT: Final = 1
+"""Raised by a release whose guests differ so that running ones have to be made anew, and by nothing else."""
 
 SEED_FILES: Final = ("seed/user-data", "seed/meta-data", "seed/network-config")
 
@@ -84,18 +86,3 @@ def seed(
         "seed/meta-data": render("guest/meta-data.j2", instance_id=instance_id, name=worker.name),
         "seed/network-config": render("guest/network-config.j2", link=GUEST_LINK),
     }
-
-
-def digest(spec: ClusterSpec, worker: Worker) -> str:
-    """A key of domain and seed but for secrets and addresses: when it changes, the guest is made anew."""
-    parts = [
-        worker.name,
-        domain_xml(worker),
-        text("guest/user-data.j2"),
-        render("guest/network-config.j2", link=GUEST_LINK),
-        *(
-            f"{file.path}\0{file.mode}\0{file.content}"
-            for file in guest_files(spec, node_address="", join_configuration="")
-        ),
-    ]
-    return hashlib.sha256("\1".join(parts).encode()).hexdigest()[:16]
