@@ -47,6 +47,7 @@ supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface
 
 
 def _section(program: Program) -> str:
+    # From no checkout's directory: the one that brought the lab up may be gone when a service starts again.
     # Should supervisord itself be killed, its services go too, and the next start finds none of them in its way.
     # The user is changed here and not by the service, because that would make the kernel forget the signal.
     user = ["--reuid", program.user, "--regid", program.user, "--init-groups"] if program.user else []
@@ -56,6 +57,7 @@ def _section(program: Program) -> str:
     return f"""[program:{program.name}]
 command = {_escaped(shlex.join(words))}
 environment = {variables}
+directory = /
 autostart = false
 autorestart = true
 startsecs = 1
