@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -11,3 +13,4 @@ _ELSEWHERE = Path(tempfile.gettempdir()) / f"q8s-unit-{os.getpid()}"
 assert "lab.layout" not in sys.modules, "run tests/unit in a process of its own"
 for name in ("STATE", "RUN", "LOGS"):
     os.environ[f"Q8S_LAB_{name}"] = str(_ELSEWHERE / name.lower())
+atexit.register(shutil.rmtree, _ELSEWHERE, ignore_errors=True)
