@@ -73,10 +73,10 @@ def phases(*, own_lab: bool) -> tuple[Phase, ...]:
 
 
 def environment() -> dict[str, str]:
-    """The environment of every phase: caches that outlive the clone, and no questions asked."""
+    """The environment of every phase: caches that outlive the clone."""
     cache = Path(os.environ.get("Q8S_CACHE") or Path.home() / ".cache" / "q8s")
     caches = {"MYPY_CACHE_DIR": cache / "mypy", "RUFF_CACHE_DIR": cache / "ruff"}
-    return {**os.environ, **{name: str(path) for name, path in caches.items()}, "Q8S_LAB_TESTS": "required"}
+    return {**os.environ, **{name: str(path) for name, path in caches.items()}}
 
 
 def said(text: str) -> None:

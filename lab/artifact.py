@@ -186,8 +186,7 @@ def prune(wanted: Iterable[Artifact]) -> list[Path]:
     """
     removed = []
     for artifact in wanted:
-        folder = artifact.path.parent
-        for path in (*sorted(folder.glob("*")), *sorted(folder.glob(".*-*"))):
+        for path in sorted(artifact.path.parent.glob("*")):
             if artifact.key not in re.split(r"[.-]", path.name):
                 removed.append(path)
                 _remove(path)

@@ -203,6 +203,7 @@ class TestBuild:
         killed.mkdir()
         removed = artifact.prune([new])
         assert {old.path, killed} <= set(removed)
+        assert len(removed) == len(set(removed)), "each is told once"
         assert not old.path.exists()
         assert not killed.exists()
         assert new.is_built
