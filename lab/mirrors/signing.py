@@ -16,12 +16,14 @@ _TOOL_SECONDS: Final = 300
 _IDENTITY: Final = "Q8S lab (package repositories of this machine's lab)"
 PUBLIC_KEY: Final = "q8s-lab.asc"
 _SECRET_KEY: Final = "secret.asc"
+# The agent's sockets are in gpg's home, and a socket's path has at most 107 bytes (unix(7)): $TMPDIR may be longer.
+_HOMES: Final = Path("/run")
 
 
 @contextmanager
 def _keyring(builder: Builder, *, imported: bool) -> Iterator[Mapping[str, str]]:
     """A throw-away home of gpg; its agent goes with it."""
-    home = Path(tempfile.mkdtemp(prefix="q8s-gpg-"))
+    home = Path(tempfile.mkdtemp(prefix="q8s-gpg-", dir=_HOMES))
     env = {"GNUPGHOME": str(home)}
     try:
         if imported:

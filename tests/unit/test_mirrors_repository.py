@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,17 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
         signing.index(builder, builder.out, {})
         signing.sign(builder, builder.out, {"Origin": "test", "Suite": "", "Architectures": "amd64 arm64"})
     return work
+
+
+def test_a_long_folder_for_temporary_files_is_no_matter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    long = tmp_path / ("t" * 150)
+    long.mkdir()
+    monkeypatch.setenv("TMPDIR", str(long))
+    monkeypatch.setattr(tempfile, "tempdir", str(long))
+    monkeypatch.setenv("Q8S_CACHE", str(tmp_path / "cache"))
+    signing.KEY.ensure()
+    assert "PUBLIC KEY" in (signing.KEY.path / signing.PUBLIC_KEY).read_text()
+    assert not list(long.iterdir())
 
 
 def reader(work: Path, architecture: str) -> apt.PrivateApt:
