@@ -85,6 +85,11 @@ def sources() -> list[Path]:
     ]
 
 
+def test_no_parameters_are_an_error(pytestconfig: pytest.Config) -> None:
+    # Else nothing would be covered, should the sources not be found.
+    assert pytestconfig.getini("empty_parameter_set_mark") == "fail_at_collect"
+
+
 @pytest.mark.parametrize("file", sources(), ids=lambda file: str(file.relative_to(LAB)))
 def test_every_call_that_waits_has_a_limit(file: Path) -> None:
     assert list(calls_without_limit(file.read_text())) == []
