@@ -9,7 +9,7 @@ import signal
 import socket
 import sys
 import xmlrpc.client
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -27,6 +27,8 @@ _PORT_SECONDS: Final = 20
 _ANSWER_SECONDS: Final = 120
 _STATE_SECONDS: Final = 10
 _RUNNING: Final = "RUNNING"
+# Of the faults of supervisord (supervisor.xmlrpc.Faults): they tell that it was faster than its client.
+_SPAWN_ERROR, _ALREADY_STARTED, _NOT_RUNNING = 50, 60, 70
 
 
 def render(programs: Iterable[Program]) -> str:
@@ -136,6 +138,17 @@ class _Transport(xmlrpc.client.Transport):
         return connection
 
 
+class Fault(LabError):
+    """supervisord refused a request; the message names the service, the fault and the log."""
+
+    def __init__(self, method: str, service: str | None, fault: xmlrpc.client.Fault) -> None:
+        logs = [layout.LOGS / f"{name}.log" for name in (service, "supervisord") if name]
+        where = " and ".join(map(str, logs))
+        what = f"{method} of {service}" if service else method
+        super().__init__(f"{what}: supervisord says {fault.faultString}; see {where}")
+        self.code = fault.faultCode
+
+
 class Supervisor:
     """The running supervisord, by its XML-RPC interface."""
 
@@ -143,6 +156,7 @@ class Supervisor:
         """The answer to one request, by a connection of its own.
 
         Raises:
+            Fault: supervisord refuses.
             LabError: there was none within ``limit`` seconds.
         """
         with xmlrpc.client.ServerProxy("http://localhost", transport=_Transport(limit)) as server:
@@ -151,6 +165,26 @@ class Supervisor:
             except TimeoutError:
                 log = layout.LOGS / "supervisord.log"
                 raise LabError(f"supervisord did not answer {method} within {limit:g} s: see {log}") from None
+            except xmlrpc.client.Fault as fault:
+                service = arguments[0] if arguments and isinstance(arguments[0], str) else None
+                raise Fault(method, service, fault) from None
+
+    def _tell(self, method: str, *arguments: str | bool, unless: Container[int]) -> None:
+        """Ask for something that may be so already, or that supervisord sees to by itself.
+
+        Args:
+            method: the request.
+            arguments: its arguments.
+            unless: the codes of the faults that say so.
+
+        Raises:
+            LabError: as for any request.
+        """
+        try:
+            self._ask(method, *arguments)
+        except Fault as fault:
+            if fault.code not in unless:
+                raise
 
     def ensure(self, programs: Sequence[Program]) -> None:
         """Start supervisord with these programs, or give a running one their configuration."""
@@ -199,9 +233,10 @@ class Supervisor:
         down = [program for program in wanted if states[program.name] not in (_RUNNING, "STARTING")]
         for program in down:
             if states[program.name] == "BACKOFF":
-                self._ask("stopProcess", program.name)
+                self._tell("stopProcess", program.name, unless={_NOT_RUNNING})
             _await_port(program)
-            self._ask("startProcess", program.name, False)
+            # One that ends at once may have done so before supervisord answers, or not: it is tried again either way.
+            self._tell("startProcess", program.name, False, unless={_SPAWN_ERROR, _ALREADY_STARTED})
         for program in wanted:
             wait_until(program.name, partial(self._ready, program), seconds=_START_SECONDS, log=program.log)
 
@@ -221,14 +256,16 @@ class Supervisor:
     def _ready(self, program: Program) -> bool:
         state = self.states()[program.name]
         if state == "FATAL":
-            tail = "\n".join(program.log.read_text(errors="replace").splitlines()[-5:])
-            raise LabError(f"{program.name} does not start: see {program.log}\n{tail}")
+            why = self._ask("getProcessInfo", program.name)["spawnerr"] or "it was given up"
+            said = program.log.read_text(errors="replace") if program.log.exists() else ""
+            tail = "\n".join(said.splitlines()[-5:])
+            raise LabError(f"{program.name} does not start: supervisord says {why}; see {program.log}\n{tail}")
         return state == _RUNNING and (program.port is None or accepts(*program.port))
 
     def stop(self, name: str) -> None:
         """Stop one program, if it runs."""
         if self.states().get(name) in (_RUNNING, "STARTING", "BACKOFF"):
-            self._ask("stopProcess", name)
+            self._tell("stopProcess", name, unless={_NOT_RUNNING})
 
     def shutdown(self) -> None:
         """Stop all programs and supervisord itself."""

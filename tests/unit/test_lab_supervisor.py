@@ -5,9 +5,11 @@ from __future__ import annotations
 import configparser
 import os
 import re
+import shutil
 import signal
 import socket
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -69,12 +71,15 @@ def running(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Supervi
     """A supervisord in folders of its own, ended with the test."""
     monkeypatch.setattr(layout, "RUN", tmp_path)
     monkeypatch.setattr(layout, "LOGS", tmp_path / "logs")
-    monkeypatch.setattr(supervisor, "_SOCKET", tmp_path / "supervisor.sock")
+    # A socket's path has at most 107 bytes.
+    short = Path(tempfile.mkdtemp(prefix="q8s-unit-", dir="/run"))
+    monkeypatch.setattr(supervisor, "_SOCKET", short / "supervisor.sock")
     monkeypatch.setattr(supervisor, "_CONFIG", tmp_path / "supervisord.conf")
     monkeypatch.setattr(supervisor, "_PORT_SECONDS", 1)
     made = Supervisor()
     yield made
     made.shutdown()
+    shutil.rmtree(short)
 
 
 Server = Callable[[str], Program]
@@ -171,6 +176,40 @@ def test_a_service_that_does_not_start_names_its_log(running: Supervisor, monkey
     with pytest.raises(LabError, match=r"(?s)broken.*logs/broken\.log"):
         running.start([program])
     assert "why it failed" in program.log.read_text()
+
+
+def test_one_that_ends_before_supervisord_answers_names_its_log(
+    running: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervisor, "render", lambda given: re.sub(r"(?<=startretries = )\d+", "0", render(given)))
+    program = Program("broken", ["/bin/sh", "-c", "echo why it failed; exit 1"])
+    running.ensure([program])
+    asked = running._ask
+
+    def patiently(method: str, *arguments: str | bool, **limit: float) -> object:
+        # Told to wait, supervisord always notices the end; else that is a matter of milliseconds.
+        return asked(method, program.name, True) if method == "startProcess" else asked(method, *arguments, **limit)
+
+    monkeypatch.setattr(running, "_ask", patiently)
+    with pytest.raises(LabError, match=r"broken does not start: .*Exited too quickly.*logs/broken\.log\nwhy it failed"):
+        running.start([program])
+
+
+@pytest.mark.parametrize(
+    ("method", "service", "told"),
+    [
+        ("startProcess", "broken", r"startProcess of broken: .*SPAWN_ERROR.*logs/broken\.log and .*supervisord\.log"),
+        ("stopProcess", "broken", r"stopProcess of broken: .*NOT_RUNNING.*logs/broken\.log"),
+        ("startProcess", "nonesuch", r"startProcess of nonesuch: .*BAD_NAME.*supervisord\.log"),
+        ("nonesuch", None, r"^nonesuch: .*UNKNOWN_METHOD; see \S+/supervisord\.log$"),
+    ],
+)
+def test_a_fault_names_the_service_and_its_log(
+    running: Supervisor, method: str, service: str | None, told: str
+) -> None:
+    running.ensure([Program("broken", ["/bin/false"])])
+    with pytest.raises(LabError, match=told):
+        running._ask(method, *([service] if service else []))
 
 
 def test_nothing_is_left_after_the_end(running: Supervisor, forking: Server) -> None:
