@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import fcntl
+import json
 import os
 import shutil
 import signal
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from lab import command as commands
+from lab import files
 from lab.hosts import cgroups, network
 from lab.hosts.host import Folders, Host, all_hosts, boot_command, boot_environment, mount_command
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from subprocess import CompletedProcess
 
     from lab.hosts.network import Nic
@@ -29,7 +33,8 @@ _DISK_SECONDS: Final = 600.0
 _CONSOLE_LIMIT: Final = 1 << 16
 _INOTIFY: Final = Path("/proc/sys/fs/inotify/max_user_instances")
 _INOTIFY_INSTANCES: Final = 8192
-_FORMER_INOTIFY: Final = "former-inotify-instances"
+# The machine has one limit, whichever labs run on it: each that needs it raised is in this note until it is down.
+_INOTIFY_NOTE: Final = Path("/run/q8s-inotify.json")
 
 
 class HostError(commands.LabError):
@@ -49,15 +54,53 @@ def run(*command: str | Path, check: bool = True, limit: float = _COMMAND_SECOND
 
 
 def raise_limits(instances: Path) -> None:
-    """Allow root more inotify instances, and note how many it was for :func:`stop_all`.
+    """Allow root more inotify instances until :func:`stop_all` has stopped the last lab that needs them.
 
     An idle host takes 11, kubelet and libvirtd more; they all count against the machine's root, and the kernel's
     default of 128 would fail the services of the tenth host.
+
+    Args:
+        instances: Nova's ``instances_path``, which is how labs are told from each other.
     """
-    former = _INOTIFY.read_text()
-    if int(former) < _INOTIFY_INSTANCES:
-        (instances / _FORMER_INOTIFY).write_text(former)
-        _INOTIFY.write_text(str(_INOTIFY_INSTANCES))
+    with _inotify_note() as note:
+        note.labs.add(str(instances.resolve()))
+        now = int(_INOTIFY.read_text())
+        if now < _INOTIFY_INSTANCES:
+            note.former = now
+            _INOTIFY.write_text(str(_INOTIFY_INSTANCES))
+
+
+def _restore_limits(instances: Path) -> None:
+    with _inotify_note() as note:
+        note.labs.discard(str(instances.resolve()))
+        if note.former is not None and not note.labs:
+            _INOTIFY.write_text(str(note.former))
+
+
+@dataclass
+class _InotifyNote:
+    """The limit before it was raised, if it was, and the labs that are not down yet."""
+
+    former: int | None = None
+    labs: set[str] = field(default_factory=set)
+
+
+@contextmanager
+def _inotify_note() -> Iterator[_InotifyNote]:
+    """The note, for changes; no other process reads or changes it or the limit meanwhile."""
+    with _INOTIFY.open() as limit:
+        # Those who hold it write a line and are gone.
+        fcntl.flock(limit, fcntl.LOCK_EX)
+        note = _InotifyNote()
+        if _INOTIFY_NOTE.exists():
+            known = json.loads(_INOTIFY_NOTE.read_text())
+            # One whose folder is gone was never taken down, and never will be.
+            note = _InotifyNote(known["former"], {lab for lab in known["labs"] if Path(lab).is_dir()})
+        yield note
+        if note.labs:
+            files.write(_INOTIFY_NOTE, json.dumps({"former": note.former, "labs": sorted(note.labs)}))
+        else:
+            _INOTIFY_NOTE.unlink(missing_ok=True)
 
 
 def is_running(host: Host) -> bool:
@@ -212,10 +255,7 @@ def stop_all(instances: Path, grace: float = 20.0) -> list[Host]:
     for host in hosts:
         stop(host, grace=0)
         release(host, instances)
-    noted = instances / _FORMER_INOTIFY
-    if noted.exists():
-        _INOTIFY.write_text(noted.read_text())
-        noted.unlink()
+    _restore_limits(instances)
     return running
 
 
