@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from q8s_infra.defaults import CONTROL_PLANE_PORT, KUBELET_HOUSEKEEPING
+from q8s_infra.spec.addresses import DEFAULT_SIZE
 
 if TYPE_CHECKING:
     from q8s_infra.spec import ClusterSpec
@@ -77,7 +78,7 @@ def init_configuration(spec: ClusterSpec, *, node: str, address: str, names: Seq
                 },
             ],
         },
-        "controllerManager": {"extraArgs": _arguments({"profiling": "false"})},
+        "controllerManager": {"extraArgs": _arguments({"profiling": "false", **_node_subnets(spec)})},
         "scheduler": {"extraArgs": _arguments({"profiling": "false"})},
     }
     kubelet = {
@@ -159,6 +160,16 @@ def _registration(
     if spec.kubernetes.ignore_preflight_errors:
         registration["ignorePreflightErrors"] = list(spec.kubernetes.ignore_preflight_errors)
     return registration
+
+
+def _node_subnets(spec: ClusterSpec) -> dict[str, str]:
+    """The size of nodes' pod subnets, where it is not Kubernetes' own: clusters that were made before stay the same.
+
+    By the name with the family: the controller manager takes either, but kubeadm measures podSubnet by this one only,
+    and by 24 where it is not there.
+    """
+    size = spec.kubernetes.node_cidr_mask_size
+    return {} if size == DEFAULT_SIZE else {"node-cidr-mask-size-ipv4": str(size)}
 
 
 def _timeouts() -> dict[str, str]:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from ipaddress import IPv4Network
-from itertools import combinations
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
 from q8s_infra import versions
-from q8s_infra.defaults import GUEST_LINK
 from q8s_infra.spec.access import Access, OpenPorts
+from q8s_infra.spec.addresses import DEFAULT_SIZE, Addresses, NodeCidrMaskSize
 from q8s_infra.spec.nodes import ControlPlanes, NodeType
 from q8s_infra.spec.sources import AptSource, GuestImage, Proxy, Sources
 from q8s_infra.spec.types import ArchitectureName, DnsLabel, Model, Name, PortRangeText, Version
@@ -46,7 +45,14 @@ class Kubernetes(Model):
 
     version: Version = Field(default=versions.KUBERNETES, description="Kubernetes' version.")
     flannel_version: Version = Field(default=versions.FLANNEL, description="Flannel's version.")
-    pod_cidr: IPv4Network = Field(default=IPv4Network("10.244.0.0/16"), description="Pods' addresses.")
+    pod_cidr: IPv4Network = Field(
+        default=IPv4Network("10.244.0.0/16"),
+        description="Pods' addresses, a subnet for each node, control planes too; fixed when the cluster is made.",
+    )
+    node_cidr_mask_size: NodeCidrMaskSize = Field(
+        default=DEFAULT_SIZE,
+        description="Mask of a node's subnet, `podCidr`'s and 16 bits at most; fixed when the cluster is made.",
+    )
     service_cidr: IPv4Network = Field(default=IPv4Network("10.96.0.0/12"), description="Services' addresses.")
     cgroup_driver: Literal["systemd", "cgroupfs"] = Field(
         default="systemd", description="Must suit the init system of hosts and guests."
@@ -96,24 +102,20 @@ class ClusterSpec(Model):
             f"guestImages.{name}: missing, workers of this architecture need an image with its checksum"
             for name in sorted(used - set(self.guest_images))
         ]
-        mistakes += self._overlaps()
+        mistakes += self._addresses().mistakes()
         if mistakes:
             raise ValueError("; ".join(mistakes))
         return self
 
-    def _overlaps(self) -> list[str]:
-        networks = {
-            "kubernetes.podCidr": self.kubernetes.pod_cidr,
-            "kubernetes.serviceCidr": self.kubernetes.service_cidr,
-            "network.cidr": self.network.cidr,
-            "the link between host and guest": IPv4Network(GUEST_LINK.cidr),
-        }
-        known = [(name, network) for name, network in networks.items() if network is not None]
-        return [
-            f"{one}: {first} overlaps {other}, {second}"
-            for (one, first), (other, second) in combinations(known, 2)
-            if first.overlaps(second)
-        ]
+    def _addresses(self) -> Addresses:
+        return Addresses(
+            pod_cidr=self.kubernetes.pod_cidr,
+            node_cidr_mask_size=self.kubernetes.node_cidr_mask_size,
+            service_cidr=self.kubernetes.service_cidr,
+            network_cidr=self.network.cidr,
+            control_planes=self.control_planes.count,
+            workers=self.workers,
+        )
 
     @property
     def kubernetes_apt(self) -> AptSource:

@@ -7,11 +7,14 @@ from pathlib import Path
 from typing import Any, Final
 
 import yaml
-from pydantic import ValidationError
+from pydantic import ValidationError, create_model
 
 from q8s_infra import prototype
-from q8s_infra.spec.cluster import ClusterSpec
+from q8s_infra.spec.addresses import Addresses
+from q8s_infra.spec.cluster import ClusterSpec, Kubernetes, Network
 from q8s_infra.spec.errors import Mistake, SpecErrors
+from q8s_infra.spec.nodes import ControlPlanes
+from q8s_infra.spec.types import Model
 
 _WORDS: Final = {
     "missing": "is missing",
@@ -56,7 +59,10 @@ def validated(described: Mapping[str, Any]) -> ClusterSpec:
     try:
         return ClusterSpec.model_validate(described)
     except ValidationError as error:
-        raise SpecErrors([mistake for each in error.errors() for mistake in _mistakes(each)]) from None
+        mistakes = [mistake for each in error.errors() for mistake in _mistakes(each)]
+        # The whole is not checked where a part of it is wrong: its addresses are, by the fields that are right.
+        addresses = [_split("", each) for each in _addresses(described).mistakes()]
+        raise SpecErrors([*mistakes, *(each for each in addresses if each not in mistakes)]) from None
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -90,6 +96,31 @@ def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]
         known = result.get(key)
         result[key] = merged(known, value) if isinstance(known, Mapping) and isinstance(value, Mapping) else value
     return result
+
+
+def _addresses(described: Mapping[str, Any]) -> Addresses:
+    kubernetes = described.get("kubernetes", {})
+    return Addresses(
+        pod_cidr=_right(Kubernetes, kubernetes, "pod_cidr"),
+        node_cidr_mask_size=_right(Kubernetes, kubernetes, "node_cidr_mask_size"),
+        service_cidr=_right(Kubernetes, kubernetes, "service_cidr"),
+        network_cidr=_right(Network, described.get("network"), "cidr"),
+        control_planes=_right(ControlPlanes, described.get("controlPlanes"), "count"),
+        workers=_right(ClusterSpec, described, "workers"),
+    )
+
+
+def _right(model: type[Model], given: Any, name: str) -> Any:
+    """A field of a model that may be wrong elsewhere: its value or default, or None where it is wrong itself."""
+    if not isinstance(given, Mapping):
+        return None
+    field = model.model_fields[name]
+    fields: dict[str, Any] = {name: (field.annotation, field)}
+    alone = create_model(model.__name__, __base__=Model, **fields)
+    try:
+        return getattr(alone.model_validate({key: given[key] for key in (name, field.alias) if key in given}), name)
+    except ValidationError:
+        return None
 
 
 def _mistakes(error: Any) -> list[Mistake]:

@@ -10,8 +10,12 @@ import shutil
 from pathlib import Path
 
 import pytest
+import yaml
 
-from tests.unit.rendered import SHAPES, documents
+from q8s_infra.render.kubeadm import init_configuration
+from q8s_infra.spec import validated
+from tests.unit.rendered import ADDRESS, SHAPES, documents
+from tests.unit.specs import spoiled
 
 OF_EVERY_SHAPE = ("plan.txt", "rules.json", "init.yaml", "domain.xml", "join.yaml")
 GOLDEN = Path(__file__).parent / "golden" / "render"
@@ -35,3 +39,22 @@ def test_every_document_is_as_expected(shape: str) -> None:
 @pytest.mark.parametrize("shape", SHAPES)
 def test_rendering_twice_gives_the_same(shape: str) -> None:
     assert documents(shape) == documents(shape)
+
+
+def controller_manager(size: object) -> list[dict[str, str]]:
+    """The arguments of the controller manager for a size of nodes' pod subnets."""
+    spec = validated(spoiled("kubernetes", {} if size is ... else {"nodeCidrMaskSize": size}))
+    documents_of_init = yaml.safe_load_all(init_configuration(spec, node="demo", address=ADDRESS, names=[]))
+    (cluster,) = (each for each in documents_of_init if each["kind"] == "ClusterConfiguration")
+    arguments: list[dict[str, str]] = cluster["controllerManager"]["extraArgs"]
+    return arguments
+
+
+@pytest.mark.parametrize("size", [..., 24])
+def test_a_node_s_subnet_of_kubernetes_own_size_leaves_the_configuration_as_it_was(size: object) -> None:
+    assert controller_manager(size) == [{"name": "profiling", "value": "false"}]
+
+
+@pytest.mark.parametrize("size", [20, 25])
+def test_another_size_of_a_node_s_subnet_is_an_argument(size: int) -> None:
+    assert {"name": "node-cidr-mask-size-ipv4", "value": str(size)} in controller_manager(size)
