@@ -1,8 +1,8 @@
-"""Property values as the engine sends them: plain Python values, and two marks that JSON has no word for.
+"""Property values as the engine sends them: plain Python values, and the marks that JSON has no word for.
 
 The wire form is a protobuf ``Struct`` in which a string of a fixed value stands for "not known yet" and a map with
-a signature key for a secret (Pulumi's ``resource/plugin/rpc.go``). Everything a plugin computes with is made of
-None, bool, float, str, list, dict, `UNKNOWN` and `Secret`.
+a signature key for a secret, an asset or an archive (Pulumi's ``resource/plugin/rpc.go``). Everything a plugin computes
+with is made of None, bool, float, str, list, dict, `UNKNOWN`, `Secret`, `Asset` and `Archive`.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 _SIGNATURE: Final = "4dabf18193072939515e22adb298388d"
 _SECRET: Final = "1b47061264138c4ac30d75fd1eb44270"
+_ASSET: Final = "c44067f5952c0a294b673a41bacd8c17"
+_ARCHIVE: Final = "0def7320c3a5731c473e5ecbe6d01bc7"
 _UNKNOWN: Final = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
 _PLAIN_KEY: Final = re.compile(r"^[A-Za-z_$][\w$]*$")
 
@@ -43,6 +45,40 @@ class Secret:
 
     def __repr__(self) -> str:
         return "Secret(...)"
+
+
+@dataclass(frozen=True, eq=False)
+class Asset:
+    """Contents that a program passes on: a file, a text or what a URI leads to.
+
+    Two are the same where their contents are, wherever those come from (Pulumi's ``Asset.Equals``).
+
+    Attributes:
+        fields: ``hash`` (SHA-256 of the contents, computed by the engine) and one of ``path``, ``text`` and ``uri``;
+            what an old state holds may come as the hash alone.
+    """
+
+    fields: Properties
+
+    @property
+    def hash(self) -> str:
+        """The hash of the contents; empty where the engine has not told it."""
+        return str(self.fields.get("hash", ""))
+
+    @property
+    def path(self) -> str:
+        """The path as the program gave it; empty where the contents are no local file's."""
+        return str(self.fields.get("path", ""))
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and isinstance(other, Asset) and self.hash == other.hash != ""
+
+    def __hash__(self) -> int:
+        return hash(self.hash)
+
+
+class Archive(Asset):
+    """Several files: a directory's, an archive file's, or the ``assets`` among its fields (name to `Asset`)."""
 
 
 def from_struct(struct: struct_pb2.Struct) -> Properties:
@@ -138,9 +174,14 @@ def _leaves(value: Value) -> Iterator[Value]:
 
 def _read(value: Value) -> Value:
     if isinstance(value, dict):
-        if value.get(_SIGNATURE) == _SECRET:
-            return Secret(_read(value.get("value")))
-        return {key: _read(item) for key, item in value.items()}
+        items = {key: _read(item) for key, item in value.items()}
+        signature = items.get(_SIGNATURE)
+        if signature == _SECRET:
+            return Secret(items.get("value"))
+        if signature in (_ASSET, _ARCHIVE):
+            del items[_SIGNATURE]
+            return Asset(items) if signature == _ASSET else Archive(items)
+        return items
     if isinstance(value, list):
         return [_read(item) for item in value]
     return UNKNOWN if value == _UNKNOWN else value
@@ -151,6 +192,8 @@ def _write(value: Value) -> Value:
         return _UNKNOWN
     if isinstance(value, Secret):
         return {_SIGNATURE: _SECRET, "value": _write(value.value)}
+    if isinstance(value, Asset):
+        return {_SIGNATURE: _ARCHIVE if isinstance(value, Archive) else _ASSET, **_write(value.fields)}
     if isinstance(value, dict):
         return {key: _write(item) for key, item in value.items()}
     if isinstance(value, list):

@@ -146,6 +146,7 @@ def sshd(tmp_path_factory: pytest.TempPathFactory, free_port: Callable[[], int])
     (directory / "config").write_text(
         f"Port {port}\nListenAddress 127.0.0.1\nHostKey {directory}/host\nAuthorizedKeysFile {directory}/user.pub\n"
         "StrictModes no\nUsePAM no\nPidFile none\nMaxStartups 100\nAcceptEnv Q8S_*\n"
+        "Subsystem sftp internal-sftp\n"
     )
     with (directory / "log").open("w") as log:
         server = subprocess.Popen([program, "-D", "-e", "-f", directory / "config"], stderr=log)

@@ -1,1 +1,1 @@
-"""Stand-in for the ``command`` plugin: commands here and over SSH as resources."""
+"""Stand-in for the ``command`` plugin: commands here and over SSH, and copies to a host, as resources."""

@@ -1,7 +1,8 @@
-"""The resources of the ``command`` plugin: ``command:local:Command`` and ``command:remote:Command``.
+"""The resources of the ``command`` plugin: commands here and on a host, and copies to a host.
 
-The behaviour is that of pulumi-command 1.2.1, its sharp edges too: connections stay open until the plugin ends, neither
-``customTimeouts`` nor a cancelled update end a remote command that runs, and a shown line of 64 KiB stalls its command.
+The behaviour is that of pulumi-command 1.2.1, its sharp edges too: a command's connection stays open until the plugin
+ends, neither ``customTimeouts`` nor a cancelled update end a remote command or a copy that runs, and a shown line of
+64 KiB stalls its command.
 """
 
 # ruff: noqa: N802, D102, ARG002  the names and arguments of the protocol's methods
@@ -16,64 +17,19 @@ from google.protobuf import empty_pb2  # type: ignore[import-untyped]
 from pulumi.runtime.proto import provider_pb2
 
 from lab.pulumi.command import local, ssh
-from lab.pulumi.command.output import LOGGING, Output
+from lab.pulumi.command.copy import copy
+from lab.pulumi.command.inputs import COPY, INPUTS, LOCAL, check
+from lab.pulumi.command.output import OnLine, Output
 from lab.pulumi.plugin import Context, Plugin, PluginError, detailed_diff, refuse
-from lab.pulumi.wire import (
-    UNKNOWN,
-    Properties,
-    Secret,
-    Value,
-    as_secret,
-    changes,
-    from_struct,
-    is_known,
-    plain,
-    to_struct,
-)
+from lab.pulumi.wire import UNKNOWN, Properties, changes, from_struct, is_known, plain, to_struct
 from lab.versions import PULUMI_COMMAND
 
-LOCAL: Final = "command:local:Command"
-REMOTE: Final = "command:remote:Command"
-
-_TEXT: Final = (str,)
-_COMMON: Final[dict[str, tuple[type, ...]]] = {
-    "create": _TEXT,
-    "update": _TEXT,
-    "delete": _TEXT,
-    "stdin": _TEXT,
-    "logging": _TEXT,
-    "environment": (dict,),
-    "triggers": (list,),
-    "addPreviousOutputInEnv": (bool,),
-}
-_INPUTS: Final[dict[str, dict[str, tuple[type, ...]]]] = {
-    LOCAL: {**_COMMON, "interpreter": (list,), "dir": _TEXT},
-    REMOTE: {**_COMMON, "connection": (dict,)},
-}
-_UNSUPPORTED: Final = {"assetPaths", "archivePaths"}
-_CONNECTION: Final[dict[str, tuple[type, ...]]] = {
-    "host": _TEXT,
-    "port": (int, float),
-    "user": _TEXT,
-    "password": _TEXT,
-    "privateKey": _TEXT,
-    "privateKeyPassword": _TEXT,
-    "agentSocketPath": _TEXT,
-    "dialErrorLimit": (int, float),
-    "perDialTimeout": (int, float),
-    "hostKey": _TEXT,
-    "proxy": (dict,),
-}
-_CONNECTION_DEFAULTS: Final = {"user": "root", "port": 22, "dialErrorLimit": 10, "perDialTimeout": 15}
-_CONNECTION_SECRETS: Final = ("password", "privateKey", "privateKeyPassword")
 # How PULUMI_COMMAND_STDOUT and _STDERR follow from the former outputs.
 _PREVIOUS: Final = {"stdout": "PULUMI_COMMAND_STDOUT", "stderr": "PULUMI_COMMAND_STDERR"}
 
-Failures = list[tuple[str, str]]
-
 
 class CommandPlugin(Plugin):
-    """Serves both kinds of commands."""
+    """Serves commands and copies."""
 
     name = "command"
     version = PULUMI_COMMAND
@@ -91,8 +47,8 @@ class CommandPlugin(Plugin):
 
     async def Check(self, request: provider_pb2.CheckRequest, context: Context) -> provider_pb2.CheckResponse:
         kind = _kind(request.urn)
-        if kind not in _INPUTS:
-            await refuse(context, f"{kind}: the stand-in for the command plugin has only {LOCAL} and {REMOTE}")
+        if kind not in INPUTS:
+            await refuse(context, f"{kind}: the stand-in for the command plugin has only {', '.join(INPUTS)}")
         inputs, failures = check(kind, from_struct(request.news))
         return provider_pb2.CheckResponse(
             inputs=to_struct(inputs),
@@ -106,21 +62,29 @@ class CommandPlugin(Plugin):
 
     async def Create(self, request: provider_pb2.CreateRequest, context: Context) -> provider_pb2.CreateResponse:
         inputs = from_struct(request.properties)
+        identity = secrets.token_hex(4)
+        if _kind(request.urn) == COPY:
+            if not request.preview:
+                await self._copy(request.urn, inputs, timeout=request.timeout, context=context)
+            return provider_pb2.CreateResponse(id=identity, properties=to_struct(inputs))
         name = request.urn.rsplit("::", 1)[-1]
-        identity = f"{name}{secrets.token_hex(4)}"
         if request.preview:
             state = {**inputs, "stdout": UNKNOWN, "stderr": UNKNOWN}
         else:
             state = await self._run(request.urn, "create", inputs, {}, timeout=request.timeout, context=context)
-        return provider_pb2.CreateResponse(id=identity, properties=to_struct(state))
+        return provider_pb2.CreateResponse(id=f"{name}{identity}", properties=to_struct(state))
 
     async def Update(self, request: provider_pb2.UpdateRequest, context: Context) -> provider_pb2.UpdateResponse:
         olds = from_struct(request.olds)
         inputs = _ignoring(from_struct(request.news), olds, list(request.ignoreChanges))
+        if _kind(request.urn) == COPY:
+            if not request.preview and _content(inputs) != _content(olds):
+                await self._copy(request.urn, inputs, timeout=request.timeout, context=context)
+            return provider_pb2.UpdateResponse(properties=to_struct(inputs))
         if request.preview:
             # The outputs may change with any input that they could be computed from.
             known = all(is_known(value) for value in inputs.values())
-            was = {key: olds[key] for key in _INPUTS[_kind(request.urn)] if key in olds}
+            was = {key: olds[key] for key in INPUTS[_kind(request.urn)] if key in olds}
             stale = not known or changes(was, {key: inputs.get(key) for key in was})
             outputs = {key: UNKNOWN if stale else olds.get(key, "") for key in _PREVIOUS}
             state = {**inputs, **outputs}
@@ -130,12 +94,14 @@ class CommandPlugin(Plugin):
         return provider_pb2.UpdateResponse(properties=to_struct(state))
 
     async def Delete(self, request: provider_pb2.DeleteRequest, context: Context) -> empty_pb2.Empty:
-        olds = from_struct(request.properties)
-        await self._run(request.urn, "delete", olds, olds, timeout=request.timeout, context=context)
+        # What was copied stays.
+        if _kind(request.urn) != COPY:
+            olds = from_struct(request.properties)
+            await self._run(request.urn, "delete", olds, olds, timeout=request.timeout, context=context)
         return empty_pb2.Empty()
 
     async def Read(self, request: provider_pb2.ReadRequest, context: Context) -> provider_pb2.ReadResponse:
-        # There is nothing to read: what a command made is known to the command alone.
+        # There is nothing to read: what a command made is known to it alone, and the original looks at no copy.
         return provider_pb2.ReadResponse(id=request.id, properties=request.properties, inputs=request.inputs)
 
     async def _run(
@@ -148,8 +114,7 @@ class CommandPlugin(Plugin):
         if command is None:
             return state
 
-        async def show(line: str) -> None:
-            await self.log.write("info", line, urn, status=True)
+        show = self._status(urn)
 
         async def warn(line: str) -> None:
             await self.log.write("warning", line, urn)
@@ -158,7 +123,6 @@ class CommandPlugin(Plugin):
         previous: dict[str, str] = {}
         if known.get("addPreviousOutputInEnv") is not False:
             previous = {name: plain(olds[key]) for key, name in _PREVIOUS.items() if plain(olds.get(key))}
-        end = asyncio.get_running_loop().time() + timeout if timeout else None
         try:
             if _kind(urn) == LOCAL:
                 await self.running.run(local.run(command, known, previous, output), timeout, action)
@@ -168,7 +132,7 @@ class CommandPlugin(Plugin):
                     known,
                     previous,
                     output,
-                    pause=lambda seconds: self.running.pause(seconds, end, action),
+                    pause=self._pause(timeout, action),
                     status=show,
                     warn=warn,
                 )
@@ -176,61 +140,34 @@ class CommandPlugin(Plugin):
             await refuse(context, str(error))
         return {**state, "stdout": output.text("stdout"), "stderr": output.text("stderr")}
 
+    async def _copy(self, urn: str, inputs: Properties, *, timeout: float, context: Context) -> None:
+        try:
+            await copy(plain(inputs), pause=self._pause(timeout, "copy"), status=self._status(urn))
+        except PluginError as error:
+            await refuse(context, str(error))
 
-def check(kind: str, given: Properties) -> tuple[Properties, Failures]:
-    """Complete the inputs of one command with defaults and secret marks.
+    def _status(self, urn: str) -> OnLine:
+        """Takes lines that show while the resource is worked on."""
 
-    Returns:
-        The inputs, and what is wrong with them: pairs of property path and reason.
-    """
-    inputs = {key: value for key, value in given.items() if not key.startswith("__")}
-    failures: Failures = []
-    for key in sorted(_UNSUPPORTED & inputs.keys()):
-        failures.append((key, "not supported by the stand-in for the command plugin"))
-        del inputs[key]
-    _check_types(inputs, _INPUTS[kind], "", failures)
-    logging = plain(inputs.get("logging"))
-    if isinstance(logging, str) and is_known(logging) and logging not in LOGGING:
-        failures.append(("logging", f'"{logging}" is not one of {", ".join(LOGGING)}'))
-    if kind == REMOTE:
-        if inputs.get("connection") is None:
-            failures.append(("connection", "missing required property"))
-        else:
-            connection = _with_connection_defaults(inputs["connection"], "connection", failures)
-            inputs["connection"] = as_secret(connection)
-    return inputs, failures
+        async def show(line: str) -> None:
+            await self.log.write("info", line, urn, status=True)
 
+        return show
 
-def _with_connection_defaults(given: Value, path: str, failures: Failures) -> Value:
-    settings = given.value if isinstance(given, Secret) else given
-    if not isinstance(settings, dict):
-        return settings
-    allowed = {key: types for key, types in _CONNECTION.items() if path == "connection" or key != "proxy"}
-    _check_types(settings, allowed, path, failures)
-    if settings.get("host") is None:
-        failures.append((f"{path}.host", "missing required property"))
-    complete = {**_CONNECTION_DEFAULTS, **{key: value for key, value in settings.items() if value is not None}}
-    for key in _CONNECTION_SECRETS:
-        if key in complete:
-            complete[key] = as_secret(complete[key])
-    if "proxy" in complete:
-        proxy = _with_connection_defaults(complete["proxy"], f"{path}.proxy", failures)
-        complete["proxy"] = Secret(proxy) if isinstance(complete["proxy"], Secret) else proxy
-    return complete
-
-
-def _check_types(given: Properties, allowed: dict[str, tuple[type, ...]], path: str, failures: Failures) -> None:
-    for key, value in given.items():
-        where = f"{path}.{key}" if path else key
-        bare = value.value if isinstance(value, Secret) else value
-        if key not in allowed:
-            failures.append((where, f"no such property; there are {', '.join(sorted(allowed))}"))
-        elif bare is not None and bare is not UNKNOWN and not isinstance(bare, allowed[key]):
-            failures.append((where, f"is a {type(bare).__name__}, and not a {allowed[key][-1].__name__}"))
+    def _pause(self, timeout: float, action: str) -> ssh.Pause:
+        """Sleeps, for at most ``timeout`` seconds from now (0: no limit) in all, or until the update is cancelled."""
+        end = asyncio.get_running_loop().time() + timeout if timeout else None
+        return lambda seconds: self.running.pause(seconds, end, action)
 
 
 def _ignoring(news: Properties, olds: Properties, ignored: list[str]) -> Properties:
     return {**news, **{key: olds[key] for key in ignored if key in olds}}
+
+
+def _content(inputs: Properties) -> tuple[str, str]:
+    """What a copy is made anew for: neither the path nor the kind of its source matters to the original."""
+    known = plain(inputs)
+    return known["source"].hash, known["remotePath"]
 
 
 def _kind(urn: str) -> str:

@@ -1,4 +1,4 @@
-"""Run a command over SSH: dial with retries, verify the host key, through a bastion where one is given.
+"""Connect over SSH and run a command: retries, a verified host key, a bastion where one is given.
 
 Only the pauses between two dials end with the update or with the resource's timeout. What is under way on the network
 does not, as in the original; all of it ends with this process, which ends with the engine.
@@ -46,6 +46,8 @@ async def run(
 ) -> None:
     """Run ``command`` on the resource's connection until it ends.
 
+    Nobody closes the connection, so it stays until this process ends, as the original's does.
+
     Args:
         command: the text that the remote user's shell runs.
         inputs: the resource's inputs (``connection``, ``environment``, ``stdin``), known and plain.
@@ -59,7 +61,7 @@ async def run(
         PluginError: no connection, a host key that is not the expected one, refused variables, or a failed command
             (with its exit status and what it printed).
     """
-    connection = await _connect(inputs["connection"], pause, status)
+    connection = await connect(inputs["connection"], pause, status)
     try:
         environment = dict(inputs.get("environment") or {})
         for name in await _refused(connection, environment):
@@ -68,7 +70,7 @@ async def run(
             await warn(f"Unable to set '{name}'. {_ACCEPT_ENV}")
         await _execute(connection, command, {**environment, **previous}, inputs.get("stdin") or "", output)
     except (OSError, asyncssh.Error) as error:
-        raise PluginError(f'{_reason(error)}: running "{command}"') from error
+        raise PluginError(f'{explain(error)}: running "{command}"') from error
 
 
 _ACCEPT_ENV: Final = (
@@ -131,8 +133,17 @@ async def _refused(connection: asyncssh.SSHClientConnection, variables: dict[str
     return refused
 
 
-async def _connect(settings: dict[str, Any], pause: Pause, status: OnLine) -> asyncssh.SSHClientConnection:
-    """Connect to the host; nobody closes what was opened, so it stays until this process ends, as the original's."""
+async def connect(settings: dict[str, Any], pause: Pause, status: OnLine) -> asyncssh.SSHClientConnection:
+    """Connect to the host, through its bastion where it has one.
+
+    Args:
+        settings: the resource's ``connection``, known and plain.
+        pause: sleeps between two dials for so many seconds; raises PluginError to end them.
+        status: takes lines on what the dialling does.
+
+    Raises:
+        PluginError: no connection, or a host key that is not the expected one; names the address.
+    """
     options = await _options(settings)
     limit = int(settings["dialErrorLimit"])
     timeout = float(settings["perDialTimeout"])
@@ -241,7 +252,7 @@ async def _retried(what: str, limit: int, attempt: Callable[[], Awaitable[_T]], 
             return await attempt()
         except _DIAL_ERRORS as error:
             failures += 1
-            reason = _reason(error)
+            reason = explain(error)
             if -1 < limit < failures:
                 raise PluginError(f"{what}: after {failures - 1} failed attempts: {reason}") from error
             allowed = "inf" if limit == -1 else str(limit)
@@ -250,7 +261,8 @@ async def _retried(what: str, limit: int, attempt: Callable[[], Awaitable[_T]], 
         delay = min(delay * _BACK_OFF, _LONGEST_DELAY)
 
 
-def _reason(error: BaseException) -> str:
+def explain(error: BaseException) -> str:
+    """What went wrong on a connection, in the user's words."""
     if isinstance(error, asyncssh.HostKeyNotVerifiable):
         return f"ssh: host key mismatch: the server does not have the expected host key ({error.reason})"
     if isinstance(error, asyncssh.PermissionDenied):
