@@ -59,8 +59,8 @@ async def _copy(sftp: asyncssh.SFTPClient, source: str, destination: str) -> Non
     # Path would take an empty path, of which the original says that it is not there, for the current directory.
     if stat.S_ISDIR(os.stat(source).st_mode):  # noqa: PTH116
         await _make_directories(sftp, destination)
-        target = destination if source.endswith("/") else _join(destination, posixpath.basename(source))
-        await _copy_directory(sftp, Path(source), target)
+        # The base name of "dir/" is empty: its content goes to the destination itself.
+        await _copy_directory(sftp, Path(source), _join(destination, posixpath.basename(source)))
         return
     is_directory = await _is_directory(sftp, destination)
     if is_directory:
