@@ -9,6 +9,7 @@ from typing import Final
 from lab import layout, namespace, remains
 from lab.command import CommandError, LabError, run
 from lab.hosts import lifecycle
+from lab.images import foreign
 
 _DOWN_SECONDS: Final = 600
 _WIPE_SECONDS: Final = 600
@@ -38,7 +39,7 @@ def stop() -> None:
 
 
 def clear() -> None:
-    """Take away what is left of a lab, without asking supervisord or needing the namespace.
+    """Take away what is left of a lab and of builds, without asking supervisord or needing the namespace.
 
     Raises:
         LabError: a process or a mount stays; names it.
@@ -52,6 +53,7 @@ def clear() -> None:
     for point in remains.mounts(layout.RUN, layout.STATE):
         run("umount", "--lazy", point, limit=60)
     run("rm", "-rf", "--one-file-system", layout.RUN, limit=_WIPE_SECONDS)
+    foreign.release()
 
 
 def _told(processes: Mapping[int, str]) -> str:

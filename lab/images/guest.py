@@ -11,6 +11,7 @@ from typing import Final
 
 from lab import apt, versions
 from lab.artifact import REPOSITORY, Artifact, Builder, cache_root
+from lab.images import foreign
 
 ARCHITECTURES: Final = ("amd64", "arm64")
 APT_PACKAGES: Final = (
@@ -30,8 +31,22 @@ def image_name(architecture: str) -> str:
     return f"q8s-guest-{architecture}.qcow2"
 
 
+def _build_root(builder: Builder, architecture: str, root: Path) -> None:
+    words: list[str | Path] = [
+        _HERE / "with-foreign-binaries.sh", architecture,
+        _HERE / "build-root.sh", architecture, versions.GUEST_SUITE, root, _HERE / "files",
+        apt.mirror(), apt.security_mirror() or "",
+    ]  # fmt: skip
+    if not foreign.is_needed(architecture):
+        builder.run("unshare", "--mount", *words)
+        return
+    try:
+        builder.run(*foreign.command(architecture, *words), cwd=REPOSITORY)
+    finally:
+        foreign.release()
+
+
 def _build(architecture: str, builder: Builder) -> None:
-    mirror = apt.mirror()
     image = builder.out / image_name(architecture)
     with tempfile.TemporaryDirectory(prefix="guest-", dir=cache_root()) as folder:
         work = Path(folder)
@@ -42,11 +57,7 @@ def _build(architecture: str, builder: Builder) -> None:
             env={"CGO_ENABLED": "0", "GOARCH": architecture, "GOCACHE": str(cache_root() / "go-build")},
         )  # fmt: skip
         try:
-            builder.run(
-                "unshare", "--mount", _HERE / "with-foreign-binaries.sh", architecture,
-                _HERE / "build-root.sh", architecture, versions.GUEST_SUITE, root, _HERE / "files",
-                mirror, apt.security_mirror() or "",
-            )  # fmt: skip
+            _build_root(builder, architecture, root)
             builder.run(_HERE / "build-disk.sh", architecture, root, init, work, image)
         finally:
             shutil.rmtree(root, ignore_errors=True)
