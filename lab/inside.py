@@ -49,6 +49,7 @@ def up() -> None:
             databases.create(passwords)
             outcome.how = "cached" if databases.migrate() is None else "built"
             databases.bootstrap_identity(passwords)
+            databases.note_migrated()
     with steps.step("identity, images, placement"):
         supervisor.start(cloud_programs.identity)
         if not layout.CLOUDS_YAML.exists():

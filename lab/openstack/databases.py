@@ -85,8 +85,12 @@ def migrate() -> float | None:
                 _load(SCHEMAS.path / _DUMP)
         for each in made:
             each.result(timeout=_TOOL_SECONDS)
-    files.write(_MIGRATED, VENV.key)
     return seconds
+
+
+def note_migrated() -> None:
+    """Say that the databases are whole: with all that :func:`is_migrated` spares the next start."""
+    files.write(_MIGRATED, VENV.key)
 
 
 def _synchronise() -> None:
