@@ -1,6 +1,6 @@
 # shellcheck shell=bash disable=SC2034
 # Common ground of all steps: standard output for results, standard error for people; named arguments, a log on the host, short progress lines, errors that say where.
-# A step arrives with its documents and secrets as one archive, unpacked in the working directory that only root reads.
+# A step has its documents and secrets in the working directory, which only root reads.
 set -Eeuo pipefail
 umask 022
 export LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive

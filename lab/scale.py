@@ -73,8 +73,9 @@ def preview(config: dict[str, Any], state: Path) -> dict[str, int]:
 def measure(workers: int, state: Path) -> Preview:
     """Preview the smallest cluster with that many workers, half of each architecture."""
     counts = {"x86-small": workers - workers // 2, "arm-small": workers // 2}
+    config = description("dev", name="scale", workers=counts, kubernetes={"podCidr": "10.128.0.0/14"})
     started = time.monotonic()
-    changes = preview(description("dev", name="scale", workers=counts), state)
+    changes = preview(config, state)
     return Preview(workers, changes["create"], time.monotonic() - started)
 
 

@@ -1,7 +1,8 @@
 """The one wrapper of remote commands: a script of ``hostscripts/`` with its documents, run over SSH as root.
 
-Scripts and documents travel on stdin as one archive, so that no command line, process listing or error message holds
-more than names and plain values. The archive is the same for the same content: a second run changes nothing.
+The scripts are copied to a host once; documents travel on stdin as one archive, so that no command line, process
+listing or error message holds more than names and plain values. The archive is the same for the same content: a second
+run changes nothing.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import base64
 import gzip
 import io
-import re
+import os
 import shlex
 import tarfile
 from collections.abc import Mapping, Sequence
@@ -22,7 +23,8 @@ from q8s_infra.defaults import STEP_TIMEOUT_SECONDS
 from q8s_infra.render.templates import REPOSITORY
 
 HOSTSCRIPTS = REPOSITORY / "hostscripts"
-_SOURCED = re.compile(r"^\. \./([a-z-]+\.sh)$", re.MULTILINE)
+FOLDER = ".q8s"
+"""Where the scripts are on a host, below the home of the user that logs in."""
 
 
 @dataclass(frozen=True)
@@ -43,21 +45,16 @@ class Step:
     arguments: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
     limit: int = STEP_TIMEOUT_SECONDS
 
-    def command(self) -> pulumi.Output[str]:
-        """The command line: unpacks the archive into a directory of root's own and runs the script there."""
-        words = {"step": self.script, "node": self.node, "layer": self.layer, **self.arguments}
-        return _together(words).apply(lambda given: command_line(self.script, given, limit=self.limit))
+    def command(self, key: str) -> pulumi.Output[str]:
+        """The command line; the key tells the steps of one resource from all others on the host."""
+        return _together(self.arguments).apply(lambda given: command_line(key, self, given))
 
 
-def command_line(script: str, arguments: Mapping[str, str], *, limit: int = STEP_TIMEOUT_SECONDS) -> str:
-    """The shell command that runs a step from the archive on its stdin, for so many seconds at most."""
-    unpack = (
-        'umask 077 && d=$(mktemp -d /run/q8s.XXXXXX) && trap "rm -rf $d" EXIT && cd "$d" && '
-        f'base64 -d | tar -xz && timeout {limit} bash "./{script}.sh" "$@"'
-    )
-    return shlex.join(
-        ["sudo", "-n", "sh", "-c", unpack, "q8s", *(f"{name}={value}" for name, value in arguments.items())]
-    )
+def command_line(key: str, step: Step, arguments: Mapping[str, str]) -> str:
+    """The shell command that runs a step with the documents on its stdin, or follows it where it runs already."""
+    named = [f"{name}={value}" for name, value in arguments.items()]
+    runner = ["sudo", "-n", "bash", f"{FOLDER}/run-step.sh"]
+    return shlex.join([*runner, key, step.script, str(step.limit), step.node, step.layer, *named])
 
 
 def archive(files: Mapping[str, str]) -> str:
@@ -72,16 +69,35 @@ def archive(files: Mapping[str, str]) -> str:
     return base64.encodebytes(gzip.compress(raw.getvalue(), mtime=0)).decode()
 
 
-def scripts(*names: str) -> dict[str, str]:
-    """Scripts by their files' names, with the libraries that they source: an edit of another one is not theirs."""
-    found: dict[str, str] = {}
-    wanted = [f"{name}.sh" for name in names]
-    while wanted:
-        file = wanted.pop()
-        if file not in found:
-            found[file] = (HOSTSCRIPTS / file).read_text()
-            wanted += _SOURCED.findall(found[file])
-    return found
+@dataclass(frozen=True)
+class Shell:
+    """Where steps run.
+
+    Attributes:
+        connection: SSH to the host; its host key is pinned.
+        instance: the host itself; with its end, nothing has to be taken back on it.
+        scripts: they are there.
+    """
+
+    connection: remote.ConnectionArgs
+    instance: pulumi.CustomResource
+    scripts: pulumi.Resource
+
+
+def shell(
+    name: str, connection: remote.ConnectionArgs, instance: pulumi.CustomResource, *, parent: pulumi.Resource
+) -> Shell:
+    """Copy the scripts to a host; those of another release take their place, and no step runs again for it."""
+    copied = remote.CopyToRemote(
+        f"{name}-scripts",
+        connection=connection,
+        # The folder's content: Pulumi keeps its hash and its path, which is the same in every checkout.
+        source=pulumi.FileArchive(f"{os.path.relpath(HOSTSCRIPTS)}/"),
+        remote_path=FOLDER,
+        triggers=[instance.id],
+        opts=pulumi.ResourceOptions(parent=parent, deleted_with=instance, delete_before_replace=True),
+    )
+    return Shell(connection, instance, copied)
 
 
 def _together(inputs: Mapping[str, pulumi.Input[str]]) -> pulumi.Output[dict[str, str]]:
@@ -97,7 +113,7 @@ def secret(value: pulumi.Output[str]) -> pulumi.Output[str]:
 
 def run(
     name: str,
-    connection: remote.ConnectionArgs,
+    where: Shell,
     create: Step,
     *,
     files: Mapping[str, pulumi.Input[str]] | None = None,
@@ -106,11 +122,11 @@ def run(
     prints_secret: bool = False,
     opts: pulumi.ResourceOptions | None = None,
 ) -> remote.Command:
-    """Run a step on a host, again whenever its script or documents change.
+    """Run a step on a host, again whenever its arguments or documents change.
 
     Args:
         name: the resource's name.
-        connection: where to; its host key is pinned.
+        where: the host.
         create: the step; idempotent, since a changed document runs it again.
         files: documents by their name in the step's directory; may be secret.
         delete: the step that takes it back.
@@ -118,17 +134,18 @@ def run(
         prints_secret: the step's result is a secret.
         opts: the resource's options.
     """
-    texts = scripts(create.script, *([delete.script] if delete else []))
-    stdin = _together(files or {}).apply(lambda given: archive({**texts, **given}))
     options = pulumi.ResourceOptions(
-        additional_secret_outputs=["stdout"] if prints_secret else None, delete_before_replace=True
+        depends_on=[where.scripts],
+        deleted_with=where.instance,
+        additional_secret_outputs=["stdout"] if prints_secret else None,
+        delete_before_replace=True,
     )
     return remote.Command(
         name,
-        connection=connection,
-        create=create.command(),
-        delete=delete.command() if delete else None,
-        stdin=secret(stdin),
+        connection=where.connection,
+        create=create.command(name),
+        delete=delete.command(name) if delete else None,
+        stdin=secret(_together(files or {}).apply(archive)),
         triggers=list(triggers) or None,
         # Results go to stdout, which may be secret; progress and errors go to stderr.
         logging=remote.Logging.STDERR,

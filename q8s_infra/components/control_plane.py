@@ -55,12 +55,12 @@ class ControlPlane(pulumi.ComponentResource):
         )
         initialised = run(
             f"{name}-init",
-            self.host.connection,
+            self.host.shell,
             Step("init-cluster", name, "Kubernetes"),
             files={"kubeadm.yaml": configuration, "audit-policy.yaml": kubeadm.audit_policy()},
             triggers=[self.host.instance.id],
             prints_secret=True,
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[prepared], deleted_with=self.host.instance),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[prepared]),
         )
         printed = secret(initialised.stdout).apply(json.loads)
         self.ca_cert_hash: pulumi.Output[str] = pulumi.Output.unsecret(printed.apply(lambda it: str(it["caCertHash"])))
@@ -102,7 +102,7 @@ class JoiningControlPlane(pulumi.ComponentResource):
         prepared = _prepared(self, name, self.host, spec)
         secrets = run(
             f"{name}-token",
-            first.host.connection,
+            first.host.shell,
             Step("mint-control-plane-join", name, "Kubernetes", {"ttl": TOKEN_LIFETIME}),
             delete=Step("revoke-token", name, "Kubernetes"),
             triggers=[self.host.instance.id],
@@ -111,7 +111,6 @@ class JoiningControlPlane(pulumi.ComponentResource):
                 parent=self,
                 # One after the other: etcd takes one new member at a time.
                 depends_on=[first.ready, prepared, previous],
-                deleted_with=first.host.instance,
                 # A node that has joined needs no other token because a script has changed.
                 ignore_changes=["create", "stdin"],
             ),
@@ -121,20 +120,20 @@ class JoiningControlPlane(pulumi.ComponentResource):
         ).apply(lambda known: _join(spec, name, json.loads(known[0]), *known[1:]))
         self.joined = run(
             f"{name}-join",
-            self.host.connection,
+            self.host.shell,
             Step("join-control-plane", name, "Kubernetes", {"address": self.host.address}),
             files={"kubeadm.yaml": configuration, "audit-policy.yaml": kubeadm.audit_policy()},
             triggers=[self.host.instance.id],
-            opts=pulumi.ResourceOptions(parent=self, deleted_with=self.host.instance),
+            opts=pulumi.ResourceOptions(parent=self),
         )
         self.node = run(
             f"{name}-node",
-            first.host.connection,
+            first.host.shell,
             Step("await-node", name, "Kubernetes", {"timeout": "600", "ready": "no"}),
             delete=Step("remove-node", name, "Kubernetes", {"grace": str(DRAIN_SECONDS), "first": first.node}),
             files={"labels": "", "taints": ""},
             triggers=[self.joined.id],
-            opts=pulumi.ResourceOptions(parent=self, deleted_with=first.host.instance),
+            opts=pulumi.ResourceOptions(parent=self),
         )
         self.register_outputs({})
 
@@ -142,11 +141,11 @@ class JoiningControlPlane(pulumi.ComponentResource):
 def _prepared(parent: pulumi.Resource, name: str, host: Host, spec: ClusterSpec) -> pulumi.Resource:
     return run(
         f"{name}-host",
-        host.connection,
+        host.shell,
         Step("prepare-control-plane", name, "host", {"kubernetes": spec.kubernetes.version}),
         files={**apt_files(spec), **registry_files(spec), **node_files(spec), **authorized_keys(spec)},
         triggers=[host.instance.id],
-        opts=pulumi.ResourceOptions(parent=parent, deleted_with=host.instance),
+        opts=pulumi.ResourceOptions(parent=parent),
     )
 
 

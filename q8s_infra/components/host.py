@@ -9,6 +9,7 @@ from pulumi_command import remote
 from q8s_infra.components.keys import ClusterKeys
 from q8s_infra.components.network import ClusterNetwork
 from q8s_infra.hostkeys import HostKey
+from q8s_infra.remote import shell
 from q8s_infra.render.templates import render
 from q8s_infra.spec import ClusterSpec
 
@@ -24,7 +25,7 @@ class Host(pulumi.ComponentResource):
         instance: the OpenStack instance.
         address: its address on the cluster's network, also the node's.
         endpoint: the address under which this program and its users reach it.
-        connection: SSH to it, host key pinned.
+        shell: where its steps run.
     """
 
     def __init__(
@@ -82,7 +83,7 @@ class Host(pulumi.ComponentResource):
         )
         self.address: pulumi.Output[str] = port.all_fixed_ips.apply(lambda addresses: addresses[0])
         self.endpoint = self._endpoint(name, spec, port)
-        self.connection = remote.ConnectionArgs(
+        connection = remote.ConnectionArgs(
             host=self.endpoint,
             user=spec.access.user,
             private_key=keys.private_key,
@@ -91,6 +92,7 @@ class Host(pulumi.ComponentResource):
             per_dial_timeout=_SECONDS_PER_DIAL,
             proxy=_bastion(spec),
         )
+        self.shell = shell(name, connection, self.instance, parent=self)
         self.register_outputs({"address": self.address})
 
     def _endpoint(self, name: str, spec: ClusterSpec, port: openstack.networking.Port) -> pulumi.Output[str]:

@@ -49,7 +49,7 @@ class Worker(pulumi.ComponentResource):
         disk = payload(spec, planned.architecture)
         prepared = run(
             f"{name}-host",
-            self.host.connection,
+            self.host.shell,
             Step(
                 "prepare-worker",
                 name,
@@ -66,7 +66,7 @@ class Worker(pulumi.ComponentResource):
             ),
             files=_host_files(spec, planned, disk),
             triggers=[self.host.instance.id],
-            opts=pulumi.ResourceOptions(parent=self, deleted_with=self.host.instance),
+            opts=pulumi.ResourceOptions(parent=self),
         )
         # What makes another guest; the order of its parts is what a preview shows.
         guest_is: list[pulumi.Input[object]] = [
@@ -102,7 +102,7 @@ class Worker(pulumi.ComponentResource):
         )
         self.guest = run(
             f"{name}-guest",
-            self.host.connection,
+            self.host.shell,
             Step(
                 "define-guest",
                 name,
@@ -115,11 +115,11 @@ class Worker(pulumi.ComponentResource):
                 **{path: _document(documents, path) for path in SEED_FILES},
             },
             triggers=guest_is,
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[prepared], deleted_with=self.host.instance),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[prepared]),
         )
         self.node = run(
             f"{name}-node",
-            control_plane.host.connection,
+            control_plane.host.shell,
             Step(
                 "await-node",
                 name,
@@ -135,9 +135,7 @@ class Worker(pulumi.ComponentResource):
                 "taints": "".join(f"{taint}\n" for taint in planned.taints),
             },
             triggers=[self.guest.id],
-            opts=pulumi.ResourceOptions(
-                parent=self, depends_on=[cluster_network], deleted_with=control_plane.host.instance
-            ),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[cluster_network]),
         )
         self.register_outputs({"address": self.host.address})
 

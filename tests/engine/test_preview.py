@@ -9,12 +9,12 @@ from pulumi.automation import CommandError
 
 from lab import scale
 
-BESIDE = 26
+BESIDE = 27
 """Resources of every cluster: network, keys, rules, the first control plane and Flannel."""
-A_CONTROL_PLANE = 8
-"""A further one: two components, port, instance and four steps."""
-A_WORKER = 7
-"""Two components, port, instance and three steps."""
+A_CONTROL_PLANE = 9
+"""A further one: two components, port, instance, scripts and four steps."""
+A_WORKER = 8
+"""Two components, port, instance, scripts and three steps."""
 
 
 @pytest.mark.parametrize(("shape", "control_planes", "workers"), [("dev", 1, 2), ("prototype", 2, 2), ("mixed", 3, 12)])

@@ -22,10 +22,14 @@ from pulumi.automation.events import EngineEvent
 from lab import demo, layout, namespace
 from lab.kubectl import Kubectl
 from lab.stack import open_stack
+from tests.lab import servers
 
 STACK = "lab-test"
 KEEP = "Q8S_KEEP_CLUSTER" in os.environ
 """A cluster that is kept is there at once for the next run, while tests are being written."""
+
+
+keys, group, create, server = servers.keys, servers.group, servers.create, servers.server
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -24,7 +24,7 @@ from tests.lab.test_cluster import eventually
 pytestmark = pytest.mark.timeout(1200)
 
 ADDED = "test-x86-small-1"
-PARTS = {"", "-port", "-host", "-guest", "-node"}
+PARTS = {"", "-port", "-scripts", "-host", "-guest", "-node"}
 """What a worker is made of beside its components: suffixes of the names of its resources."""
 WANDERER = """
 apiVersion: apps/v1
@@ -186,7 +186,7 @@ def test_another_flavor_would_make_another_host(cluster: Cluster) -> None:
     cluster.configure(flavor={"x86-small": "c1.large"})
     steps = cluster.preview()
     assert set(steps) == {"delete-replaced", "create-replacement", "replace"}
-    anew = {f"test-x86-small-0{part}" for part in ("", "-host", "-guest", "-node")}
+    anew = {f"test-x86-small-0{part}" for part in ("", "-scripts", "-host", "-guest", "-node")}
     assert {name for step in steps.values() for name in names(step)} == anew
 
 

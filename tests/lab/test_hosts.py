@@ -6,13 +6,7 @@ Run inside the lab's namespace: ``python -m lab enter .venv/bin/python -m pytest
 from __future__ import annotations
 
 import contextlib
-import os
 import shlex
-import socket
-import subprocess
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,8 +15,8 @@ import pytest
 
 from lab import layout
 from lab.hosts import cgroups
+from tests.lab.servers import NETWORK, Create, Server, eventually, is_open
 
-IMAGE, FLAVOR, NETWORK, USER = "debian-12", "c1.small", "private", "debian"
 MACHINE = """
 <domain type='qemu'>
   <name>x</name><memory unit='MiB'>256</memory>
@@ -37,124 +31,7 @@ MACHINE = """
 </domain>
 """
 
-pytestmark = [pytest.mark.timeout(300), pytest.mark.full]
-
-
-def eventually(condition: Callable[[], bool], seconds: float, what: str) -> None:
-    """Wait until the condition holds, and fail with ``what`` did not happen otherwise."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"{what}: not within {seconds} s"
-        time.sleep(0.2)
-
-
-def is_open(address: str, port: int, timeout: float = 1.0) -> bool:
-    """True when a TCP connection can be made."""
-    with contextlib.suppress(OSError), socket.create_connection((address, port), timeout):
-        return True
-    return False
-
-
-@dataclass(frozen=True)
-class Server:
-    """A server with its address, and the SSH files that lead into it."""
-
-    id: str
-    address: str
-    keys: Path
-
-    def ssh(self, command: str, *, check: bool = True) -> str:
-        """Run a command as the image's login user; the host key must be the one that user data set."""
-        known_hosts = self.keys / f"known_hosts-{self.id}"
-        known_hosts.write_text(f"{self.address} {(self.keys / 'host.pub').read_text()}")
-        options = ["-o", f"UserKnownHostsFile={known_hosts}", "-o", "StrictHostKeyChecking=yes", "-o", "BatchMode=yes"]
-        words = [
-            "ssh",
-            "-i",
-            str(self.keys / "user"),
-            *options,
-            "-o",
-            "ConnectTimeout=5",
-            f"{USER}@{self.address}",
-            command,
-        ]
-        done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=120)
-        assert not check or done.returncode == 0, done.stderr
-        return done.stdout.strip()
-
-    def await_ssh(self, seconds: float = 60) -> None:
-        """Wait for an SSH login."""
-        eventually(lambda: self.ssh("echo in", check=False) == "in", seconds, f"SSH login to {self.address}")
-
-    @property
-    def boot(self) -> str:
-        """Something that differs from boot to boot: when the host's first process started."""
-        return self.ssh("cut -d' ' -f22 /proc/1/stat")
-
-
-@pytest.fixture(scope="module")
-def keys(tmp_path_factory: pytest.TempPathFactory, cloud: Any) -> Iterator[Path]:
-    """A folder with a user's and a host's key; the user's is a keypair of the cloud."""
-    folder = tmp_path_factory.mktemp("keys")
-    for name in ("user", "host"):
-        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", folder / name], check=True)
-    name = f"hosts-test-{os.getpid()}"
-    cloud.create_keypair(name, (folder / "user.pub").read_text())
-    (folder / "name").write_text(name)
-    yield folder
-    cloud.delete_keypair(name)
-
-
-@pytest.fixture(scope="module")
-def group(cloud: Any) -> Iterator[Any]:
-    """A security group that lets SSH in."""
-    made = cloud.create_security_group(f"hosts-test-{os.getpid()}", "tests/lab/test_hosts.py")
-    cloud.create_security_group_rule(made.id, port_range_min=22, port_range_max=22, protocol="tcp")
-    yield made
-    cloud.delete_security_group(made.id)
-
-
-Create = Callable[..., Server]
-
-
-@pytest.fixture(scope="module")
-def create(cloud: Any, keys: Path, group: Any) -> Iterator[Create]:
-    """Make servers; those that are left are deleted at the end."""
-    made: list[str] = []
-
-    def user_data() -> str:
-        private = "".join(f"    {line}\n" for line in (keys / "host").read_text().splitlines())
-        public = (keys / "host.pub").read_text()
-        text = f"#cloud-config\nssh_keys:\n  ed25519_private: |\n{private}  ed25519_public: {public}"
-        return text + "write_files: [{path: /etc/from-user-data, content: yes it is}]\n"
-
-    def new(name: str) -> Server:
-        server = cloud.create_server(
-            name,
-            image=IMAGE,
-            flavor=FLAVOR,
-            network=NETWORK,
-            key_name=(keys / "name").read_text(),
-            security_groups=[group.name],
-            userdata=user_data(),
-            auto_ip=False,
-        )
-        made.append(server.id)
-        server = cloud.compute.wait_for_server(server, wait=120)
-        address = next(iter(server.addresses.values()))[0]["addr"]
-        return Server(server.id, address, keys)
-
-    yield new
-    for server_id in made:
-        cloud.delete_server(server_id, wait=True, timeout=60)
-
-
-@pytest.fixture(scope="module")
-def server(create: Create) -> Server:
-    """One server for all tests that leave it running."""
-    made = create("hosts-test")
-    made.await_ssh()
-    return made
+pytestmark = pytest.mark.timeout(300)
 
 
 def test_it_is_a_host_of_its_own(server: Server) -> None:
@@ -237,6 +114,7 @@ def test_security_groups_are_enforced(server: Server, cloud: Any, group: Any) ->
     assert listens()
 
 
+@pytest.mark.full
 def test_packages_libvirt_and_an_emulated_machine(server: Server) -> None:
     server.ssh(
         "set -e; sudo curl -fsS -o /etc/apt/keyrings/lab.asc http://10.78.0.1/keys/q8s-lab.asc;"
@@ -280,7 +158,8 @@ def is_gone(server_id: str) -> bool:
     return not traces(server_id)
 
 
-def test_ten_servers_come_and_go_without_a_trace(create: Create, cloud: Any) -> None:
+@pytest.mark.parametrize("times", [3, pytest.param(10, marks=pytest.mark.full)])
+def test_servers_come_and_go_without_a_trace(create: Create, cloud: Any, times: int) -> None:
     def interfaces() -> set[str]:
         return {path.name for path in Path("/sys/class/net").iterdir() if path.name.startswith("tap")}
 
@@ -296,7 +175,7 @@ def test_ten_servers_come_and_go_without_a_trace(create: Create, cloud: Any) -> 
 
     taps, before, known = interfaces(), allocated(), ports()
     opened: list[int] = []
-    for number in range(10):
+    for number in range(times):
         server = create(f"hosts-test-{number}")
         server.await_ssh()
         assert traces(server.id)

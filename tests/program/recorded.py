@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network
 from itertools import zip_longest
+from pathlib import Path
 from typing import Any, Literal
 
 import pulumi
@@ -102,7 +103,7 @@ class Recorder(mocks.Mocks):
         return {"id": f"id of {args.args['name']}"}
 
     def _decided(self, request: resource_pb2.RegisterResourceRequest, inputs: dict[str, Any]) -> Declared:
-        declared = Declared(request.type, request.name, dict(inputs))
+        declared = Declared(request.type, request.name, {name: _compared(value) for name, value in inputs.items()})
         former = self.before.get(declared.key)
         done: Literal["created", "unchanged", "updated", "replaced"] = "created"
         if former:
@@ -221,6 +222,25 @@ def _named(urn: str) -> Declared:
     """The type and the name in a URN, or in a reference to a provider."""
     qualified, name = urn.split("::")[2:4]
     return Declared(qualified.split("$")[-1], name, {})
+
+
+class _Folder(pulumi.FileArchive):
+    """An archive that is another one where its files are, and not its path, as Pulumi tells archives apart."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self.files = {file.name: file.read_text() for file in Path(path).resolve().iterdir()}
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Folder) and self.files == other.files
+
+    def __hash__(self) -> int:
+        return hash(frozenset(self.files))
+
+
+def _compared(value: Any) -> Any:
+    """The value, as one that can be told from others."""
+    return _Folder(value.path) if isinstance(value, pulumi.FileArchive) else value
 
 
 def _address(declared: Declared) -> str:

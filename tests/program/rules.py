@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 COMMAND: Final = "command:remote:Command"
+COPY: Final = "command:remote:CopyToRemote"
 LOCAL: Final = "command:local:Command"
 INSTANCE: Final = "openstack:compute/instance:Instance"
 PORT: Final = "openstack:networking/port:Port"
@@ -21,6 +22,7 @@ _OBJECT: Final = ("apiVersion", "kind", "metadata.name", "metadata.namespace")
 # with ConfigMaps immutable as they are by default.
 REPLACING: Final[dict[str, tuple[str, ...]]] = {
     COMMAND: ("triggers",),
+    COPY: ("triggers",),
     LOCAL: ("triggers",),
     INSTANCE: (
         "availabilityZone",

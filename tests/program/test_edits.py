@@ -33,12 +33,12 @@ OTHER_CLUSTER = (
     *(f"flannel{part}" for part in ("-namespace", "-account", "-role", "-binding", "-settings", "")),
 )
 """What is made anew in another cluster: the provider, and with it all objects."""
-FIRST = ("", "-port", "-host", "-init")
-CONTROL_PLANE = ("", "-port", "-host", "-token", "-join", "-node")
-WORKER = ("", "-port", "-host", "-guest", "-node")
+FIRST = ("", "-port", "-scripts", "-host", "-init")
+CONTROL_PLANE = ("", "-port", "-scripts", "-host", "-token", "-join", "-node")
+WORKER = ("", "-port", "-scripts", "-host", "-guest", "-node")
 GUEST = ("-guest", "-node")
 """What is made anew with a guest: itself and its node."""
-ON_A_HOST = ("", "-host", *GUEST)
+ON_A_HOST = ("", "-scripts", "-host", *GUEST)
 """What is made anew with a worker's host; the port stays, and with it the address."""
 DEV = ("x86-small-0", "arm-small-0")
 """The workers of the shape of this name."""
@@ -163,7 +163,11 @@ EDITS = (
         "mixed",
     ),
     Edit("comment in the hosts' user data", NOTHING, program=hosts_user_data),
-    Edit("comment in the script that makes keys", NOTHING, program=commented("hostscripts/new-keys.sh")),
+    Edit(
+        "comment in the script that makes keys",
+        Cost(updated=of(("control-plane-0", *DEV), "-scripts")),
+        program=commented("hostscripts/new-keys.sh"),
+    ),
     # Guests
     Edit("memory", NEW_GUEST, put(f"{X86}/memory", "3GiB")),
     Edit("the same memory in another unit", NOTHING, put(f"{X86}/memory", "2048MiB")),
@@ -266,19 +270,19 @@ EDITS = (
     ),
     # Scripts
     Edit(
-        "comment in the script that prepares workers' hosts",
-        Cost(updated=of(DEV, "-host")),
+        "comment in a step's script",
+        Cost(updated=of(("control-plane-0", *DEV), "-scripts")),
         program=commented("hostscripts/prepare-worker.sh"),
     ),
     Edit(
-        "comment in the script that awaits nodes",
-        Cost(updated=of(("control-plane-1", "x86-small-0", "arm-mid-0"), "-node")),
+        "comment in the library of all steps",
+        Cost(updated=of(("control-plane-0", "control-plane-1", "x86-small-0", "arm-mid-0"), "-scripts")),
         shape="prototype",
-        program=commented("hostscripts/await-node.sh"),
+        program=commented("hostscripts/lib.sh"),
     ),
     Edit(
         "comment in the script that forwards to guests",
-        Cost(updated=of(DEV, "-host")),
+        Cost(updated=of(("control-plane-0", *DEV), "-scripts") | of(DEV, "-host")),
         program=commented("hostscripts/q8s-forward.sh"),
     ),
 )
@@ -301,7 +305,9 @@ KNOWN_TO_COST_TOO_MUCH = (
         "hosts reached by floating IPs",
         Cost(
             created=of(("control-plane-0", *DEV), "-floating-ip"),
-            updated=of("control-plane-0", "-host", "-init") | of(DEV, "-host", *GUEST) | {"kubernetes"},
+            updated=of("control-plane-0", "-scripts", "-host", "-init")
+            | of(DEV, "-scripts", "-host", *GUEST)
+            | {"kubernetes"},
         ),
         lambda description: description["access"].update(mode="floatingIp", externalNetwork="public"),
         why="a connection is an input of its steps, so each runs again for being reached by another way",
@@ -347,21 +353,16 @@ KNOWN_TO_COST_TOO_MUCH = (
         why="the step of a cluster that is initialised runs again for nothing: its API server keeps the old range",
     ),
     Edit(
+        "size of a node's pod subnet",
+        Cost(updated=of("control-plane-0", "-init")),
+        put("kubernetes/nodeCidrMaskSize", 25),
+        why="a cluster keeps the size that it was made with, and the edit is not refused",
+    ),
+    Edit(
         "pods' addresses",
         Cost(updated=of("control-plane-0", "-init"), replaced=Names({"flannel-settings"})),
         put("kubernetes/podCidr", "10.200.0.0/16"),
         why="a cluster keeps its pods' addresses, and the edit is not refused: Flannel and nodes no longer agree",
-    ),
-    Edit(
-        "comment in the library of all scripts",
-        Cost(
-            updated=of("control-plane-0", "-host", "-init")
-            | of("control-plane-1", "-host", "-join", "-node")
-            | of(("x86-small-0", "arm-mid-0"), "-host", *GUEST)
-        ),
-        shape="prototype",
-        program=commented("hostscripts/lib.sh"),
-        why="a step's scripts are part of its documents, and so it runs again to find that all is done",
     ),
     Edit(
         "comment in a guest's script",
@@ -468,7 +469,11 @@ def no_options(monkeypatch: pytest.MonkeyPatch) -> None:
         (another_resource, Cost(created=of(DEV, "-box"), deleted=of(DEV, "-host"))),
         (
             no_options,
-            Cost(replaced=of("control-plane-0", "", "-host", "-init") | of(DEV, *ON_A_HOST) | Names(OTHER_CLUSTER)),
+            Cost(
+                replaced=of("control-plane-0", "", "-scripts", "-host", "-init")
+                | of(DEV, *ON_A_HOST)
+                | Names(OTHER_CLUSTER)
+            ),
         ),
     ],
     ids=lambda it: it.__name__ if callable(it) else "is seen",
@@ -497,12 +502,14 @@ def test_what_hangs_on_something_that_goes_first_is_made_anew() -> None:
 
 STEP = ({"connection", "stdin"}, {"connection"})
 SPEAKING_STEP = ({"connection", "stdin"}, {"connection", "stdout"})
+COPY = ({"connection"}, {"connection"})
 HOST = ({"userData"}, {"adminPass"})
 SECRETS: Mapping[str, tuple[set[str], set[str]]] = {
     "keys": (set(), {"stdout", "stderr"}),
     "keypair": (set(), {"privateKey"}),
     "kubernetes": ({"kubeconfig"}, set()),
     "control-plane-0": HOST,
+    **{f"{name}-scripts": COPY for name in ("control-plane-0", "control-plane-1", "x86-small-0", "arm-mid-0")},
     "control-plane-0-host": STEP,
     "control-plane-0-init": SPEAKING_STEP,
     "control-plane-1": HOST,
@@ -540,7 +547,7 @@ def test_a_step_ends_with_the_host_that_it_runs_on(keys: str) -> None:
         for each in declared.values()
         if each.type == rules.PORT
     }
-    steps = [each for each in declared.values() if each.type == rules.COMMAND]
+    steps = [each for each in declared.values() if each.type in (rules.COMMAND, rules.COPY)]
     assert len(addresses) == 15
     assert steps
     for step in steps:

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from q8s_infra.remote import HOSTSCRIPTS, archive, command_line, scripts
+from q8s_infra.remote import HOSTSCRIPTS, Step, archive, command_line
 
-ALONE = {"q8s-forward", "new-keys", "collect-logs"}
-"""Scripts that reach a machine as one file, without the libraries of the steps."""
+ALONE = {"q8s-forward", "new-keys", "collect-logs", "run-step", "step-unit"}
+"""Scripts that are no steps, and need no libraries."""
 
 STEPS = sorted(
     path.stem for path in HOSTSCRIPTS.glob("*.sh") if path.read_text().startswith("#!") and path.stem not in ALONE
@@ -33,27 +33,21 @@ def test_no_line_of_an_archive_is_long() -> None:
     assert max(len(line) for line in archive({"a": "x" * 200_000, "b": str(list(range(9999)))}).splitlines()) <= 76
 
 
-def test_a_step_runs_with_its_arguments_and_documents(tmp_path: Path) -> None:
-    step = '#!/bin/bash\nprintf "%s|" "$@" "${PWD%.*}"; cat document\n'
-    command = command_line("step", {"node": "a b", "layer": "host"})
-    words = shlex.split(command)
-    assert words[:2] == ["sudo", "-n"]
-    script = words[4].replace("/run/q8s.", f"{tmp_path}/q8s.")
-    done = subprocess.run(
-        [words[2], words[3], script, *words[5:]],
-        input=archive({"step.sh": step, "document": "hello"}), text=True, capture_output=True, check=True,
-    )  # fmt: skip
-    assert done.stdout == f"node=a b|layer=host|{tmp_path}/q8s|hello"
-    assert not list(tmp_path.iterdir()), "the step's directory is removed"
+def test_a_command_line_is_that_of_the_runner_with_plain_words() -> None:
+    step = Step("prepare-worker", "demo-x86-0", "host", limit=60)
+    words = shlex.split(command_line("demo-x86-0-host", step, {"image_url": "http://a b/$(c)"}))
+    assert words[:3] == ["sudo", "-n", "bash"]
+    assert words[3].endswith("/run-step.sh")
+    assert words[4:] == ["demo-x86-0-host", "prepare-worker", "60", "demo-x86-0", "host", "image_url=http://a b/$(c)"]
 
 
 @pytest.mark.parametrize("step", STEPS)
-def test_a_step_sources_only_what_travels_with_it(step: str) -> None:
+def test_a_step_has_its_libraries_beside_it(step: str) -> None:
     sourced = {
         line.split("./")[1] for line in (HOSTSCRIPTS / f"{step}.sh").read_text().splitlines() if line.startswith(". ./")
     }
     assert "lib.sh" in sourced
-    assert sourced <= set(scripts(step))
+    assert all((HOSTSCRIPTS / library).exists() for library in sourced)
 
 
 @pytest.mark.parametrize("script", sorted(ALONE))
