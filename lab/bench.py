@@ -24,7 +24,7 @@ from rich.table import Table
 from lab import layout
 from lab.command import run
 from lab.demo import description
-from lab.emulator import Emulator
+from lab.emulator import Emulator, Trace
 from lab.hosts.host import all_hosts
 from lab.kubectl import Kubectl
 from lab.stack import open_stack
@@ -47,6 +47,7 @@ class Boot:
 
     Attributes:
         bare: power-on to SSH login of the same image and domain, with nothing of Q8S in the seed.
+        cpu: QEMU's CPU seconds by the end of that bare boot, until the node had joined, and until it was Ready.
         guest: power-on to node Ready.
         host: from the host answering SSH, its caches warm, to node Ready.
         phases: where the guest's time went, as it printed it on its console.
@@ -55,6 +56,7 @@ class Boot:
     """
 
     bare: float
+    cpu: tuple[float, float, float]
     guest: float
     host: float
     phases: dict[str, float]
@@ -99,21 +101,23 @@ def measure(worker: str, config: dict[str, Any], key: Path) -> Boot:
     deployed = stack.export_stack().deployment or {}
     urns = [it["urn"] for it in deployed.get("resources", [])]
     replaced = [urn for urn in urns if urn.split("::")[-1] in {f"{worker}-{step}" for step in REBUILT}]
-    stack.up(replace=replaced, on_event=note)
-    kubectl = Kubectl.of(stack, key.with_name("kubeconfig"))
-    conditions = kubectl.get("node", worker)["status"]["conditions"]
+    server = next(each.uuid for each in all_hosts(layout.INSTANCES) if each.hostname == worker)
+    with Trace(server) as trace:
+        stack.up(replace=replaced, on_event=note)
+    node = Kubectl.of(stack, key.with_name("kubeconfig")).get("node", worker)
+    joined, conditions = datetime.fromisoformat(node["metadata"]["creationTimestamp"]), node["status"]["conditions"]
     ready = next(datetime.fromisoformat(it["lastTransitionTime"]) for it in conditions if it["type"] == "Ready")
     address = next(node["address"] for node in stack.outputs()["nodes"].value if node["name"] == worker)
     host = Host(address, key)
     guest = (ready - host.powered_on(worker)).total_seconds()
     warm = ready.timestamp() - began[f"{worker}-host"]
     phases = host.phases()
-    emulator = Emulator.of(next(each.uuid for each in all_hosts(layout.INSTANCES) if each.hostname == worker))
+    emulator = Emulator.of(server)
     time.sleep(_SETTLE_SECONDS)
     idle, resident = emulator.load(IDLE_SECONDS), emulator.resident_mib()
     program = Path(__file__).with_name("bare_boot.py").read_text()
-    bare = float(host.run(f"python3 - {worker}", text=program, limit=_BARE_BOOT_SECONDS))
-    return Boot(bare, guest, warm, phases, idle, resident)
+    bare, cpu = map(float, host.run(f"python3 - {worker}", text=program, limit=_BARE_BOOT_SECONDS).split())
+    return Boot(bare, (cpu, trace.until(joined), trace.until(ready)), guest, warm, phases, idle, resident)
 
 
 def dominant(boot: Boot) -> str:
@@ -131,7 +135,7 @@ def main() -> None:
     """Print the table."""
     table = Table(
         "worker", "bare boot", "power-on to Ready", "ratio", "host to Ready", "ratio",
-        "idle, host cores", "MiB", "seconds by phase",
+        "CPU s bare, joined, Ready", "ratio", "idle, host cores", "MiB", "seconds by phase",
     )  # fmt: skip
     last: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
@@ -152,6 +156,8 @@ def main() -> None:
                     f"{boot.guest / boot.bare:.2f}",
                     f"{boot.host:.0f} s",
                     f"{boot.host / boot.bare:.2f}",
+                    ", ".join(f"{seconds:.0f}" for seconds in boot.cpu),
+                    f"{boot.cpu[-1] / boot.cpu[0]:.2f}",
                     f"{boot.idle:.2f}",
                     f"{boot.resident:.0f}",
                     dominant(boot),

@@ -6,14 +6,18 @@ CPU seconds do not depend on neighbours, as wall time does on a busy machine.
 from __future__ import annotations
 
 import os
+import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 from lab.hosts import cgroups
 
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
+_LOOK_SECONDS: Final = 0.5
 _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -57,6 +61,47 @@ class Emulator:
         before, started = self.cpu_seconds(), time.monotonic()
         time.sleep(seconds)
         return (self.cpu_seconds() - before) / (time.monotonic() - started)
+
+
+class Trace:
+    """What the emulator of a host has used, looked at twice a second for as long as the trace is open.
+
+    Where one emulator follows another, the trace is of the last one.
+    """
+
+    def __init__(self, server: str) -> None:
+        """Follow the emulator of a host, by the host's id in Nova."""
+        self._server = server
+        self._seen: dict[int, list[tuple[float, float]]] = {}
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._look, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _look(self) -> None:
+        while not self._over.wait(_LOOK_SECONDS):
+            # Between two emulators there is none, and one may end while it is looked at.
+            with suppress(NoEmulator, OSError):
+                emulator = Emulator.of(self._server)
+                self._seen.setdefault(emulator.pid, []).append((time.time(), emulator.cpu_seconds()))
+
+    def until(self, moment: datetime) -> float:
+        """CPU seconds that the emulator had used by then.
+
+        Raises:
+            NoEmulator: none was seen before that.
+        """
+        last = list(self._seen.values())[-1] if self._seen else []
+        used = [cpu for seen, cpu in last if seen <= moment.timestamp() + _LOOK_SECONDS]
+        if not used:
+            raise NoEmulator(f"host {self._server} ran no emulator before {moment:%H:%M:%S}")
+        return used[-1]
 
 
 def _command(pid: int) -> str:

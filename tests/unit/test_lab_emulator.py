@@ -2,11 +2,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from lab.emulator import Emulator, NoEmulator
+from lab import emulator as emulators
+from lab.emulator import Emulator, NoEmulator, Trace
 from lab.hosts import cgroups
 
 SPIN = "import time; x = bytearray(64 << 20); print('ready', flush=True)\nwhile True: pass"
@@ -49,3 +52,18 @@ def test_a_hosts_emulator_is_found_among_its_processes(
     assert Emulator.of("one") == Emulator(process.pid)
     with pytest.raises(NoEmulator, match="host none runs 0 emulators"):
         Emulator.of("none")
+
+
+@pytest.mark.parametrize("process", [SPIN], indirect=True)
+def test_a_trace_says_what_was_used_by_a_moment(
+    process: subprocess.Popen[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(emulators, "_LOOK_SECONDS", 0.02)
+    monkeypatch.setattr(cgroups, "members", lambda _: {process.pid})
+    began = datetime.now(UTC)
+    with Trace("one") as trace:
+        time.sleep(0.3)
+    half, whole = (trace.until(began + timedelta(seconds=seconds)) for seconds in (0.15, 0.3))
+    assert 0 < half < whole
+    with pytest.raises(NoEmulator, match="host one ran no emulator before"):
+        trace.until(began - timedelta(seconds=1))
