@@ -1,26 +1,78 @@
 # shellcheck shell=bash
 # Package sources with pinned keys, for the host itself and for another architecture's packages.
 
-# apt_keys: the keys that inbox/apt/keys lists (SHA256 URL), verified, in /etc/apt/keyrings.
+apt_keyrings=${apt_keyrings:-/etc/apt/keyrings}
+
+# apt_keys: the keys that inbox/apt/keys lists, verified, in /etc/apt/keyrings. A line is SHA256 URL, of the whole file;
+# or FINGERPRINT[,FINGERPRINT...] URL NAME, of every primary key in it.
 apt_keys() {
 	[[ -s $inbox/apt/keys ]] || return 0
-	install -d /etc/apt/keyrings
-	local sum url
-	while read -r sum url; do
-		fetch "$url" "/etc/apt/keyrings/q8s-${sum:0:12}.asc" "$sum"
-	done <"$inbox/apt/keys"
+	install -d "$apt_keyrings"
+	local -a lines by_fingerprint=()
+	mapfile -t lines <"$inbox/apt/keys"
+	local line pin url name
+	for line in "${lines[@]}"; do
+		read -r pin url name <<<"$line"
+		if [[ $name ]]; then
+			by_fingerprint+=("$line")
+		else
+			fetch "$url" "$apt_keyrings/q8s-${pin:0:12}.asc" "$pin"
+		fi
+	done
+	((${#by_fingerprint[@]})) || return 0
+	apt_gpg
+	for line in "${by_fingerprint[@]}"; do
+		read -r pin url name <<<"$line"
+		apt_fetch_key "$url" "$apt_keyrings/$name" "$pin"
+	done
+}
+
+# apt_gpg: gpg, unless the image has it. None has for certain: apt depends on gpgv or sqv, and neither of them lists keys.
+apt_gpg() {
+	if command -v gpg >/dev/null; then return; fi
+	# Sources that lack their key yet are refused here, one by one; the others are enough.
+	apt-get -q -o DPkg::Lock::Timeout=600 update || echo "some package sources can't be used yet"
+	apt_install gpg
+}
+
+# apt_fetch_key URL FILE FINGERPRINT[,FINGERPRINT...]: a key file, downloaded anew as its expiry may have been extended.
+# Refused unless each primary key in it has one of the fingerprints. FILE is what gpg has read of it, written anew: what
+# another reader of the download might see in it, and gpg does not, never reaches apt.
+apt_fetch_key() {
+	local url=$1 file=$2 allowed=$3 work found key
+	work=$(mktemp -d "$inbox/key.XXXXXX")
+	retry 4 curl -fsSL --connect-timeout 10 --retry 3 --output "$work/download" "$url" ||
+		fail "cannot download $url: is the source reachable from this host?"
+	local -a gpg=(gpg --homedir "$work" --no-options --batch --quiet --no-autostart --no-auto-check-trustdb)
+	"${gpg[@]}" --import "$work/download" || fail "no OpenPGP public key that gpg can read at $url"
+	found=$(
+		{
+			"${gpg[@]}" --with-colons --show-keys "$work/download"
+			"${gpg[@]}" --with-colons --list-keys
+		} | awk -F: '$1 == "pub" { primary = 1 } $1 == "fpr" && primary { print $10; primary = 0 }' | sort -u
+	)
+	[[ $found ]] || fail "no OpenPGP public key at $url"
+	for key in $found; do
+		[[ ,$allowed, = *,"$key",* ]] || fail "wrong key at $url: $key is there, allowed is ${allowed//,/ or }"
+	done
+	"${gpg[@]}" --armor --export >"$work/checked"
+	place "$work/checked" "$file" 0644 || true
+	rm -rf "$work"
 }
 
 # apt_host_sources: the host's own sources, where the spec replaces them, and the Kubernetes packages'.
 apt_host_sources() {
-	apt_keys
 	local file changed=no
 	for file in "$inbox"/apt/host/*; do
 		[[ -e $file ]] || continue
 		if place "$file" "/etc/apt/sources.list.d/${file##*/}" 0644; then changed=yes; fi
 	done
 	if [[ -s $inbox/apt/proxy ]] && place "$inbox/apt/proxy" /etc/apt/apt.conf.d/80q8s-proxy 0644; then changed=yes; fi
-	if [[ $changed = yes || ! -e /var/lib/apt/q8s-updated ]]; then
+	# Gone until the lists are there, whatever fails in between.
+	if [[ $changed = yes ]]; then rm -f /var/lib/apt/q8s-updated; fi
+	# After the sources, as gpg may have to come from them.
+	apt_keys
+	if [[ ! -e /var/lib/apt/q8s-updated ]]; then
 		retry 4 apt-get -q -o DPkg::Lock::Timeout=600 -o APT::Update::Error-Mode=any update ||
 			fail "apt-get update failed: a package source is unreachable or its signature is wrong"
 		touch /var/lib/apt/q8s-updated
@@ -33,11 +85,25 @@ apt_install() {
 		--allow-change-held-packages install "$@" || fail "apt-get install failed: $*"
 }
 
+# apt_archive_keyrings: the distributions' keyrings that inbox/apt/keyrings lists (PACKAGE FILE), from the host's sources.
+apt_archive_keyrings() {
+	[[ -s $inbox/apt/keyrings ]] || return 0
+	local -a lines
+	mapfile -t lines <"$inbox/apt/keyrings"
+	local line package file
+	for line in "${lines[@]}"; do
+		read -r package file <<<"$line"
+		[[ -s $file ]] || apt_install "$package"
+		[[ -s $file ]] || fail "no $file in package $package: give sources.guestApt a keyUrl"
+	done
+}
+
 # apt_foreign ROOT ARCHITECTURE SOURCES TREE PACKAGE...: unpack packages of any architecture into TREE.
 # Nothing of them is run, so no emulation is needed.
 apt_foreign() {
 	local root=$1 architecture=$2 sources=$3 tree=$4
 	shift 4
+	apt_archive_keyrings
 	mkdir -p "$root"/etc/apt/{apt.conf.d,preferences.d,sources.list.d,trusted.gpg.d} \
 		"$root"/var/lib/apt/lists/partial "$root"/var/cache/apt/archives/partial "$root"/debs "$tree"
 	: >"$root/status"

@@ -2,31 +2,44 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from q8s_infra.spec import AptSource, ClusterSpec
 
+# Debian and Ubuntu both have both packages, by these names.
+_ARCHIVE_KEYRINGS: Final = {
+    "debian": ("debian-archive-keyring", "/usr/share/keyrings/debian-archive-keyring.gpg"),
+    "ubuntu": ("ubuntu-keyring", "/usr/share/keyrings/ubuntu-archive-keyring.gpg"),
+}
+
 
 def apt_files(spec: ClusterSpec, *, guest_architecture: str | None = None) -> Mapping[str, str]:
-    """The files under ``apt/`` of a step: ``keys``, ``host/*.sources``, ``guest/*.sources``, ``proxy``.
+    """The files under ``apt/`` of a step: ``keys``, ``keyrings``, ``host/*.sources``, ``guest/*.sources``, ``proxy``.
+
+    A line of ``keys`` is a file's SHA-256 and its URL; or fingerprints with commas, URL and name under
+    ``/etc/apt/keyrings``. A line of ``keyrings`` is a package and the file in it that a guest's source is checked by.
 
     Args:
         spec: the cluster.
         guest_architecture: name in the architecture table; with it, the guest's package sources come along.
     """
     host = list(spec.sources.host_apt)
-    kubernetes = spec.kubernetes_apt
-    files = {f"apt/host/q8s-{index}.sources": _deb822(source) for index, source in enumerate(host)}
+    kubernetes = spec.sources.kubernetes_apt_of(spec.kubernetes.version)
+    files = {f"apt/host/q8s-{index}.sources": _deb822(source, _key_path(source)) for index, source in enumerate(host)}
     used = [*host, kubernetes]
     if guest_architecture is None:
-        files["apt/host/q8s-kubernetes.sources"] = _deb822(kubernetes)
+        files["apt/host/q8s-kubernetes.sources"] = _deb822(kubernetes, _key_path(kubernetes))
     else:
         guest = list(spec.sources.guest_apt_of(guest_architecture))
         used += guest
         for index, source in enumerate([*guest, kubernetes]):
-            files[f"apt/guest/q8s-{index}.sources"] = _deb822(source)
+            signed_by = _key_path(source) or _ARCHIVE_KEYRINGS[source.distribution][1]
+            files[f"apt/guest/q8s-{index}.sources"] = _deb822(source, signed_by)
+        if unsigned := {source.distribution for source in guest if not source.key_url}:
+            files["apt/keyrings"] = "".join(f"{' '.join(_ARCHIVE_KEYRINGS[name])}\n" for name in sorted(unsigned))
     files["apt/keys"] = _keys(used)
     if spec.proxy.http:
         files["apt/proxy"] = f'Acquire::http::Proxy "{spec.proxy.http}";\n'
@@ -41,16 +54,37 @@ def registry_files(spec: ClusterSpec) -> Mapping[str, str]:
     return {"registry/hosts.toml": f'[host."{mirror}"]\n  capabilities = ["pull", "resolve"]\n'}
 
 
-def _deb822(source: AptSource) -> str:
+def _deb822(source: AptSource, signed_by: str) -> str:
     lines = {
         "Types": "deb",
         "URIs": source.uri,
         "Suites": " ".join(source.suites),
         "Components": " ".join(source.components),
-        "Signed-By": f"/etc/apt/keyrings/q8s-{source.key_sha256[:12]}.asc" if source.key_sha256 else "",
+        "Signed-By": signed_by,
     }
     return "".join(f"{field}: {value}\n" for field, value in lines.items() if value)
 
 
+def _key_name(source: AptSource) -> str:
+    """A key's file name: another for another pin; of two URLs with one fingerprint, neither overwrites the other."""
+    pin = source.key_sha256 or hashlib.sha256(f"{_fingerprints(source)} {source.key_url}".encode()).hexdigest()
+    return f"q8s-{pin[:12]}.asc"
+
+
+def _key_path(source: AptSource) -> str:
+    return f"/etc/apt/keyrings/{_key_name(source)}" if source.key_url else ""
+
+
+def _fingerprints(source: AptSource) -> str:
+    return ",".join(sorted(source.key_fingerprints))
+
+
 def _keys(sources: Iterable[AptSource]) -> str:
-    return "".join(sorted({f"{source.key_sha256} {source.key_url}\n" for source in sources if source.key_sha256}))
+    lines = {
+        f"{source.key_sha256} {source.key_url}\n"
+        if source.key_sha256
+        else f"{_fingerprints(source)} {source.key_url} {_key_name(source)}\n"
+        for source in sources
+        if source.key_url
+    }
+    return "".join(sorted(lines))

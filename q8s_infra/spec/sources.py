@@ -1,15 +1,32 @@
-"""Where packages and images come from: configurable for sites without internet, and pinned by checksum."""
+"""Where packages and images come from, for sites without internet, too; and what each of them is checked by."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final, Literal
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from q8s_infra.arch import ARCHITECTURES
 from q8s_infra.spec.types import ArchitectureName, Model, Sha256, Url
 
+KUBERNETES_KEY: Final = "DE15B14486CD377B9E876E1A234654DA9A296436"
+"""Fingerprint of the key that signs pkgs.k8s.io (isv:kubernetes OBS Project), as in kubernetes/kubernetes#128609."""
+_FINGERPRINT_DIGITS: Final = 40
+
+
+def _fingerprint(given: str) -> str:
+    """A fingerprint as gpg's listings have it; people write it in lower case, or in groups, too."""
+    digits = given.replace(" ", "").upper()
+    if len(digits) != _FINGERPRINT_DIGITS or set(digits) - set("0123456789ABCDEF"):
+        raise ValueError(
+            f"an OpenPGP fingerprint has {_FINGERPRINT_DIGITS} hexadecimal digits, and a key id, its end, can be forged"
+        )
+    return digits
+
+
 Word = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9./:_-]+$")]
+Fingerprint = Annotated[str, AfterValidator(_fingerprint)]
+Distribution = Literal["debian", "ubuntu"]
 
 
 class GuestImage(Model):
@@ -20,19 +37,45 @@ class GuestImage(Model):
 
 
 class AptSource(Model):
-    """An apt repository. With a key, packages must be signed by it; without, by a key that the image has."""
+    """An apt repository. With a key, packages must be signed by it; without, by the distribution's archive keys."""
 
     uri: Url = Field(description="Base of the repository.")
     suites: tuple[Word, ...] = Field(min_length=1, description="Suites, or a path that ends with a slash.")
     components: tuple[Word, ...] = Field(default=("main",), description="Components; none with a path.")
-    key_url: Url | None = Field(default=None, description="The signing key, ASCII-armoured.")
-    key_sha256: Sha256 | None = Field(default=None, description="Checksum of the key's file.")
+    key_url: Url | None = Field(
+        default=None,
+        description="The signing key, with `keyFingerprints` or `keySha256`; ASCII-armoured with the latter.",
+    )
+    key_fingerprints: tuple[Fingerprint, ...] = Field(
+        default=(),
+        description="OpenPGP fingerprints, 40 hexadecimal digits; each primary key in the file must have one of them.",
+    )
+    key_sha256: Sha256 | None = Field(
+        default=None, description="Checksum of the key's file, in place of fingerprints; another when its expiry is."
+    )
+    archive: Distribution | None = Field(
+        default=None,
+        description="For guests' packages without a key: whose archive keyring checks them; by default whose name "
+        "is the last one in `uri`, or else Debian's. A host's image has its own keys.",
+    )
 
     @model_validator(mode="after")
     def _key_is_pinned(self) -> AptSource:
-        if (self.key_url is None) != (self.key_sha256 is None):
-            raise ValueError("keyUrl and keySha256 go together: a key is never taken unchecked")
+        pins = (self.key_sha256 is not None) + bool(self.key_fingerprints)
+        if self.key_url is None and pins:
+            raise ValueError("keyUrl: is missing, where keyFingerprints or keySha256 say which key is there")
+        if self.key_url is not None and pins != 1:
+            raise ValueError(
+                "keyUrl: goes with keyFingerprints or keySha256, exactly one of them, as a key is never taken unchecked"
+            )
+        if self.key_url is not None and self.archive is not None:
+            raise ValueError("archive: is for a source without keyUrl, and this one has a key")
         return self
+
+    @property
+    def distribution(self) -> Distribution:
+        """Whose archive keyring checks packages of a source without a key, where no image does."""
+        return self.archive or ("ubuntu" if self.uri.rfind("ubuntu") > self.uri.rfind("debian") else "debian")
 
 
 class Sources(Model):
@@ -42,24 +85,54 @@ class Sources(Model):
     guest_apt: dict[ArchitectureName, tuple[AptSource, ...]] = Field(
         default_factory=dict, description="Where guests' container runtime comes from, by architecture."
     )
-    kubernetes_apt: AptSource | None = Field(default=None, description="Kubernetes' packages; by default pkgs.k8s.io.")
+    kubernetes_apt: AptSource | None = Field(
+        default=None, description="Kubernetes' packages, with their key; by default pkgs.k8s.io."
+    )
+    kubernetes_key_fingerprints: tuple[Fingerprint, ...] | None = Field(
+        default=None,
+        description="Fingerprints of pkgs.k8s.io's Release.key, where `kubernetesApt` is not given; "
+        f"by default {KUBERNETES_KEY}.",
+    )
     kubernetes_key_sha256: Sha256 | None = Field(
-        default=None, description="Checksum of pkgs.k8s.io's Release.key, where kubernetesApt is not given."
+        default=None, description="Checksum of pkgs.k8s.io's Release.key, in place of its fingerprints."
     )
     registry_mirror: Url | None = Field(default=None, description="One mirror for all container registries.")
 
     @model_validator(mode="after")
-    def _kubernetes_key_is_pinned(self) -> Sources:
-        if (self.kubernetes_apt is None) == (self.kubernetes_key_sha256 is None):
-            raise ValueError(
-                "give kubernetesApt or kubernetesKeySha256, one of them: packages are never taken unchecked"
-            )
+    def _each_key_is_pinned_once(self) -> Sources:
+        listed, summed = self.kubernetes_key_fingerprints is not None, self.kubernetes_key_sha256 is not None
+        pin = "kubernetesKeySha256" if summed else "kubernetesKeyFingerprints"
+        if self.kubernetes_key_fingerprints == ():
+            raise ValueError("kubernetesKeyFingerprints: one at least, as packages are never taken unchecked")
+        if listed and summed:
+            raise ValueError(f"{pin}: this or kubernetesKeyFingerprints, exactly one of them")
+        if self.kubernetes_apt is not None and (listed or summed):
+            raise ValueError(f"{pin}: is for pkgs.k8s.io, and kubernetesApt has a key of its own")
+        if self.kubernetes_apt is not None and self.kubernetes_apt.key_url is None:
+            raise ValueError("kubernetesApt.keyUrl: is missing, and no distribution signs Kubernetes' packages")
+        mistaken = (f"hostApt.{index}" for index, source in enumerate(self.host_apt) if source.archive is not None)
+        if place := next(mistaken, ""):
+            raise ValueError(f"{place}.archive: is for guestApt, as a host's image has its own keys")
         return self
 
     def guest_apt_of(self, architecture: str) -> tuple[AptSource, ...]:
         """The sources for an architecture's guests, given or default."""
         uri, suites = ARCHITECTURES[architecture].guest_apt
         return self.guest_apt.get(architecture) or (AptSource(uri=uri, suites=suites, components=("main", "universe")),)
+
+    def kubernetes_apt_of(self, version: str) -> AptSource:
+        """Kubernetes' package repository for a version, given or default."""
+        uri = f"https://pkgs.k8s.io/core:/stable:/v{version.rpartition('.')[0]}/deb/"
+        return self.kubernetes_apt or AptSource(
+            uri=uri,
+            suites=("/",),
+            components=(),
+            key_url=f"{uri}Release.key",
+            key_fingerprints=()
+            if self.kubernetes_key_sha256
+            else self.kubernetes_key_fingerprints or (KUBERNETES_KEY,),
+            key_sha256=self.kubernetes_key_sha256,
+        )
 
 
 class Proxy(Model):

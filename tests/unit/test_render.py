@@ -13,7 +13,9 @@ import pytest
 import yaml
 
 from q8s_infra.render.kubeadm import init_configuration
+from q8s_infra.render.sources import apt_files
 from q8s_infra.spec import validated
+from q8s_infra.spec.sources import KUBERNETES_KEY
 from tests.unit.rendered import ADDRESS, SHAPES, documents
 from tests.unit.specs import spoiled
 
@@ -58,3 +60,62 @@ def test_a_node_s_subnet_of_kubernetes_own_size_leaves_the_configuration_as_it_w
 @pytest.mark.parametrize("size", [20, 25])
 def test_another_size_of_a_node_s_subnet_is_an_argument(size: int) -> None:
     assert {"name": "node-cidr-mask-size-ipv4", "value": str(size)} in controller_manager(size)
+
+
+KEYED = {"uri": "http://mirror/debian", "suites": ["trixie"], "keyUrl": "http://mirror/key.asc"}
+SUMMED = {**KEYED, "keySha256": "d" * 64}
+
+
+def apt(sources: object) -> dict[str, str]:
+    """The apt files of a worker by a description's sources."""
+    return dict(apt_files(validated(spoiled("sources", sources)), guest_architecture="arm64"))
+
+
+def test_sources_that_are_all_keyed_by_checksum_bring_no_keyring_and_name_no_fingerprint() -> None:
+    files = apt({"hostApt": [SUMMED], "guestApt": {"arm64": [SUMMED]}, "kubernetesApt": SUMMED})
+    assert sorted(files) == [
+        "apt/guest/q8s-0.sources",
+        "apt/guest/q8s-1.sources",
+        "apt/host/q8s-0.sources",
+        "apt/keys",
+    ]
+    assert files["apt/keys"] == f"{'d' * 64} http://mirror/key.asc\n"
+    assert {text for name, text in files.items() if name.endswith(".sources")} == {
+        "Types: deb\nURIs: http://mirror/debian\nSuites: trixie\nComponents: main\n"
+        "Signed-By: /etc/apt/keyrings/q8s-dddddddddddd.asc\n"
+    }
+
+
+def test_without_overrides_packages_are_checked_by_fingerprint_and_archive_keyring() -> None:
+    files = apt({})
+    pin, url, name = files["apt/keys"].split()
+    assert (pin, url) == (KUBERNETES_KEY, "https://pkgs.k8s.io/core:/stable:/v1.34/deb/Release.key")
+    assert f"Signed-By: /etc/apt/keyrings/{name}\n" in files["apt/guest/q8s-1.sources"]
+    _, keyring = files["apt/keyrings"].split()
+    assert f"Signed-By: {keyring}\n" in files["apt/guest/q8s-0.sources"]
+
+
+def test_a_host_s_source_without_a_key_is_left_to_the_image_s_own_keys() -> None:
+    host = {"uri": "http://mirror/debian", "suites": ["bookworm"]}
+    assert "Signed-By" not in apt({"hostApt": [host]})["apt/host/q8s-0.sources"]
+
+
+def test_a_guest_s_source_is_checked_by_its_own_key_or_by_its_distribution_s() -> None:
+    mirror = {"uri": "http://mirror/debian", "suites": ["trixie"]}
+    files = apt({"guestApt": {"arm64": [mirror, SUMMED]}})
+    assert files["apt/keyrings"] == "debian-archive-keyring /usr/share/keyrings/debian-archive-keyring.gpg\n"
+    assert "Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg\n" in files["apt/guest/q8s-0.sources"]
+    assert "Signed-By: /etc/apt/keyrings/q8s-dddddddddddd.asc\n" in files["apt/guest/q8s-1.sources"]
+
+
+def test_keys_of_one_fingerprint_from_two_places_are_two_files() -> None:
+    listed = {**KEYED, "keyFingerprints": ["b" * 40, "a" * 40]}
+    other = {**listed, "keyUrl": "http://other/key.asc"}
+    lines = [line.split() for line in apt({"hostApt": [listed, other]})["apt/keys"].splitlines()]
+    fingerprints = f"{'A' * 40},{'B' * 40}"
+    assert {(pin, url) for pin, url, _ in lines} == {
+        (fingerprints, "http://mirror/key.asc"),
+        (fingerprints, "http://other/key.asc"),
+        (KUBERNETES_KEY, "https://pkgs.k8s.io/core:/stable:/v1.34/deb/Release.key"),
+    }
+    assert len({name for _, _, name in lines}) == len(lines)

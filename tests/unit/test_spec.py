@@ -11,13 +11,17 @@ import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from q8s_infra.arch import ARCHITECTURES
 from q8s_infra.plan import plan
 from q8s_infra.render.templates import REPOSITORY
-from q8s_infra.spec import ClusterSpec, SpecErrors, load, read, validated
+from q8s_infra.spec import AptSource, ClusterSpec, SpecErrors, load, read, validated
+from q8s_infra.spec.sources import KUBERNETES_KEY, Distribution
 from q8s_infra.units import Size
 from tests.unit.specs import GOOD, spoiled
 
 X86 = "nodeTypes/x86"
+KEYLESS: dict[str, object] = {"uri": "http://m", "suites": ["a"]}
+KEYED = {**KEYLESS, "keyUrl": "http://m/k"}
 MALFORMED: list[tuple[str, object, str]] = [
     ("name", "Demo", "name"),
     ("name", "", "name"),
@@ -108,10 +112,37 @@ MALFORMED: list[tuple[str, object, str]] = [
     ("openPorts/cidr", "0.0.0.0/99", "openPorts.cidr"),
     ("nodePorts", "all", "nodePorts"),
     ("sources", ..., "sources"),
-    ("sources", {}, "sources"),
     ("sources/registryMirror", "mirror:5000", "sources.registryMirror"),
     ("sources/hostApt", [{"uri": "http://m", "suites": []}], "sources.hostApt.0.suites"),
-    ("sources/hostApt", [{"uri": "http://m", "suites": ["a"], "keyUrl": "http://m/k"}], "sources.hostApt.0"),
+    ("sources/hostApt", [{"uri": "http://m", "suites": ["a"], "keyUrl": "http://m/k"}], "sources.hostApt.0.keyUrl"),
+    ("sources/hostApt", [{**KEYED, "keySha256": "C" * 64}], "sources.hostApt.0.keySha256"),
+    ("sources/hostApt", [{**KEYED, "keySha256": "c" * 63}], "sources.hostApt.0.keySha256"),
+    ("sources/hostApt", [{**KEYED, "keySha256": "c" * 64, "keyFingerprints": ["a" * 40]}], "sources.hostApt.0.keyUrl"),
+    ("sources/hostApt", [{**KEYED, "keyFingerprints": []}], "sources.hostApt.0.keyUrl"),
+    ("sources/hostApt", [{**KEYED, "keyFingerprints": ["a" * 39]}], "sources.hostApt.0.keyFingerprints.0"),
+    ("sources/hostApt", [{**KEYED, "keyFingerprints": ["a" * 40, "g" * 40]}], "sources.hostApt.0.keyFingerprints.1"),
+    ("sources/hostApt", [{**KEYED, "keyFingerprints": ["234654DA9A296436"]}], "sources.hostApt.0.keyFingerprints.0"),
+    ("sources/hostApt", [{**KEYED, "keyFingerprints": "a" * 40}], "sources.hostApt.0.keyFingerprints"),
+    ("sources/hostApt", [{**KEYLESS, "keySha256": "c" * 64}], "sources.hostApt.0.keyUrl"),
+    ("sources/hostApt", [{**KEYLESS, "keyFingerprints": ["a" * 40]}], "sources.hostApt.0.keyUrl"),
+    ("sources/hostApt", [KEYLESS, {**KEYLESS, "archive": "debian"}], "sources.hostApt.1.archive"),
+    ("sources/guestApt", {"arm64": [{**KEYLESS, "archive": "fedora"}]}, "sources.guestApt.arm64.0.archive"),
+    (
+        "sources/guestApt",
+        {"arm64": [{**KEYED, "keySha256": "c" * 64, "archive": "debian"}]},
+        "sources.guestApt.arm64.0.archive",
+    ),
+    ("sources", {"kubernetesApt": KEYLESS}, "sources.kubernetesApt.keyUrl"),
+    ("sources/kubernetesApt", {**KEYED, "keySha256": "c" * 64}, "sources.kubernetesKeySha256"),
+    ("sources/kubernetesKeyFingerprints", ["a" * 40], "sources.kubernetesKeySha256"),
+    ("sources", {"kubernetesKeyFingerprints": []}, "sources.kubernetesKeyFingerprints"),
+    ("sources", {"kubernetesKeyFingerprints": ["0x" + "a" * 40]}, "sources.kubernetesKeyFingerprints.0"),
+    (
+        "sources",
+        {"kubernetesKeyFingerprints": ["a" * 40], "kubernetesApt": {**KEYED, "keySha256": "c" * 64}},
+        "sources.kubernetesKeyFingerprints",
+    ),
+    ("sources/kubernetesKeySha256", "sha256:" + "c" * 64, "sources.kubernetesKeySha256"),
     ("tags", ["a,b"], "tags.0"),
 ]
 
@@ -128,6 +159,46 @@ def test_a_mistake_is_refused_with_its_field(path: str, value: object, named: st
     paths = [mistake.path for mistake in caught.value.mistakes]
     assert any(it == named or it.startswith(f"{named}.") for it in paths), paths
     assert all(mistake.allowed for mistake in caught.value.mistakes)
+
+
+def kubernetes_source(sources: Mapping[str, object]) -> AptSource:
+    """Kubernetes' packages by a description's sources."""
+    return validated(spoiled("sources", sources)).sources.kubernetes_apt_of("1.34.4")
+
+
+def test_the_kubernetes_key_is_known_by_its_fingerprint_unless_the_user_pins_another() -> None:
+    default = kubernetes_source({})
+    assert (default.key_fingerprints, default.key_sha256) == ((KUBERNETES_KEY,), None)
+    assert default.key_url == "https://pkgs.k8s.io/core:/stable:/v1.34/deb/Release.key"
+    listed = kubernetes_source({"kubernetesKeyFingerprints": ["aaaa " * 10, "b" * 40]})
+    assert (listed.key_fingerprints, listed.key_sha256) == (("A" * 40, "B" * 40), None)
+    summed = kubernetes_source({"kubernetesKeySha256": "c" * 64})
+    assert (summed.key_fingerprints, summed.key_sha256) == ((), "c" * 64)
+    given = kubernetes_source({"kubernetesApt": {**KEYED, "keyFingerprints": ["d" * 40]}})
+    assert (given.uri, given.key_fingerprints) == ("http://m", ("D" * 40,))
+
+
+@pytest.mark.parametrize(
+    ("uri", "archive", "distribution"),
+    [
+        ("http://deb.debian.org/debian-security", None, "debian"),
+        ("http://archive.ubuntu.com/ubuntu", None, "ubuntu"),
+        ("http://ports.ubuntu.com/ubuntu-ports", None, "ubuntu"),
+        ("http://mirror.ubuntu.example/debian", None, "debian"),
+        ("http://mirror/noble", None, "debian"),
+        ("http://mirror/noble", "ubuntu", "ubuntu"),
+    ],
+)
+def test_packages_without_a_key_are_checked_by_the_distribution(
+    uri: str, archive: Distribution | None, distribution: str
+) -> None:
+    assert AptSource(uri=uri, suites=("a",), archive=archive).distribution == distribution
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_the_default_guests_packages_are_checked_by_the_distribution_of_their_image(name: str) -> None:
+    sources = validated(spoiled("sources", {})).sources.guest_apt_of(name)
+    assert all(source.distribution in ARCHITECTURES[name].image_url for source in sources)
 
 
 def test_all_mistakes_come_at_once() -> None:
