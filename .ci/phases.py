@@ -21,6 +21,8 @@ from typing import Final
 REPOSITORY: Final = Path(__file__).resolve().parent.parent
 BIN: Final = ".venv/bin"
 PYTEST: Final = (f"{BIN}/pytest", "-q", "--durations=10")
+SIDE_BY_SIDE: Final = ("-n", "3", "--dist", "worksteal")
+"""Two processors' worth of tests, and one more for those that wait."""
 LAB: Final = (f"{BIN}/python", "-m", "lab")
 TAIL_LINES: Final = 40
 BEAT_SECONDS: Final = 60
@@ -58,11 +60,11 @@ def phases(*, own_lab: bool) -> tuple[Phase, ...]:
         Phase("lint", 180, [["make", "--no-print-directory", "lint"]]),
         Phase("types", 400, [["make", "--no-print-directory", "types"]]),
         Phase("packages", 1800, [[*LAB, "packages"]]),
-        Phase("unit", 400, [[*PYTEST, "tests/unit", "tests/program"]]),
+        Phase("unit", 400, [[*PYTEST, *SIDE_BY_SIDE, "tests/unit", "tests/program"]]),
         Phase("tools", 4200, [[*LAB, "tools"]]),
         Phase("schemas", 300, [[*PYTEST, "tests/schemas"]]),
-        Phase("engine", 900, [[*PYTEST, "tests/engine", "-m", "not full"]]),
-        Phase("plugins", 900, [[*PYTEST, "tests/plugins"]]),
+        Phase("engine", 900, [[*PYTEST, *SIDE_BY_SIDE, "tests/engine", "-m", "not full"]]),
+        Phase("plugins", 900, [[*PYTEST, *SIDE_BY_SIDE, "tests/plugins"]]),
         Phase("lab-up", 4800, [[*LAB, "up"]]),
         Phase("lab-tests", 2700, [[*inside, "tests/lab", "-m", "not full"]]),
         Phase("engine-full", 1800, [[*PYTEST, "tests/engine", "-m", "full"]], full=True),

@@ -111,13 +111,17 @@ def stack(tools: Path, tmp_path: Path) -> Stack:
 
 
 @pytest.fixture(scope="session")
-def free_port() -> Callable[[], int]:
-    def find() -> int:
-        with socket.socket() as probe:
+def free_port() -> Iterator[Callable[[], int]]:
+    """Ports that nobody else gets: bound here all the while, which lets a server of ours listen there nevertheless."""
+    with contextlib.ExitStack() as held:
+
+        def find() -> int:
+            probe = held.enter_context(socket.socket())
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(("127.0.0.1", 0))
             return int(probe.getsockname()[1])
 
-    return find
+        yield find
 
 
 @dataclass(frozen=True)
@@ -166,7 +170,8 @@ def _wait_for_port(port: int) -> None:
     wait_until(answers)
 
 
-def wait_until(holds: Callable[[], bool], seconds: float = 20) -> None:
+def wait_until(holds: Callable[[], bool], seconds: float = 60) -> None:
+    """Wait for what comes in any case, on a busy machine later than on an idle one."""
     end = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < end, "waited in vain"

@@ -154,14 +154,18 @@ def test_shown_line_of_over_64_kibibytes_stalls_its_command(
     _kill(stack, process)
 
 
-def test_commands_run_side_by_side(stack: Stack, sshd: SshServer) -> None:
-    many = dedent("""
+def _until(condition: str) -> str:
+    """Shell words that wait for a condition, and fail where it does not come true in half a minute."""
+    return f"for _ in $(seq 150); do {condition} && break; sleep 0.2; done; {condition}"
+
+
+def test_commands_run_side_by_side(stack: Stack, sshd: SshServer, tmp_path: Path) -> None:
+    meet = f"touch {tmp_path}/$$.here; {_until(f'[ $(ls {tmp_path} | grep -c here) = 20 ]')}"
+    many = dedent(f"""
         for number in range(20):
-            remote.Command(f"sleeper-{number}", connection=server, create="sleep 2")
+            remote.Command(f"meeting-{{number}}", connection=server, create={meet!r})
     """)
-    started = time.monotonic()
     stack.up(_remote(sshd, 'create="true"') + many, "--parallel", "64")
-    assert time.monotonic() - started < 15
 
 
 def _interrupt(stack: Stack, started: Path) -> str:
@@ -178,7 +182,7 @@ def _interrupt(stack: Stack, started: Path) -> str:
 def _kill(stack: Stack, process: subprocess.Popen[str]) -> None:
     """Kill the engine without a word, and see that its plugins follow."""
     process.kill()
-    process.communicate(timeout=10)
+    process.communicate(timeout=60)
     wait_until(lambda: not processes_in(stack.directory))
 
 
@@ -192,17 +196,19 @@ def test_interrupt_waits_for_a_remote_command(stack: Stack, sshd: SshServer, tmp
 
 
 def test_remote_command_outlives_a_killed_engine(stack: Stack, sshd: SshServer, tmp_path: Path) -> None:
-    stack.write(_remote(sshd, f'create="touch {tmp_path}/started; sleep 5; touch {tmp_path}/ended"'))
+    waits = _until(f"[ -e {tmp_path}/go ]")
+    stack.write(_remote(sshd, f'create="touch {tmp_path}/started; {waits} && touch {tmp_path}/ended"'))
     process = stack.start("up", "--yes", "--skip-preview")
     wait_until((tmp_path / "started").exists)
     _kill(stack, process)
     assert not (tmp_path / "ended").exists()
+    (tmp_path / "go").touch()
     wait_until((tmp_path / "ended").exists)
 
 
 def test_time_limit_does_not_end_a_remote_command(stack: Stack, sshd: SshServer) -> None:
-    limited = 'opts=pulumi.ResourceOptions(custom_timeouts=pulumi.CustomTimeouts(create="1s"))'
-    stack.up(_remote(sshd, f'create="sleep 2; echo late", {limited}'))
+    limited = 'opts=pulumi.ResourceOptions(custom_timeouts=pulumi.CustomTimeouts(create="4s"))'
+    stack.up(_remote(sshd, f'create="sleep 5; echo late", {limited}'))
     assert stack.outputs()["out"] == "late"
 
 
@@ -243,7 +249,7 @@ def test_dialling_ends_where_a_command_does_not(stack: Stack, sshd: SshServer, h
         if how == "interrupt":
             wait_until(lambda: len(seen) > 3)
             process.send_signal(signal.SIGINT)
-        process.communicate(timeout=30)
+        process.communicate(timeout=60)
     assert process.returncode != 0
 
 
@@ -265,9 +271,10 @@ def test_dials_back_off(stack: Stack, sshd: SshServer) -> None:
     with listener:
         stack.up(_dialling(sshd, listener, "dial_error_limit=6"), fails=True)
     assert len(seen) == 7
-    for number, (before, after) in enumerate(pairwise(seen)):
-        pause = 0.1 * 1.5**number
-        assert pause - 0.02 <= after - before < pause + 0.5
+    late = [after - before - 0.1 * 1.5**number for number, (before, after) in enumerate(pairwise(seen))]
+    # Each came after its pause; at most two of the six were held up by other work of the machine.
+    assert min(late) > -0.02, late
+    assert sorted(late)[3] < 0.3, late
 
 
 def test_dial_timeout_does_not_cover_the_handshake(stack: Stack, sshd: SshServer) -> None:

@@ -54,7 +54,7 @@ class ApiServer:
         trust = ssl.create_default_context(cadata=self.certificate.decode())
         request = urllib.request.Request(f"https://127.0.0.1:{self.port}{path}")
         request.add_header("Authorization", f"Bearer {_TOKEN}")
-        with urllib.request.urlopen(request, context=trust, timeout=5) as answer:
+        with urllib.request.urlopen(request, context=trust, timeout=30) as answer:
             text = answer.read().decode()
         return json.loads(text) if text.startswith("{") else text
 
@@ -78,7 +78,7 @@ def api(tmp_path_factory: pytest.TempPathFactory, free_port: Callable[[], int]) 
 
     def is_ready() -> bool:
         try:
-            return bool(made().get("/readyz") == "ok")
+            return bool(made().get("/readyz") == "ok" and made().get("/api/v1/namespaces/default"))
         except (OSError, ssl.SSLError):
             return False
 
@@ -215,7 +215,7 @@ def test_object_that_never_gets_ready_is_kept_and_tells_why(stack: Stack, api: A
     k8s.apps.v1.Deployment("web", metadata={"name": "web", **inside}, spec={
         "selector": {"match_labels": labels},
         "template": {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "c", "image": "i"}]}},
-    }, opts=pulumi.ResourceOptions(provider=provider, custom_timeouts=pulumi.CustomTimeouts(create="2s")))
+    }, opts=pulumi.ResourceOptions(provider=provider, custom_timeouts=pulumi.CustomTimeouts(create="5s")))
     """
     )
     output = stack.up(_program(api, body), fails=True)

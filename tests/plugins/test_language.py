@@ -101,7 +101,7 @@ def test_interrupted_program(stack: Stack, tmp_path: Path) -> None:
     # A second interrupt asks the engine not to wait for the program.
     process.send_signal(signal.SIGINT)
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=30)
+    process.communicate(timeout=60)
     wait_until(lambda: not processes_in(stack.directory))
 
 
