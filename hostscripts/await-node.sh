@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Waits for a node, gives it its labels and taints as soon as it exists, and waits until it is Ready. Meanwhile, and no
 # longer, the cluster accepts the node's bootstrap token: so a join that is late, or is tried again, finds it valid.
-# Arguments: timeout=SECONDS, ready=no to wait for nothing more than the node
-# inbox: labels, taints (a line each), token (the value, for a node that joins by one that is renewed)
+# Arguments: timeout=SECONDS, role=worker (awaited until it is Ready) or control-plane (until its API server is)
+# inbox: labels, taints (a line each), token (the value), certificate-key (what a control plane's certificates are handed over by)
 # shellcheck source=hostscripts/lib.sh
 . ./lib.sh
 # shellcheck source=hostscripts/token.sh
@@ -13,12 +13,26 @@ export KUBECONFIG=/etc/kubernetes/admin.conf
 touch "$inbox/../idle"
 deadline=$((SECONDS + ${timeout:?})) renew_at=0
 late() { ((SECONDS > deadline)); }
+case ${role:?} in
+	worker)
+		joined() { kubectl get node "$node" >/dev/null 2>&1; }
+		where="its console is /var/log/q8s/console.log on its host"
+		;;
+	control-plane)
+		joined() { kubectl -n kube-system wait --for=condition=Ready --timeout=1s "pod/kube-apiserver-$node" >/dev/null 2>&1; }
+		where="see journalctl -u q8s-join on it"
+		;;
+esac
 
-until kubectl get node "$node" >/dev/null 2>&1; do
-	! late || fail "the guest did not join within $timeout s: its console is /var/log/q8s/console.log on its host"
-	if [[ -s $inbox/token ]] && ((SECONDS >= renew_at)); then
+until joined; do
+	! late || fail "did not join within $timeout s: $where"
+	if ((SECONDS >= renew_at)); then
 		retry 5 renew_token || fail "the API server does not accept the node's token: is it ready?"
 		renew_at=$((SECONDS + token_seconds / 5))
+		if [[ $role = control-plane && ! -e $inbox/handed-over ]]; then
+			hand_over_certificates
+			touch "$inbox/handed-over"
+		fi
 	fi
 	sleep 2
 done
@@ -37,9 +51,10 @@ for kind in label taint; do
 done
 ((${#labels[@]} == 0)) || kubectl label --overwrite node "$node" "${labels[@]}"
 ((${#taints[@]} == 0)) || kubectl taint --overwrite node "$node" "${taints[@]}"
-if [[ ${ready:-yes} = yes ]]; then
+if [[ $role = worker ]]; then
 	kubectl wait --for=condition=Ready --timeout="$((deadline > SECONDS ? deadline - SECONDS : 1))s" "node/$node" ||
 		fail "joined but not Ready within $timeout s: $(kubectl get node "$node" -o jsonpath='{.status.conditions[?(@.type=="Ready")].message}')"
 	progress "Ready"
 fi
-[[ ! -s $inbox/token ]] || revoke_token
+revoke_token
+[[ $role != control-plane ]] || withdraw_certificates

@@ -1,13 +1,26 @@
 #!/usr/bin/env bash
 # The first control plane: kubeadm init, once. Prints the admin kubeconfig and the CA's hash, as JSON.
+# Arguments: address, endpoint (the API's name)
 # That it is done says a mark that is written last. An attempt that was cut off is gone on with and never reset: etcd may
 # have data already, and kubeadm takes the certificates and manifests that it finds.
+# inbox: kubeadm.yaml, audit-policy.yaml, fixed (a line for each field that a cluster keeps: its path and its value)
 # shellcheck source=hostscripts/lib.sh
 . ./lib.sh
+# shellcheck source=hostscripts/endpoint.sh
+. ./endpoint.sh
 
 export KUBECONFIG=/etc/kubernetes/admin.conf
 
-mark=/var/lib/q8s-initialised
+mark=/var/lib/q8s-initialised fixed=/etc/kubernetes/q8s-fixed
+if [[ -e $mark && -e $fixed ]]; then
+	while read -r field value; do
+		was=$(awk -v field="$field" '$1 == field { print $2 }' "$fixed")
+		[[ ! $was || $was = "$value" ]] ||
+			fail "$field: the cluster was made with $was and keeps it, $value needs another cluster. Nothing was changed in it"
+	done <"$inbox/fixed"
+fi
+# A control plane finds the API on itself.
+endpoint_at "${endpoint:?}" "${address:?}"
 if [[ ! -e $mark ]]; then
 	install -D -m 0600 "$inbox/kubeadm.yaml" /etc/kubernetes/q8s-kubeadm.yaml
 	install -D -m 0600 "$inbox/audit-policy.yaml" /etc/kubernetes/audit/policy.yaml
@@ -25,6 +38,7 @@ if [[ ! -e $mark ]]; then
 	retry 6 kubectl get --raw /readyz >/dev/null || fail "the API server is not ready after kubeadm init"
 	touch "$mark"
 fi
+place "$inbox/fixed" "$fixed" 0644 || true
 retry 6 kubectl get --raw /readyz >/dev/null || fail "the API server is not ready"
 progress "control plane ready"
 

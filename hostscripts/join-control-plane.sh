@@ -1,28 +1,24 @@
 #!/usr/bin/env bash
-# One more control plane: kubeadm join by a configuration file, once.
-# That it is done says a mark that is written last. An attempt that was cut off is taken back by kubeadm itself, which takes
-# its member out of etcd; one that had come to its end (the API server on this host answers) is left as it is.
+# One more control plane: hands the host what it joins with, and starts the unit that does. Who awaits the node sees it done.
+# Arguments: address, endpoint (the API's name), first (address of the first control plane)
+# inbox: kubeadm.yaml, audit-policy.yaml, q8s-join.service
 # shellcheck source=hostscripts/lib.sh
 . ./lib.sh
 
-export KUBECONFIG=/etc/kubernetes/admin.conf
-mark=/var/lib/q8s-joined
-ready() { curl -fsS --max-time 10 --cacert /etc/kubernetes/pki/ca.crt "https://${address:?}:6443/readyz" >/dev/null; }
-if [[ ! -e $mark && -s $KUBECONFIG ]] && retry 4 ready; then
-	touch "$mark"
+if [[ -e /etc/kubernetes/admin.conf && ! -e /etc/kubernetes/q8s-join.yaml ]]; then
+	progress "has joined already"
+	exit 0
 fi
-if [[ ! -e $mark ]]; then
-	install -D -m 0600 "$inbox/kubeadm.yaml" /etc/kubernetes/q8s-join.yaml
-	install -D -m 0600 "$inbox/audit-policy.yaml" /etc/kubernetes/audit/policy.yaml
-	install -d -m 0700 /var/log/kubernetes/audit
-	if [[ -e /etc/kubernetes/kubelet.conf ]]; then
-		progress "an earlier attempt was cut off: taking it back"
-		kubeadm reset --force
-	fi
-	progress "kubeadm join as a control plane"
-	kubeadm join --config /etc/kubernetes/q8s-join.yaml
-	rm -f /etc/kubernetes/q8s-join.yaml
-	touch "$mark"
-fi
-retry 6 ready || fail "the API server on this host is not ready"
-progress "control plane joined"
+install -D -m 0644 "$inbox/endpoint.sh" /usr/local/lib/q8s/endpoint.sh
+install -D -m 0644 "$inbox/q8s-join.sh" /usr/local/lib/q8s/join.sh
+install -D -m 0644 "$inbox/q8s-join.service" /etc/systemd/system/q8s-join.service
+install -D -m 0600 "$inbox/audit-policy.yaml" /etc/kubernetes/audit/policy.yaml
+install -d -m 0700 /var/log/kubernetes/audit
+install -d /etc/q8s
+printf 'NODE=%s\nADDRESS=%s\nENDPOINT=%s\nFIRST=%s\n' "$node" "${address:?}" "${endpoint:?}" "${first:?}" >/etc/q8s/join.env
+# Its presence is what the unit goes by.
+install -m 0600 "$inbox/kubeadm.yaml" /etc/kubernetes/q8s-join.yaml
+systemctl daemon-reload
+systemctl enable --quiet q8s-join.service
+systemctl start --no-block q8s-join.service
+progress "joining as a control plane"

@@ -30,3 +30,22 @@ revoke_token() {
 	IFS=. read -r token_id _ <"$inbox/token"
 	kubectl -n kube-system delete secret "bootstrap-token-$token_id" --ignore-not-found >/dev/null
 }
+
+# hand_over_certificates: the control planes' certificates, encrypted by the key in inbox/certificate-key, in the cluster.
+hand_over_certificates() {
+	printf 'apiVersion: kubeadm.k8s.io/v1beta4\nkind: InitConfiguration\ncertificateKey: %s\n' \
+		"$(<"$inbox/certificate-key")" >"$inbox/upload.yaml"
+	kubeadm init phase upload-certs --upload-certs --config "$inbox/upload.yaml" >/dev/null
+}
+
+# withdraw_certificates: they go, with the token that kubeadm makes for their time to live (its description is kubeadm's own).
+withdraw_certificates() {
+	local names
+	kubectl -n kube-system delete secret kubeadm-certs --ignore-not-found >/dev/null
+	names=$(kubectl -n kube-system get secrets --field-selector type=bootstrap.kubernetes.io/token -o json |
+		python3 -c 'import base64, json, sys
+for secret in json.load(sys.stdin)["items"]:
+    if b"kubeadm-certs" in base64.b64decode(secret["data"].get("description", "")):
+        print(secret["metadata"]["name"])')
+	[[ ! $names ]] || xargs kubectl -n kube-system delete secret --ignore-not-found >/dev/null <<<"$names"
+}

@@ -18,6 +18,7 @@ from lab.hosts import cgroups
 
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 _LOOK_SECONDS: Final = 0.5
+_JOIN_SECONDS: Final = 30
 _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -82,7 +83,7 @@ class Trace:
 
     def __exit__(self, *_: object) -> None:
         self._over.set()
-        self._thread.join()
+        self._thread.join(_JOIN_SECONDS)
 
     def _look(self) -> None:
         while not self._over.wait(_LOOK_SECONDS):

@@ -52,6 +52,7 @@ _COMMON_PACKAGES: Final = (
     "qemu-utils",
     "containerd",
     "genisoimage",
+    "haproxy",
     "iptables",
     "ethtool",
     "curl",

@@ -29,8 +29,8 @@ HOST_RESERVE_MIB: Final = 512
 HOST_SYSTEM_GIB: Final = 6
 """Disk that a host keeps for its own system, the guest image and the payload, in GiB."""
 
-TOKEN_LIFETIME: Final = "2h"
-"""Life of the token and the certificates that one more control plane joins with."""
+JOIN_SECONDS: Final = 1200
+"""How long one more control plane is awaited, in seconds: it pulls its images first."""
 
 DRAIN_SECONDS: Final = 120
 """How long a node's pods get to leave before it is taken away."""

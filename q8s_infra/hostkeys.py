@@ -1,4 +1,4 @@
-"""SSH host keys and join tokens, derived from one secret seed: every connection can be pinned, and none is sent back.
+"""SSH host keys and what nodes join with, derived from one secret seed: all connections are pinned, none is sent back.
 
 What is derived is the same on every run: a document that carries it stays stable, and a preview knows the key of a
 worker that does not exist yet. ECDSA P-256 in PEM, because that encoding is deterministic (OpenSSH's own is not).
@@ -44,6 +44,21 @@ def join_token(seed: str, guest: str) -> str:
         number, place = divmod(number, len(_TOKEN_ALPHABET))
         characters.append(_TOKEN_ALPHABET[place])
     return f"{''.join(characters[:6])}.{''.join(characters[6:])}"
+
+
+def certificate_key(seed: str, node: str) -> str:
+    """The key that a joining control plane's certificates are handed over by, 32 bytes in hex.
+
+    Source of the form: ``kubeadm certs certificate-key``, an AES-256 key.
+
+    Args:
+        seed: the stack's secret seed, at least 32 bytes in hex.
+        node: all that makes it another node.
+
+    Raises:
+        ValueError: the seed is no hex or too short.
+    """
+    return _derived(seed, "q8s certificate key", node, length=32).hex()
 
 
 def derive(seed: str, machine: str) -> HostKey:

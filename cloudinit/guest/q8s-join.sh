@@ -38,6 +38,8 @@ note "q8s: containerd"
 systemctl enable --now containerd.service q8s-flannel-offload.service
 systemctl enable kubelet.service
 
+# Where it is missing, kubelet says so every second, and journald writes it down.
+mkdir -p /etc/kubernetes/manifests
 note "q8s: kubeadm join as $node_address"
 # kubelet has this file once the cluster has accepted it; before, an attempt leaves only what the next one must not find.
 if [[ ! -e /etc/kubernetes/kubelet.conf ]]; then

@@ -24,7 +24,7 @@ _HOST: Final = (
     *("libvirt-daemon-system", "libvirt-clients", "libvirt-daemon-driver-qemu", "libvirt-daemon-config-network"),
     *(*_QEMU, "qemu-efi-aarch64", "ovmf", "seabios", "ipxe-qemu", "dnsmasq-base"),
     *(*_CONTAINERS, "nftables", "e2fsprogs", "genisoimage", "xorriso", "jq", "curl", "gnupg", "ca-certificates"),
-    *("python3", "openssl"),
+    *("python3", "openssl", "haproxy"),
 )
 # What the hosts take from backports: a newer QEMU emulates considerably faster.
 # Only this: else its closure would bring a newer libudev1, which no longer fits the release's udev.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pulumi
 import pulumi_kubernetes as k8s
 
@@ -38,7 +40,7 @@ class Cluster(pulumi.ComponentResource):
         )
         flannel = Flannel(plan.name, spec=spec, provider=provider, deleted_with=first.host.instance, opts=inside)
 
-        previous: pulumi.Resource = first.ready
+        previous: Sequence[pulumi.Resource] = [first.ready]
         others: list[JoiningControlPlane] = []
         for planned in plan.control_planes[1:]:
             other = JoiningControlPlane(
@@ -53,6 +55,7 @@ class Cluster(pulumi.ComponentResource):
                 network=network,
                 keys=keys,
                 control_plane=first,
+                api_servers=[first.host.address, *(other.host.address for other in others)],
                 cluster_network=flannel.daemon,
                 opts=inside,
             )

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 import pulumi
 
 from q8s_infra.components.host import Host
 from q8s_infra.components.keys import ClusterKeys
 from q8s_infra.components.network import ClusterNetwork
-from q8s_infra.defaults import CONTROL_PLANE_PORT, DRAIN_SECONDS, TOKEN_LIFETIME
+from q8s_infra.defaults import CONTROL_PLANE_PORT, DRAIN_SECONDS, JOIN_SECONDS
 from q8s_infra.plan import ControlPlane as PlannedControlPlane
-from q8s_infra.remote import Step, run, secret
+from q8s_infra.remote import HOSTSCRIPTS, Step, run, secret
 from q8s_infra.render import kubeadm
+from q8s_infra.render.endpoint import endpoint_name
 from q8s_infra.render.node import authorized_keys, node_files
 from q8s_infra.render.sources import apt_files, registry_files
 from q8s_infra.spec import ClusterSpec
@@ -25,7 +27,7 @@ class ControlPlane(pulumi.ComponentResource):
         host: the host that it runs on.
         kubeconfig: the administrator's, as kubeadm wrote it; a secret.
         ca_cert_hash: what every joining node pins.
-        endpoint: address and port of the API server on the cluster's network.
+        endpoint: address and port of its API server on the cluster's network.
         identity: another one is another cluster, and what belonged to the former has to be made anew.
     """
 
@@ -56,8 +58,12 @@ class ControlPlane(pulumi.ComponentResource):
         initialised = run(
             f"{name}-init",
             self.host.shell,
-            Step("init-cluster", name, "Kubernetes"),
-            files={"kubeadm.yaml": configuration, "audit-policy.yaml": kubeadm.audit_policy()},
+            Step("init-cluster", name, "Kubernetes", {"address": self.host.address, "endpoint": endpoint_name(spec)}),
+            files={
+                "kubeadm.yaml": configuration,
+                "audit-policy.yaml": kubeadm.audit_policy(),
+                "fixed": kubeadm.fixed_fields(spec),
+            },
             triggers=[self.host.instance.id],
             prints_secret=True,
             opts=pulumi.ResourceOptions(parent=self, depends_on=[prepared]),
@@ -65,8 +71,8 @@ class ControlPlane(pulumi.ComponentResource):
         printed = secret(initialised.stdout).apply(json.loads)
         self.ca_cert_hash: pulumi.Output[str] = pulumi.Output.unsecret(printed.apply(lambda it: str(it["caCertHash"])))
         self.endpoint: pulumi.Output[str] = self.host.address.apply(lambda address: f"{address}:{CONTROL_PLANE_PORT}")
-        self.kubeconfig: pulumi.Output[str] = pulumi.Output.all(printed, self.host.address, self.host.endpoint).apply(
-            lambda known: _reached_at(known[0]["kubeconfig"], known[1], known[2])
+        self.kubeconfig: pulumi.Output[str] = pulumi.Output.all(printed, self.host.endpoint).apply(
+            lambda known: _reached_at(known[0]["kubeconfig"], endpoint_name(spec), known[1])
         )
         self.ready: pulumi.Resource = initialised
         # One host initialises one cluster, and its id is known even while a preview can't know a step's result.
@@ -85,7 +91,7 @@ class JoiningControlPlane(pulumi.ComponentResource):
         network: ClusterNetwork,
         keys: ClusterKeys,
         first: ControlPlane,
-        previous: pulumi.Resource,
+        previous: Sequence[pulumi.Resource],
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("q8s:index:JoiningControlPlane", planned.name, None, opts)
@@ -100,41 +106,51 @@ class JoiningControlPlane(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self),
         )
         prepared = _prepared(self, name, self.host, spec)
-        secrets = run(
-            f"{name}-token",
-            first.host.shell,
-            Step("mint-control-plane-join", name, "Kubernetes", {"ttl": TOKEN_LIFETIME}),
-            delete=Step("revoke-token", name, "Kubernetes"),
-            triggers=[self.host.instance.id],
-            prints_secret=True,
-            opts=pulumi.ResourceOptions(
-                parent=self,
-                # One after the other: etcd takes one new member at a time.
-                depends_on=[first.ready, prepared, previous],
-                # A node that has joined needs no other token because a script has changed.
-                ignore_changes=["create", "stdin"],
-            ),
+        node_is: list[pulumi.Input[object]] = [name, self.host.instance.id, first.identity]
+        token, certificate_key = keys.join_token(node_is), keys.certificate_key(node_is)
+        configuration = pulumi.Output.all(token, certificate_key, self.host.address, first.ca_cert_hash).apply(
+            lambda known: kubeadm.join_configuration(
+                spec, node=name, address=known[2], token=known[0], ca_cert_hash=known[3], certificate_key=known[1]
+            )
         )
-        configuration = pulumi.Output.all(
-            secret(secrets.stdout), self.host.address, first.endpoint, first.ca_cert_hash
-        ).apply(lambda known: _join(spec, name, json.loads(known[0]), *known[1:]))
-        self.joined = run(
+        # One after the other: etcd takes one new member at a time.
+        next_in_turn = pulumi.ResourceOptions(parent=self, depends_on=[first.ready, prepared, *previous])
+        joining = run(
             f"{name}-join",
             self.host.shell,
-            Step("join-control-plane", name, "Kubernetes", {"address": self.host.address}),
-            files={"kubeadm.yaml": configuration, "audit-policy.yaml": kubeadm.audit_policy()},
+            Step(
+                "join-control-plane",
+                name,
+                "Kubernetes",
+                {
+                    "address": self.host.address,
+                    "endpoint": endpoint_name(spec),
+                    "first": first.host.address,
+                },
+            ),
+            files={
+                "kubeadm.yaml": configuration,
+                "audit-policy.yaml": kubeadm.audit_policy(),
+                "q8s-join.service": (HOSTSCRIPTS / "q8s-join.service").read_text(),
+            },
             triggers=[self.host.instance.id],
-            opts=pulumi.ResourceOptions(parent=self),
+            opts=next_in_turn,
         )
-        self.node = run(
+        node = run(
             f"{name}-node",
             first.host.shell,
-            Step("await-node", name, "Kubernetes", {"timeout": "600", "ready": "no"}),
+            Step("await-node", name, "Kubernetes", {"timeout": str(JOIN_SECONDS), "role": "control-plane"}),
             delete=Step("remove-node", name, "Kubernetes", {"grace": str(DRAIN_SECONDS), "first": first.node}),
-            files={"labels": "", "taints": ""},
-            triggers=[self.joined.id],
+            files={
+                "labels": "",
+                "taints": "",
+                "token": token.apply(lambda value: f"{value}\n"),
+                "certificate-key": certificate_key.apply(lambda value: f"{value}\n"),
+            },
+            triggers=[joining.id],
             opts=pulumi.ResourceOptions(parent=self),
         )
+        self.joined: Sequence[pulumi.Resource] = [joining, node]
         self.register_outputs({})
 
 
@@ -149,18 +165,6 @@ def _prepared(parent: pulumi.Resource, name: str, host: Host, spec: ClusterSpec)
     )
 
 
-def _join(spec: ClusterSpec, name: str, secrets: dict[str, str], address: str, endpoint: str, ca_cert_hash: str) -> str:
-    return kubeadm.join_configuration(
-        spec,
-        node=name,
-        address=address,
-        endpoint=endpoint,
-        token=secrets["token"],
-        ca_cert_hash=ca_cert_hash,
-        certificate_key=secrets["certificateKey"],
-    )
-
-
-def _reached_at(kubeconfig: str, address: str, endpoint: str) -> str:
-    """The kubeconfig with the address under which its user reaches the API server."""
-    return kubeconfig.replace(f"https://{address}:{CONTROL_PLANE_PORT}", f"https://{endpoint}:{CONTROL_PLANE_PORT}")
+def _reached_at(kubeconfig: str, name: str, address: str) -> str:
+    """The kubeconfig with the address under which its user reaches the API server, in place of the nodes' name."""
+    return kubeconfig.replace(f"https://{name}:{CONTROL_PLANE_PORT}", f"https://{address}:{CONTROL_PLANE_PORT}")

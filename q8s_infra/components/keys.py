@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pulumi
 from pulumi_command import local
 
-from q8s_infra.hostkeys import HostKey, derive, join_token
+from q8s_infra.hostkeys import HostKey, certificate_key, derive, join_token
 from q8s_infra.remote import HOSTSCRIPTS, secret
 
 
@@ -42,8 +42,15 @@ class ClusterKeys(pulumi.ComponentResource):
         """The host key of ``host/<node>`` or ``guest/<node>``; a secret."""
         return self._keys.apply(lambda keys: derive(keys["hostKeySeed"], machine))
 
-    def join_token(self, guest: Sequence[pulumi.Input[object]]) -> pulumi.Output[str]:
-        """The bootstrap token of a guest that is made of all this; a secret."""
-        return pulumi.Output.all(self._keys, *guest).apply(
-            lambda known: join_token(known[0]["hostKeySeed"], json.dumps(known[1:]))
+    def join_token(self, node: Sequence[pulumi.Input[object]]) -> pulumi.Output[str]:
+        """The bootstrap token of a node that is made of all this; a secret."""
+        return self._derived(join_token, node)
+
+    def certificate_key(self, node: Sequence[pulumi.Input[object]]) -> pulumi.Output[str]:
+        """What the certificates of a control plane that is made of all this are handed over by; a secret."""
+        return self._derived(certificate_key, node)
+
+    def _derived(self, derived: Callable[[str, str], str], node: Sequence[pulumi.Input[object]]) -> pulumi.Output[str]:
+        return pulumi.Output.all(self._keys, *node).apply(
+            lambda known: derived(known[0]["hostKeySeed"], json.dumps(known[1:]))
         )

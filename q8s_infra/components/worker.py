@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pulumi
 
@@ -15,6 +15,7 @@ from q8s_infra.defaults import DRAIN_SECONDS, GUEST_LINK
 from q8s_infra.plan import Worker as PlannedWorker
 from q8s_infra.remote import HOSTSCRIPTS, Step, run
 from q8s_infra.render.domain import domain_xml, network_xml
+from q8s_infra.render.endpoint import balancer
 from q8s_infra.render.kubeadm import join_configuration
 from q8s_infra.render.node import authorized_keys
 from q8s_infra.render.payload import Payload, payload
@@ -37,6 +38,7 @@ class Worker(pulumi.ComponentResource):
         network: ClusterNetwork,
         keys: ClusterKeys,
         control_plane: ControlPlane,
+        api_servers: Sequence[pulumi.Output[str]],
         cluster_network: pulumi.Resource,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
@@ -64,7 +66,10 @@ class Worker(pulumi.ComponentResource):
                     "payload_key": disk.key,
                 },
             ),
-            files=_host_files(spec, planned, disk),
+            files={
+                **_host_files(spec, planned, disk),
+                "haproxy.cfg": pulumi.Output.all(*api_servers).apply(balancer),
+            },
             triggers=[self.host.instance.id],
             opts=pulumi.ResourceOptions(parent=self),
         )
@@ -79,7 +84,6 @@ class Worker(pulumi.ComponentResource):
         documents = pulumi.Output.all(
             token,
             self.host.address,
-            control_plane.endpoint,
             control_plane.ca_cert_hash,
             keys.host_key(f"guest/{name}"),
             keys.public_key,
@@ -92,12 +96,11 @@ class Worker(pulumi.ComponentResource):
                     spec,
                     node=name,
                     address=known[1],
-                    endpoint=known[2],
                     token=known[0],
-                    ca_cert_hash=known[3],
+                    ca_cert_hash=known[2],
                 ),
-                host_key=known[4],
-                authorized_keys=[known[5], *spec.access.ssh_public_keys],
+                host_key=known[3],
+                authorized_keys=[known[4], *spec.access.ssh_public_keys],
             )
         )
         self.guest = run(
@@ -124,7 +127,7 @@ class Worker(pulumi.ComponentResource):
                 "await-node",
                 name,
                 "guest",
-                {"timeout": str(spec.guest_timeout_minutes * 60)},
+                {"timeout": str(spec.guest_timeout_minutes * 60), "role": "worker"},
                 # The script ends by itself, with an error that says more.
                 limit=2 * spec.guest_timeout_minutes * 60,
             ),

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from q8s_infra.defaults import CONTROL_PLANE_PORT, KUBELET_HOUSEKEEPING
+from q8s_infra.render.endpoint import endpoint
 from q8s_infra.spec.addresses import DEFAULT_SIZE
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def init_configuration(spec: ClusterSpec, *, node: str, address: str, names: Seq
     Args:
         spec: the cluster.
         node: the node's name.
-        address: the address that the API server announces; also the control-plane endpoint.
+        address: the address that the API server announces.
         names: further addresses and names under which clients reach the API server.
     """
     init: dict[str, Any] = {
@@ -47,7 +48,7 @@ def init_configuration(spec: ClusterSpec, *, node: str, address: str, names: Seq
         "kind": "ClusterConfiguration",
         "clusterName": spec.name,
         "kubernetesVersion": f"v{spec.kubernetes.version}",
-        "controlPlaneEndpoint": f"{address}:{CONTROL_PLANE_PORT}",
+        "controlPlaneEndpoint": endpoint(spec),
         "networking": {"podSubnet": str(spec.kubernetes.pod_cidr), "serviceSubnet": str(spec.kubernetes.service_cidr)},
         "apiServer": {
             "certSANs": sorted({address, *names}),
@@ -103,12 +104,22 @@ def init_configuration(spec: ClusterSpec, *, node: str, address: str, names: Seq
     return yaml.safe_dump_all([init, cluster, kubelet, proxy], sort_keys=False)
 
 
+def fixed_fields(spec: ClusterSpec) -> str:
+    """What a cluster keeps as it was made, by the fields' paths in the description, a line each."""
+    fields = {
+        "kubernetes.podCidr": spec.kubernetes.pod_cidr,
+        "kubernetes.nodeCidrMaskSize": spec.kubernetes.node_cidr_mask_size,
+        "kubernetes.serviceCidr": spec.kubernetes.service_cidr,
+        "nodePorts": spec.node_ports,
+    }
+    return "".join(f"{path} {value}\n" for path, value in fields.items())
+
+
 def join_configuration(
     spec: ClusterSpec,
     *,
     node: str,
     address: str,
-    endpoint: str,
     token: str,
     ca_cert_hash: str,
     certificate_key: str | None = None,
@@ -118,7 +129,7 @@ def join_configuration(
         "apiVersion": _API,
         "kind": "JoinConfiguration",
         "discovery": {
-            "bootstrapToken": {"token": token, "apiServerEndpoint": endpoint, "caCertHashes": [ca_cert_hash]}
+            "bootstrapToken": {"token": token, "apiServerEndpoint": endpoint(spec), "caCertHashes": [ca_cert_hash]}
         },
         "nodeRegistration": _registration(
             spec, node, address, {} if certificate_key else {"housekeeping-interval": KUBELET_HOUSEKEEPING}

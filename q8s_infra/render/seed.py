@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from q8s_infra.defaults import GUEST_LINK
+from q8s_infra.render.endpoint import endpoint_name
 from q8s_infra.render.node import MODULES, SYSCTL, containerd_toml
 from q8s_infra.render.sources import registry_files
 from q8s_infra.render.templates import render, text
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from q8s_infra.spec import ClusterSpec
 
 
-GUEST_FORMAT: Final = 1
+GUEST_FORMAT: Final = 2
 """Raised by a release whose guests differ so that running ones have to be made anew, and by nothing else."""
 
 SEED_FILES: Final = ("seed/user-data", "seed/meta-data", "seed/network-config")
@@ -33,7 +34,7 @@ class SeedFile:
     mode: str = "0644"
 
 
-def guest_files(spec: ClusterSpec, *, node_address: str, join_configuration: str) -> tuple[SeedFile, ...]:
+def guest_files(spec: ClusterSpec, *, name: str, node_address: str, join_configuration: str) -> tuple[SeedFile, ...]:
     """All files of a guest; the join configuration is the only one with a secret in it."""
     units = {
         f"/etc/systemd/system/{name}": text(f"guest/{name}")
@@ -51,6 +52,7 @@ def guest_files(spec: ClusterSpec, *, node_address: str, join_configuration: str
         "/etc/sysctl.d/90-q8s.conf": SYSCTL,
         "/etc/containerd/config.toml": containerd_toml(spec),
         "/etc/q8s/node.env": f"NODE_ADDRESS={node_address}\n",
+        "/etc/hosts": render("guest/hosts.j2", name=name, endpoint=endpoint_name(spec), link=GUEST_LINK),
     }
     return (
         *(SeedFile(path, content) for path, content in sorted(plain.items())),
@@ -76,7 +78,7 @@ def seed(
         user=spec.access.user,
         authorized_keys=list(authorized_keys),
         host_key=host_key,
-        files=guest_files(spec, node_address=node_address, join_configuration=join_configuration),
+        files=guest_files(spec, name=worker.name, node_address=node_address, join_configuration=join_configuration),
         node_address=node_address,
     )
     # NoCloud runs again when the instance id changes: so it follows the content (cloud-init, "NoCloud").

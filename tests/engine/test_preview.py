@@ -11,8 +11,8 @@ from lab import scale
 
 BESIDE = 27
 """Resources of every cluster: network, keys, rules, the first control plane and Flannel."""
-A_CONTROL_PLANE = 9
-"""A further one: two components, port, instance, scripts and four steps."""
+A_CONTROL_PLANE = 8
+"""A further one: two components, port, instance, scripts and three steps."""
 A_WORKER = 8
 """Two components, port, instance, scripts and three steps."""
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from openstack.connection import Connection
+from pulumi import automation
 
 from lab import layout
 from lab.artifact import REPOSITORY
@@ -188,6 +189,17 @@ def test_another_flavor_would_make_another_host(cluster: Cluster) -> None:
     assert set(steps) == {"delete-replaced", "create-replacement", "replace"}
     anew = {f"test-x86-small-0{part}" for part in ("", "-scripts", "-host", "-guest", "-node")}
     assert {name for step in steps.values() for name in names(step)} == anew
+
+
+@pytest.mark.usefixtures("as_before")
+def test_what_a_cluster_keeps_is_refused_another_value(cluster: Cluster) -> None:
+    settings = ("get", "configmap", "-n", "kube-flannel", "kube-flannel-cfg", "-o", "jsonpath={.data}")
+    before = cluster.kubectl(*settings)
+    cluster.describe(lambda it: it.update(kubernetes={**it["kubernetes"], "podCidr": "10.200.0.0/16"}))
+    with pytest.raises(automation.CommandError) as refused:
+        cluster.up()
+    assert "kubernetes.podCidr: the cluster was made with 10.244.0.0/16 and keeps it" in str(refused.value)
+    assert cluster.kubectl(*settings) == before
 
 
 @pytest.mark.full

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from openstack.connection import Connection
 
+from lab.kubectl import Kubectl
 from tests.lab.conftest import Cluster
 from tests.lab.test_cluster import eventually
+from tests.lab.test_cluster_changes import names as names_of
 from tests.lab.test_cluster_changes import running
 
 pytestmark = pytest.mark.timeout(1200)
 
-FIRST = "test-control-plane-0"
+FIRST, SECOND = "test-control-plane-0", "test-control-plane-1"
 PKI = "/etc/kubernetes/pki/etcd"
 
 
@@ -39,23 +44,31 @@ def one_again(cluster: Cluster) -> Iterator[None]:
     cluster.up()
 
 
-def comes_and_goes(cluster: Cluster, cloud: Connection, count: int) -> None:
-    """From one control plane to more, and back."""
+def comes_and_goes(
+    cluster: Cluster, cloud: Connection, count: int, meanwhile: Callable[[], None] = lambda: None
+) -> None:
+    """From one control plane to more, and back; meanwhile, something."""
     names = {f"test-control-plane-{number}" for number in range(count)}
     added = names - {FIRST}
     before = running(cluster)
 
     with_control_planes(cluster, count)
     steps = cluster.preview()
-    assert set(steps) == {"create"}, steps
+    # The hosts of workers learn which control planes there are.
+    balancers = {"test-x86-small-0-host", "test-arm-small-0-host"}
+    assert set(steps) == {"create", "update"}, steps
+    assert names_of(steps["update"]) == balancers
     cluster.up()
     assert etcd_members(cluster) == names
     # A control plane is awaited until it is a node; its pods, and with them Flannel's, come a moment later.
     eventually(lambda: {name for name, ready in cluster.kubectl.ready().items() if ready == "True"} >= names)
 
+    meanwhile()
+
     with_control_planes(cluster, 1)
     steps = cluster.preview()
-    assert set(steps) == {"delete"}, steps
+    assert set(steps) == {"delete", "update"}, steps
+    assert names_of(steps["update"]) == balancers
     said = cluster.up()
     for name in added:
         assert f"{name}: left etcd" in said
@@ -72,7 +85,81 @@ def test_a_second_control_plane_comes_and_goes(cluster: Cluster, cloud: Connecti
     comes_and_goes(cluster, cloud, 2)
 
 
+SERVICE = """
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: served}
+spec:
+  replicas: 2
+  selector: {matchLabels: {app: served}}
+  template:
+    metadata: {labels: {app: served}}
+    spec:
+      topologySpreadConstraints:
+      - {maxSkew: 1, topologyKey: kubernetes.io/hostname, whenUnsatisfiable: DoNotSchedule,
+         labelSelector: {matchLabels: {app: served}}}
+      containers:
+      - {name: httpd, image: "docker.io/library/busybox:1.36", command: [httpd, -f, -h, /etc]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: served}
+spec: {selector: {app: served}, ports: [{port: 80}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: client}
+spec:
+  containers:
+  - name: client
+    image: docker.io/library/busybox:1.36
+    command:
+    - sh
+    - -c
+    - while sleep 1; do if wget -q -T 5 -O /dev/null http://served/hostname; then echo ok; else echo failed; fi; done
+"""
+
+
+@pytest.fixture
+def answered(cluster: Cluster, tmp_path: Path) -> Iterator[Callable[[], Counter[str]]]:
+    """A Deployment that answers, and a client that asks once a second: says how often it was answered."""
+    file = tmp_path / "service.yaml"
+    file.write_text(SERVICE)
+
+    def counted() -> Counter[str]:
+        return Counter(cluster.kubectl("logs", "client").split())
+
+    cluster.kubectl("apply", "-f", str(file))
+    cluster.kubectl("rollout", "status", "deployment/served", "--timeout=300s")
+    eventually(lambda: counted()["ok"] > 0)
+    yield counted
+    cluster.kubectl("delete", "-f", str(file), "--grace-period=1")
+
+
 @pytest.mark.full
 @pytest.mark.usefixtures("one_again")
-def test_two_more_control_planes_come_and_go(cluster: Cluster, cloud: Connection) -> None:
-    comes_and_goes(cluster, cloud, 3)
+def test_pods_answer_while_control_planes_come_and_go_and_the_first_is_off(
+    cluster: Cluster, cloud: Connection, tmp_path: Path, answered: Callable[[], Counter[str]]
+) -> None:
+    before = answered()
+    workers = {name for name in cluster.nodes() if "control-plane" not in name}
+
+    def the_first_is_off_for_a_while() -> None:
+        address = next(node["address"] for node in cluster.stack.outputs()["nodes"].value if node["name"] == SECOND)
+        kubeconfig = tmp_path / "second"
+        kubeconfig.touch(mode=0o600)
+        given = str(cluster.stack.outputs()["kubeconfig"].value)
+        kubeconfig.write_text(re.sub(r"https://[^:]+:6443", f"https://{address}:6443", given))
+        second, first = Kubectl(kubeconfig), cloud.compute.find_server(FIRST).id
+        cloud.compute.stop_server(first)
+        # A node that does not renew its lease is Unknown after 50 s (node-monitor-grace-period).
+        eventually(lambda: second.ready()[FIRST] == "Unknown", seconds=180)
+        assert {second.ready()[name] for name in workers} == {"True"}
+        cloud.compute.start_server(first)
+        eventually(lambda: set(cluster.kubectl.ready().values()) == {"True"}, seconds=300)
+
+    comes_and_goes(cluster, cloud, 3, the_first_is_off_for_a_while)
+    after = answered()
+    print(f"answered {after['ok'] - before['ok']}, not answered {after['failed'] - before['failed']}")
+    assert after["failed"] == before["failed"]
+    assert after["ok"] > before["ok"] + 60

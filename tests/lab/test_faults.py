@@ -88,7 +88,7 @@ def test_an_unreachable_mirror(faulty: Faulty) -> None:
 
 def test_a_guest_that_never_boots(faulty: Faulty, blank_image: dict[str, str]) -> None:
     said = faulty.up(**blank_image)
-    assert f"node {BAD}, layer guest, step await-node: the guest did not join within" in said
+    assert f"node {BAD}, layer guest, step await-node: did not join within" in said
     assert "its console is /var/log/q8s/console.log on its host" in said
     assert faulty.nodes() == {"faults-control-plane-0": "True", GOOD: "True"}
 

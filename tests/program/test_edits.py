@@ -34,14 +34,18 @@ OTHER_CLUSTER = (
 )
 """What is made anew in another cluster: the provider, and with it all objects."""
 FIRST = ("", "-port", "-scripts", "-host", "-init")
-CONTROL_PLANE = ("", "-port", "-scripts", "-host", "-token", "-join", "-node")
+CONTROL_PLANE = ("", "-port", "-scripts", "-host", "-join", "-node")
 WORKER = ("", "-port", "-scripts", "-host", "-guest", "-node")
 GUEST = ("-guest", "-node")
 """What is made anew with a guest: itself and its node."""
 ON_A_HOST = ("", "-scripts", "-host", *GUEST)
 """What is made anew with a worker's host; the port stays, and with it the address."""
 DEV = ("x86-small-0", "arm-small-0")
-"""The workers of the shape of this name."""
+MIXED = (
+    *(f"gateway-{number}" for number in range(5)),
+    *("board-0", "board-1", "board-2", "server-old-0", "server-old-1", "server-new-0", "server-new-1"),
+)
+"""The workers of the shapes of these names."""
 
 
 def of(nodes: str | tuple[str, ...], *suffixes: str) -> Names:
@@ -200,17 +204,20 @@ EDITS = (
     ),
     Edit(
         "two control planes for one",
-        Cost(created=of("control-plane-1", *CONTROL_PLANE)),
+        Cost(created=of("control-plane-1", *CONTROL_PLANE), updated=of(DEV, "-host")),
         put("controlPlanes/count", 2),
     ),
     Edit(
         "three control planes for one",
-        Cost(created=of(("control-plane-1", "control-plane-2"), *CONTROL_PLANE)),
+        Cost(created=of(("control-plane-1", "control-plane-2"), *CONTROL_PLANE), updated=of(DEV, "-host")),
         put("controlPlanes/count", 3),
     ),
     Edit(
         "one control plane for three",
-        Cost(deleted=of(("control-plane-1", "control-plane-2"), *CONTROL_PLANE)),
+        Cost(
+            updated=of(MIXED, "-host"),
+            deleted=of(("control-plane-1", "control-plane-2"), *CONTROL_PLANE),
+        ),
         put("controlPlanes/count", 1),
         "mixed",
     ),
@@ -263,6 +270,7 @@ EDITS = (
         "another first control plane",
         Cost(
             created=of("head", *FIRST),
+            updated=of(DEV, "-host"),
             replaced=of(DEV, *GUEST) | Names(OTHER_CLUSTER),
             deleted=of("control-plane-0", *FIRST),
         ),
@@ -350,19 +358,19 @@ KNOWN_TO_COST_TOO_MUCH = (
         "range of node ports",
         Cost(updated=of("control-plane-0", "-init")),
         put("nodePorts", "30000-31000"),
-        why="the step of a cluster that is initialised runs again for nothing: its API server keeps the old range",
+        why="a cluster keeps the range that it was made with: the step refuses the edit, a preview does not",
     ),
     Edit(
         "size of a node's pod subnet",
         Cost(updated=of("control-plane-0", "-init")),
         put("kubernetes/nodeCidrMaskSize", 25),
-        why="a cluster keeps the size that it was made with, and the edit is not refused",
+        why="a cluster keeps the size that it was made with: the step refuses the edit, a preview does not",
     ),
     Edit(
         "pods' addresses",
         Cost(updated=of("control-plane-0", "-init"), replaced=Names({"flannel-settings"})),
         put("kubernetes/podCidr", "10.200.0.0/16"),
-        why="a cluster keeps its pods' addresses, and the edit is not refused: Flannel and nodes no longer agree",
+        why="a cluster keeps its pods' addresses: the step refuses the edit before Flannel's turn, a preview does not",
     ),
     Edit(
         "comment in a guest's script",
@@ -514,7 +522,6 @@ SECRETS: Mapping[str, tuple[set[str], set[str]]] = {
     "control-plane-0-init": SPEAKING_STEP,
     "control-plane-1": HOST,
     "control-plane-1-host": STEP,
-    "control-plane-1-token": SPEAKING_STEP,
     "control-plane-1-join": STEP,
     "control-plane-1-node": STEP,
     **{f"{name}{suffix}": STEP for name in ("x86-small-0", "arm-mid-0") for suffix in ("-host", "-guest", "-node")},

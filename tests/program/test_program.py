@@ -14,13 +14,15 @@ import pulumi
 import pytest
 from pulumi.runtime import rpc
 
+from q8s_infra.hostkeys import certificate_key, join_token
 from q8s_infra.plan import ClusterPlan, plan
 from q8s_infra.render.templates import REPOSITORY
 from q8s_infra.spec import load, read
-from tests.program.recorded import KUBECONFIG, certificate_key, run, token
+from tests.program.recorded import KUBECONFIG, run
 from tests.program.rules import COMMAND
 
-TOKEN, CERTIFICATE_KEY = token(), certificate_key()
+JOINING = [f"prototype-control-plane-{part}" for part in ("1", "1-id", "0-id")]
+"""What the second control plane of the prototype is made of."""
 
 
 def shape(name: str) -> ClusterPlan:
@@ -37,8 +39,8 @@ def test_the_graph_of_a_shape(name: str, keys: str) -> None:
     assert counts["openstack:compute/instance:Instance"] == control_planes + workers
     assert counts["openstack:networking/port:Port"] == control_planes + workers
     assert counts["openstack:networking/secGroup:SecGroup"] == counts["openstack:compute/keypair:Keypair"] == 1
-    # The first prepares and initialises; a further one mints, joins and waits, too; a worker has three steps.
-    assert counts[COMMAND] == 2 + 4 * (control_planes - 1) + 3 * workers
+    # The first prepares and initialises; a further one prepares, joins and is awaited; a worker has three steps, too.
+    assert counts[COMMAND] == 2 + 3 * (control_planes - 1) + 3 * workers
     assert counts["q8s:index:Worker"] == workers
     for worker in planned.workers:
         instance = recorder.declared[f"Instance {worker.name}"].inputs
@@ -66,12 +68,13 @@ def spoken(value: Any, *, secrets: bool = False) -> Iterator[str]:
 def secrets_of(keys: str) -> dict[str, str]:
     """What must not be seen, by its name."""
     made = json.loads(keys)
+    joining = made["hostKeySeed"], json.dumps(JOINING)
     return {
         # A line of it, which is the same however the whole is indented or escaped.
         "private key": made["privateKey"].splitlines()[2],
         "seed of host keys": made["hostKeySeed"],
-        "token": TOKEN,
-        "certificate key": CERTIFICATE_KEY,
+        "token": join_token(*joining),
+        "certificate key": certificate_key(*joining),
         "kubeconfig": KUBECONFIG,
     }
 
@@ -107,8 +110,8 @@ def test_no_secret_is_in_a_command_line_even_as_a_secret(keys: str) -> None:
         assert rpc.is_rpc_secret(declared.inputs["stdin"])
         carried += unpacked(given["stdin"])
     # They go by stdin: the test looks for what is really on its way.
-    assert TOKEN in carried
-    assert CERTIFICATE_KEY in carried
+    for what in ("token", "certificate key"):
+        assert secrets_of(keys)[what] in carried
 
 
 def test_results_that_are_secrets_are_declared_so(keys: str) -> None:

@@ -10,6 +10,7 @@ from q8s_infra.hostkeys import derive
 from q8s_infra.plan import ClusterPlan, plan
 from q8s_infra.render import kubeadm
 from q8s_infra.render.domain import domain_xml, network_xml
+from q8s_infra.render.endpoint import balancer
 from q8s_infra.render.node import node_files
 from q8s_infra.render.rules import rules
 from q8s_infra.render.seed import seed
@@ -32,21 +33,20 @@ def documents(shape: str) -> dict[str, str]:
     cluster = planned(shape)
     spec = cluster.spec
     first = cluster.control_planes[0].name
-    endpoint = f"{ADDRESS}:{CONTROL_PLANE_PORT}"
     host_key = derive("ab" * 32, f"host/{first}")
     found = {
         "plan.txt": "".join(f"{node.name} on {node.flavor}\n" for node in cluster.nodes),
         "rules.json": json.dumps([asdict(rule) for rule in rules(spec, CONTROL_PLANE_PORT)], indent=2) + "\n",
         "network.xml": network_xml(),
+        "haproxy.cfg": balancer([ADDRESS, "10.254.1.8"]),
         "audit-policy.yaml": kubeadm.audit_policy(),
         "host.yaml": render("host.yaml.j2", host_key=host_key),
+        "fixed": kubeadm.fixed_fields(spec),
         "init.yaml": kubeadm.init_configuration(spec, node=first, address=ADDRESS, names=[first, ADDRESS]),
     }
     found |= {**node_files(spec), **registry_files(spec)}
     for worker in {worker.type_name: worker for worker in reversed(cluster.workers)}.values():
-        join = kubeadm.join_configuration(
-            spec, node=worker.name, address=ADDRESS, endpoint=endpoint, token=TOKEN, ca_cert_hash=HASH
-        )
+        join = kubeadm.join_configuration(spec, node=worker.name, address=ADDRESS, token=TOKEN, ca_cert_hash=HASH)
         written = seed(
             spec,
             worker,

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from q8s_infra.hostkeys import derive, join_token
+from q8s_infra.hostkeys import certificate_key, derive, join_token
 
 SEED = "5a" * 32
 
@@ -46,6 +46,13 @@ def test_a_token_is_the_guests_own_and_the_same_on_every_run(one: str, other: st
     assert re.fullmatch(r"[a-z0-9]{6}\.[a-z0-9]{16}", join_token(SEED, one))
     assert (join_token(SEED, one) == join_token(SEED, other)) == (one == other)
     assert join_token(SEED, one) != join_token("a5" * 32, one)
+
+
+@given(st.text(), st.text())
+def test_a_certificate_key_is_the_nodes_own_and_the_same_on_every_run(one: str, other: str) -> None:
+    assert re.fullmatch(r"[0-9a-f]{64}", certificate_key(SEED, one))
+    assert (certificate_key(SEED, one) == certificate_key(SEED, other)) == (one == other)
+    assert certificate_key(SEED, one) != certificate_key("a5" * 32, one)
 
 
 @pytest.mark.parametrize("seed", ["", "zz", "5a" * 31])

@@ -1,0 +1,132 @@
+"""Runs that end before their time: the next one completes, and no step runs twice at once."""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from lab import layout
+from lab.artifact import REPOSITORY
+from lab.stack import environment
+from tests.lab.conftest import Cluster
+from tests.lab.test_cluster_changes import ADDED, tokens
+
+pytestmark = [pytest.mark.full, pytest.mark.timeout(7200)]
+
+UP_SECONDS = 90
+"""About as long as a worker takes to come, or to go."""
+UNIT = re.compile(rb"/run/q8s/([a-z0-9-]+)\.\w+/work/step-unit\.sh")
+
+
+def steps() -> dict[str, set[int]]:
+    """The steps that run on all hosts of the machine: processes of their units by the steps' keys."""
+    found: dict[str, set[int]] = {}
+    for path in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            words = (path / "cmdline").read_bytes().split(b"\0")
+            # The unit's first process, and not the children that it forks, which look the same.
+            match = UNIT.search(b" ".join(words[:2]))
+            parent = int((path / "stat").read_text().rsplit(")", 1)[1].split()[1])
+            if match and Path(f"/proc/{parent}/comm").read_text().strip() == "systemd":
+                found.setdefault(match[1].decode(), set()).add(int(path.name))
+    return found
+
+
+@contextmanager
+def watched() -> Iterator[set[str]]:
+    """Look at all steps until the end; yields those that were seen.
+
+    Raises:
+        AssertionError: a step ran twice at once.
+    """
+    seen: set[str] = set()
+    twice: set[str] = set()
+    over = threading.Event()
+
+    def look() -> None:
+        while not over.wait(0.2):
+            for key, processes in steps().items():
+                seen.add(key)
+                if len(processes) > 1:
+                    twice.add(key)
+
+    watcher = threading.Thread(target=look)
+    watcher.start()
+    try:
+        yield seen
+    finally:
+        over.set()
+        watcher.join()
+    assert not twice, f"steps that ran twice at once: {twice}"
+
+
+def killed(run: subprocess.Popen[bytes]) -> None:
+    """The engine and all that it started, without a word."""
+    os.killpg(run.pid, signal.SIGKILL)
+
+
+def interrupted(run: subprocess.Popen[bytes]) -> None:
+    """Ctrl-C, and again for who does not wait for running steps."""
+    for _ in range(2):
+        os.killpg(run.pid, signal.SIGINT)
+        with suppress(subprocess.TimeoutExpired):
+            run.wait(5)
+
+
+def cut_off(_: subprocess.Popen[bytes]) -> None:
+    """Every SSH connection to a host ends."""
+    for path in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if (path / "cmdline").read_bytes().startswith(b"sshd: debian"):
+                os.kill(int(path.name), signal.SIGKILL)
+
+
+@pytest.mark.parametrize(("end", "times"), [(killed, 10), (interrupted, 5), (cut_off, 5)])
+def test_the_next_run_completes(cluster: Cluster, end: Callable[[subprocess.Popen[bytes]], None], times: int) -> None:
+    seed = int(os.environ.get("Q8S_SEED") or time.time())
+    print(f"Q8S_SEED={seed}")
+    moments = random.Random(seed)
+    accepted = tokens(cluster)
+    words = [layout.TOOLS / "pulumi", "up", "--yes", "--skip-preview", "--non-interactive", "--stack"]
+    try:
+        with watched() as seen:
+            for number in range(times):
+                count = 2 - number % 2
+                cluster.configure(workers={"x86-small": count})
+                run = subprocess.Popen(
+                    [*words, cluster.stack.name],
+                    cwd=REPOSITORY,
+                    env={**os.environ, **environment()},
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                    start_new_session=True,
+                )
+                moment = moments.uniform(1, UP_SECONDS)
+                with suppress(subprocess.TimeoutExpired):
+                    run.wait(moment)
+                print(f"{count} workers, {end.__name__} after {moment:.1f} s: {sorted(steps()) or 'between two steps'}")
+                if run.poll() is None:
+                    end(run)
+                run.wait(300)
+
+                cluster.configure(workers={"x86-small": count})
+                cluster.up()
+                assert (ADDED in cluster.nodes()) == (count > 1)
+                assert set(cluster.kubectl.ready().values()) == {"True"}
+                assert cluster.preview() == {}
+                assert tokens(cluster) == accepted
+        assert f"{ADDED}-host" in seen
+        assert not steps()
+    finally:
+        cluster.configure()
+        cluster.up()
