@@ -11,31 +11,35 @@
 export KUBECONFIG=/etc/kubernetes/admin.conf
 # Nothing is half done when it is ended (run-step.sh): a node that is awaited otherwise, or is to go, need not wait for it.
 touch "$inbox/../idle"
-deadline=$((SECONDS + ${timeout:?})) renew_at=0
-late() { ((SECONDS > deadline)); }
+deadline=$((SECONDS + ${timeout:?}))
+left() { echo "$((deadline > SECONDS ? deadline - SECONDS : 0))"; }
+
+# joined SECONDS: wait that long for what shows that the node has joined; 0 looks once. A watch, which costs next to nothing.
 case ${role:?} in
 	worker)
-		joined() { kubectl get node "$node" >/dev/null 2>&1; }
+		joined() { kubectl wait --for=create --timeout="$1s" "node/$node" >/dev/null 2>&1; }
 		where="its console is /var/log/q8s/console.log on its host"
 		;;
 	control-plane)
-		joined() { kubectl -n kube-system wait --for=condition=Ready --timeout=1s "pod/kube-apiserver-$node" >/dev/null 2>&1; }
+		joined() {
+			kubectl -n kube-system wait --for=create --timeout="$1s" "pod/kube-apiserver-$node" >/dev/null 2>&1 &&
+				kubectl -n kube-system wait --for=condition=Ready --timeout="$1s" "pod/kube-apiserver-$node" >/dev/null 2>&1
+		}
 		where="see journalctl -u q8s-join on it"
 		;;
 esac
 
-until joined; do
-	! late || fail "did not join within $timeout s: $where"
-	if ((SECONDS >= renew_at)); then
+if ! joined 0; then
+	[[ $role != control-plane ]] || retry 3 hand_over_certificates || fail "kubeadm cannot hand the certificates over: see $step_log"
+	until
 		retry 5 renew_token || fail "the API server does not accept the node's token: is it ready?"
-		renew_at=$((SECONDS + token_seconds / 5))
-		if [[ $role = control-plane && ! -e $inbox/handed-over ]]; then
-			hand_over_certificates
-			touch "$inbox/handed-over"
-		fi
-	fi
-	sleep 2
-done
+		pause=$(left)
+		joined "$((pause > token_seconds / 5 ? token_seconds / 5 : pause))"
+	do
+		(($(left) > 0)) || fail "did not join within $timeout s: $where"
+		sleep 1
+	done
+fi
 progress "joined; labels and taints"
 mapfile -t labels <"$inbox/labels"
 mapfile -t taints <"$inbox/taints"
@@ -52,7 +56,7 @@ done
 ((${#labels[@]} == 0)) || kubectl label --overwrite node "$node" "${labels[@]}"
 ((${#taints[@]} == 0)) || kubectl taint --overwrite node "$node" "${taints[@]}"
 if [[ $role = worker ]]; then
-	kubectl wait --for=condition=Ready --timeout="$((deadline > SECONDS ? deadline - SECONDS : 1))s" "node/$node" ||
+	kubectl wait --for=condition=Ready --timeout="$(left)s" "node/$node" ||
 		fail "joined but not Ready within $timeout s: $(kubectl get node "$node" -o jsonpath='{.status.conditions[?(@.type=="Ready")].message}')"
 	progress "Ready"
 fi

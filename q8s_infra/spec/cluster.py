@@ -11,7 +11,7 @@ from q8s_infra import versions
 from q8s_infra.spec.access import Access, OpenPorts
 from q8s_infra.spec.addresses import DEFAULT_SIZE, Addresses, NodeCidrMaskSize
 from q8s_infra.spec.nodes import ControlPlanes, NodeType
-from q8s_infra.spec.sources import AptSource, GuestImage, Proxy, Sources
+from q8s_infra.spec.sources import GuestImage, Proxy, Sources
 from q8s_infra.spec.types import ArchitectureName, DnsLabel, Model, Name, PortRangeText, Version
 
 Tag = Annotated[str, StringConstraints(pattern=r"^[^,/]{1,60}$")]
@@ -79,7 +79,7 @@ class ClusterSpec(Model):
     open_ports: OpenPorts = Field(default=OpenPorts(), description="What else is open.")
     node_ports: PortRangeText = Field(default="30000-32767", description="Range of Kubernetes node ports.")
     security_groups: tuple[Name, ...] = Field(default=(), description="Further security groups for all hosts, by name.")
-    sources: Sources = Field(description="Where packages and container images come from.")
+    sources: Sources = Field(default=Sources(), description="Where packages and container images come from.")
     proxy: Proxy = Field(default=Proxy(), description="HTTP proxies, where there is no other way out.")
     guest_timeout_minutes: int = Field(
         default=30, ge=1, le=1440, strict=True, description="How long a guest may take from power-on to Ready."
@@ -115,17 +115,4 @@ class ClusterSpec(Model):
             network_cidr=self.network.cidr,
             control_planes=self.control_planes.count,
             workers=self.workers,
-        )
-
-    @property
-    def kubernetes_apt(self) -> AptSource:
-        """Kubernetes' package repository, given or default."""
-        minor = ".".join(self.kubernetes.version.split(".")[:2])
-        uri = f"https://pkgs.k8s.io/core:/stable:/v{minor}/deb/"
-        return self.sources.kubernetes_apt or AptSource(
-            uri=uri,
-            suites=("/",),
-            components=(),
-            key_url=f"{uri}Release.key",
-            key_sha256=self.sources.kubernetes_key_sha256,
         )

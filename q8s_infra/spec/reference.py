@@ -28,7 +28,11 @@ _PATTERNS: Final = {
     r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$": "DNS label",
     r"^(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp\d+) [A-Za-z0-9+/=]+": "SSH public key",
 }
-_FORMATS: Final = {"ipv4network": "CIDR", "path": "path"}
+_FORMATS: Final = {
+    "ipv4network": "CIDR",
+    "path": "path",
+    "openpgp-fingerprint": "OpenPGP fingerprint, 40 hexadecimal digits",
+}
 
 
 def reference() -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Final, Literal
 
-from pydantic import AfterValidator, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, WithJsonSchema, model_validator
 
 from q8s_infra.arch import ARCHITECTURES
 from q8s_infra.spec.types import ArchitectureName, Model, Sha256, Url
@@ -25,7 +25,9 @@ def _fingerprint(given: str) -> str:
 
 
 Word = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9./:_-]+$")]
-Fingerprint = Annotated[str, AfterValidator(_fingerprint)]
+Fingerprint = Annotated[
+    str, AfterValidator(_fingerprint), WithJsonSchema({"type": "string", "format": "openpgp-fingerprint"})
+]
 Distribution = Literal["debian", "ubuntu"]
 
 
@@ -48,7 +50,7 @@ class AptSource(Model):
     )
     key_fingerprints: tuple[Fingerprint, ...] = Field(
         default=(),
-        description="OpenPGP fingerprints, 40 hexadecimal digits; each primary key in the file must have one of them.",
+        description="Whose the key is; each primary key in the file must have one of them.",
     )
     key_sha256: Sha256 | None = Field(
         default=None, description="Checksum of the key's file, in place of fingerprints; another when its expiry is."

@@ -86,6 +86,11 @@ def test_a_second_control_plane_comes_and_goes(cluster: Cluster, cloud: Connecti
 
 
 SERVICE = """
+apiVersion: v1
+kind: Service
+metadata: {name: served}
+spec: {selector: {app: served}, ports: [{port: 80}]}
+---
 apiVersion: apps/v1
 kind: Deployment
 metadata: {name: served}
@@ -102,11 +107,6 @@ spec:
       - {name: httpd, image: "docker.io/library/busybox:1.36", command: [httpd, -f, -h, /etc]}
 ---
 apiVersion: v1
-kind: Service
-metadata: {name: served}
-spec: {selector: {app: served}, ports: [{port: 80}]}
----
-apiVersion: v1
 kind: Pod
 metadata: {name: client}
 spec:
@@ -116,7 +116,10 @@ spec:
     command:
     - sh
     - -c
-    - while sleep 1; do if wget -q -T 5 -O /dev/null http://served/hostname; then echo ok; else echo failed; fi; done
+    - |
+      while sleep 1; do
+        if wget -q -T 5 -O /dev/null http://$SERVED_SERVICE_HOST/hostname; then echo ok; else echo failed; fi
+      done
 """
 
 

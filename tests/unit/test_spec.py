@@ -11,10 +11,14 @@ import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from lab.mirrors.facts import Facts
+from lab.site import merged
 from q8s_infra.arch import ARCHITECTURES
 from q8s_infra.plan import plan
+from q8s_infra.render.sources import apt_files
 from q8s_infra.render.templates import REPOSITORY
-from q8s_infra.spec import AptSource, ClusterSpec, SpecErrors, load, read, validated
+from q8s_infra.spec import AptSource, ClusterSpec, Sources, SpecErrors, load, read, validated
+from q8s_infra.spec.reference import reference
 from q8s_infra.spec.sources import KUBERNETES_KEY, Distribution
 from q8s_infra.units import Size
 from tests.unit.specs import GOOD, spoiled
@@ -111,7 +115,6 @@ MALFORMED: list[tuple[str, object, str]] = [
     ("openPorts/udp", ["9-1"], "openPorts.udp.0"),
     ("openPorts/cidr", "0.0.0.0/99", "openPorts.cidr"),
     ("nodePorts", "all", "nodePorts"),
-    ("sources", ..., "sources"),
     ("sources/registryMirror", "mirror:5000", "sources.registryMirror"),
     ("sources/hostApt", [{"uri": "http://m", "suites": []}], "sources.hostApt.0.suites"),
     ("sources/hostApt", [{"uri": "http://m", "suites": ["a"], "keyUrl": "http://m/k"}], "sources.hostApt.0.keyUrl"),
@@ -176,6 +179,16 @@ def test_the_kubernetes_key_is_known_by_its_fingerprint_unless_the_user_pins_ano
     assert (summed.key_fingerprints, summed.key_sha256) == ((), "c" * 64)
     given = kubernetes_source({"kubernetesApt": {**KEYED, "keyFingerprints": ["d" * 40]}})
     assert (given.uri, given.key_fingerprints) == ("http://m", ("D" * 40,))
+
+
+def test_sources_may_be_left_out() -> None:
+    assert validated(spoiled("sources", ...)) == validated(spoiled("sources", {}))
+
+
+def test_the_reference_says_the_form_of_a_fingerprint() -> None:
+    form = "list of: OpenPGP fingerprint, 40 hexadecimal digits"
+    rows = [line.split(" | ") for line in reference().splitlines() if "Fingerprints` |" in line]
+    assert [row[:2] for row in rows] == [["| `kubernetesKeyFingerprints`", form], ["| `keyFingerprints`", form]]
 
 
 @pytest.mark.parametrize(
@@ -432,7 +445,7 @@ def test_the_shipped_prototype_file_is_the_shipped_stacks_cluster() -> None:
         return load(read(REPOSITORY / name), "prototype", base=REPOSITORY)
 
     stack = yaml.safe_load((REPOSITORY / "Pulumi.prototype.yaml").read_text())["config"]["q8s:cluster"]
-    rest = {name: stack[name] for name in ("access", "guestImages", "sources")}
+    rest = {name: stack[name] for name in ("access", "guestImages")}
     theirs = load({"clusterFile": "clusters/prototype.yaml", "cluster": rest}, "prototype", base=REPOSITORY)
     ours = shipped("Pulumi.prototype.yaml")
     assert theirs.node_types == ours.node_types
@@ -446,6 +459,19 @@ def test_shipped_stacks_are_without_mistakes(shape: str) -> None:
     planned = plan(load(read(REPOSITORY / f"Pulumi.{shape}.yaml"), shape, base=REPOSITORY))
     assert planned.workers
     assert {worker.architecture.name for worker in planned.workers} == {"x86_64", "arm64"}
+    assert (planned.spec.sources, planned.spec.sources.kubernetes_apt_of("1.34.4").key_sha256) == (Sources(), None)
+
+
+@pytest.mark.parametrize("shape", ["dev", "prototype", "mixed"])
+def test_a_shipped_stack_in_the_lab_has_all_its_packages_checked_by_the_lab_s_key(shape: str) -> None:
+    shipped = read(REPOSITORY / f"Pulumi.{shape}.yaml")["cluster"]
+    here = merged({**shipped, "name": shape}, Facts("c" * 64, {"amd64": "a" * 64, "arm64": "b" * 64}))
+    spec = validated(here)
+    for guest in (None, *ARCHITECTURES):
+        files = apt_files(spec, guest_architecture=guest)
+        assert [line.split()[0] for line in files["apt/keys"].splitlines()] == ["c" * 64]
+        assert "apt/keyrings" not in files
+    assert {name: image.sha256 for name, image in spec.guest_images.items()} == {"x86_64": "a" * 64, "arm64": "b" * 64}
 
 
 PROTOTYPE = """!ClusterData
