@@ -39,6 +39,7 @@ if [[ $role != host ]]; then
 fi
 if [[ $role != guest ]]; then
 	tails /var/log/q8s/*.log
+	keep steps.txt systemctl list-units --all --no-pager 'q8s-step-*'
 fi
 case $role in
 	host)
@@ -46,6 +47,8 @@ case $role in
 		keep virsh.txt sh -c 'virsh list --all; virsh net-list --all; virsh pool-list --all'
 		keep domain.xml virsh dumpxml "$node"
 		keep nat.txt iptables-save
+		keep balancer.txt journalctl --boot --no-pager --lines 1000 --unit haproxy
+		fact balancer systemctl is-active haproxy
 		fact domain virsh -q domstate "$node"
 		fact network sh -c "virsh -q net-info q8s | awk '\$1 == \"Active:\" { print \$2 }'"
 		fact prepared tail -n 1 /var/log/q8s/prepare-worker.log
@@ -59,6 +62,9 @@ case $role in
 	control-plane)
 		export KUBECONFIG=/etc/kubernetes/admin.conf
 		fact prepared tail -n 1 /var/log/q8s/prepare-control-plane.log
+		keep join.txt journalctl --boot --no-pager --lines 1000 --unit q8s-join
+		fact join systemctl is-active q8s-join
+		fact join_says journalctl --boot --no-pager --lines 1 --output cat --unit q8s-join
 		fact api kubectl get --raw /readyz
 		keep nodes.json kubectl get nodes --output json
 		keep pods.txt kubectl get pods --all-namespaces --output wide

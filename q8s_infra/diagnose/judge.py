@@ -47,7 +47,7 @@ def judge(node: str, facts: Facts) -> Finding:
     checks = [("OpenStack", _openstack(facts)), ("host", _host(facts))]
     if facts.worker:
         checks += [("libvirt", _libvirt(facts)), ("guest", _guest(facts))]
-    checks += [("kubelet", _kubelet(facts)), ("Kubernetes", _kubernetes(facts))]
+    checks += [("Kubernetes", _joining(facts)), ("kubelet", _kubelet(facts)), ("Kubernetes", _kubernetes(facts))]
     for layer, evidence in checks:
         if evidence:
             return Finding(node, layer, evidence)
@@ -89,6 +89,8 @@ def _libvirt(facts: Facts) -> str:
     host = facts.host if isinstance(facts.host, Mapping) else {}
     if host.get("network") != "yes":
         return "the network q8s is not active"
+    if host.get("balancer") != "active":
+        return f"HAProxy, the guest's way to the API, is {host.get('balancer') or 'unknown'}"
     state = host.get("domain", "")
     return "" if state == "running" else f"the domain is {state or 'unknown'}: {host.get('libvirt_says', '')}".strip()
 
@@ -101,6 +103,13 @@ def _guest(facts: Facts) -> str:
     return (
         "" if joined.endswith("q8s: joined") else f"did not join: {joined or 'the way into the cluster has not begun'}"
     )
+
+
+def _joining(facts: Facts) -> str:
+    # Between two attempts the unit is activating, too.
+    if isinstance(facts.host, Mapping) and facts.host.get("join") in ("activating", "failed"):
+        return f"has not joined as a control plane yet: {facts.host.get('join_says', '')}".strip()
+    return ""
 
 
 def _kubelet(facts: Facts) -> str:

@@ -18,7 +18,13 @@ from q8s_infra.diagnose.judge import LAYERS, Facts, ready_condition
 from q8s_infra.diagnose.redact import REDACTED
 
 TOKEN, KEY = "abcdef.0123456789abcdef", "bm90IGEga2V5IGJ1dCBsb25nIGVub3VnaA=="
-HOST = {"full": " 40%", "prepared": "10:00:00 host prepared", "domain": "running", "network": "yes"}
+HOST = {
+    "full": " 40%",
+    "prepared": "10:00:00 host prepared",
+    "domain": "running",
+    "network": "yes",
+    "balancer": "active",
+}
 GUEST = {"join_says": "45.7 q8s: joined", "kubelet": "active", "containerd": "active"}
 READY = {"type": "Ready", "status": "True", "reason": "KubeletReady", "message": "posting ready status"}
 WORKER = Facts(worker=True, status="ACTIVE", fault="", host=HOST, guest=GUEST, ready=READY)
@@ -30,6 +36,7 @@ CONTROL_PLANE = Facts(
     guest={},
     ready=READY,
 )
+JOINING = {**HOST, "join": "activating", "kubelet": "activating"}
 BROKEN: list[tuple[Facts, dict[str, Any], str, str]] = [
     (WORKER, {"status": None}, "OpenStack", "no instance"),
     (WORKER, {"status": "ERROR", "fault": "No valid host was found"}, "OpenStack", "No valid host"),
@@ -37,6 +44,8 @@ BROKEN: list[tuple[Facts, dict[str, Any], str, str]] = [
     (WORKER, {"host": {**HOST, "full": "98%"}}, "host", "98 %"),
     (WORKER, {"host": {**HOST, "prepared": "q8s: wrong checksum"}}, "host", "wrong checksum"),
     (WORKER, {"host": {**HOST, "network": ""}}, "libvirt", "q8s is not active"),
+    (WORKER, {"host": {**HOST, "balancer": "failed"}}, "libvirt", "HAProxy, the guest's way to the API, is failed"),
+    (CONTROL_PLANE, {"host": {**JOINING, "join_says": "couldn't validate"}}, "Kubernetes", "couldn't validate"),
     (WORKER, {"host": {**HOST, "domain": "shut off", "libvirt_says": "reason=crashed"}}, "libvirt", "crashed"),
     (WORKER, {"guest": "SSH to the guest: no route", "host": {**HOST, "console_says": "panic"}}, "guest", "panic"),
     (WORKER, {"guest": {**GUEST, "join_says": "30.1 q8s: join failed at line 40"}}, "guest", "line 40"),
