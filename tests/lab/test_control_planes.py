@@ -117,9 +117,8 @@ spec:
     - sh
     - -c
     - |
-      while sleep 1; do
-        if wget -q -T 5 -O /dev/null http://$SERVED_SERVICE_HOST/hostname; then echo ok; else echo failed; fi
-      done
+      asked() { printf 'GET /hostname HTTP/1.0\\r\\n\\r\\n' | nc -w 5 $SERVED_SERVICE_HOST 80; }
+      while sleep 1; do if asked | grep -q '200 OK'; then echo ok; else echo failed; fi; done
 """
 
 
