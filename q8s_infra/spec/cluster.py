@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from ipaddress import IPv4Network
 from typing import Annotated, Literal, Self
 
@@ -16,6 +17,12 @@ from q8s_infra.spec.types import ArchitectureName, DnsLabel, Model, Name, PortRa
 
 Tag = Annotated[str, StringConstraints(pattern=r"^[^,/]{1,60}$")]
 Count = Annotated[int, Field(ge=0, le=5000, strict=True)]
+
+
+def of_no_type(workers: Collection[str], node_types: Collection[str]) -> list[str]:
+    """Mistakes: the names in ``workers`` that no node type has, each with its field before a colon."""
+    there = ", ".join(sorted(node_types)) or "none"
+    return [f"workers.{name}: no such node type, there are {there}" for name in workers if name not in node_types]
 
 
 class Network(Model):
@@ -88,11 +95,7 @@ class ClusterSpec(Model):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        mistakes = [
-            f"workers.{name}: no such node type, there are {', '.join(sorted(self.node_types)) or 'none'}"
-            for name in self.workers
-            if name not in self.node_types
-        ]
+        mistakes = of_no_type(self.workers, self.node_types)
         used = {
             self.node_types[name].architecture
             for name, count in self.workers.items()

@@ -11,7 +11,7 @@ from pydantic import ValidationError, create_model
 
 from q8s_infra import prototype
 from q8s_infra.spec.addresses import Addresses
-from q8s_infra.spec.cluster import ClusterSpec, Kubernetes, Network
+from q8s_infra.spec.cluster import ClusterSpec, Kubernetes, Network, of_no_type
 from q8s_infra.spec.errors import Mistake, SpecErrors
 from q8s_infra.spec.nodes import ControlPlanes
 from q8s_infra.spec.types import Model
@@ -60,9 +60,10 @@ def validated(described: Mapping[str, Any]) -> ClusterSpec:
         return ClusterSpec.model_validate(described)
     except ValidationError as error:
         mistakes = [mistake for each in error.errors() for mistake in _mistakes(each)]
-        # The whole is not checked where a part of it is wrong: its addresses are, by the fields that are right.
-        addresses = [_split("", each) for each in _addresses(described).mistakes()]
-        raise SpecErrors([*mistakes, *(each for each in addresses if each not in mistakes)]) from None
+        # The whole is not checked where a part of it is wrong: its types' names are, and its addresses, by the fields
+        # that are right.
+        whole = [_split("", each) for each in (*_of_no_type(described), *_addresses(described).mistakes())]
+        raise SpecErrors([*mistakes, *(each for each in whole if each not in mistakes)]) from None
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -96,6 +97,13 @@ def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]
         known = result.get(key)
         result[key] = merged(known, value) if isinstance(known, Mapping) and isinstance(value, Mapping) else value
     return result
+
+
+def _of_no_type(described: Mapping[str, Any]) -> list[str]:
+    workers, types = described.get("workers", {}), described.get("nodeTypes", {})
+    if not isinstance(workers, Mapping) or not isinstance(types, Mapping):
+        return []
+    return of_no_type([str(name) for name in workers], [str(name) for name in types])
 
 
 def _addresses(described: Mapping[str, Any]) -> Addresses:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from typing import Any
 
+from q8s_infra.arch import ARCHITECTURES
 from q8s_infra.defaults import CONTROL_PLANE_PORT
 from q8s_infra.hostkeys import derive
 from q8s_infra.plan import ClusterPlan, plan
@@ -17,15 +19,22 @@ from q8s_infra.render.seed import seed
 from q8s_infra.render.sources import apt_files, registry_files
 from q8s_infra.render.templates import REPOSITORY, render
 from q8s_infra.spec import load, read
+from q8s_infra.spec.load import merged
 
 SHAPES = ("dev", "prototype", "mixed")
 ADDRESS, TOKEN, HASH = "10.254.1.7", "abcdef.0123456789abcdef", f"sha256:{'a' * 64}"
 LOGIN = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGJ1dCBub3QgYSByZWFsIG9uZSBhdCBhbGw="
 
 
+def shipped(shape: str) -> dict[str, Any]:
+    """A shipped stack's description, with the guest images' checksums that its user is to give."""
+    images = {name: {"sha256": "e" * 64} for name in ARCHITECTURES}
+    return merged(read(REPOSITORY / f"Pulumi.{shape}.yaml")["cluster"], {"guestImages": images})
+
+
 def planned(shape: str) -> ClusterPlan:
     """The plan of a shipped stack."""
-    return plan(load(read(REPOSITORY / f"Pulumi.{shape}.yaml"), shape, base=REPOSITORY))
+    return plan(load({"cluster": shipped(shape)}, shape, base=REPOSITORY))
 
 
 def documents(shape: str) -> dict[str, str]:

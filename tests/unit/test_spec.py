@@ -21,6 +21,7 @@ from q8s_infra.spec import AptSource, ClusterSpec, Sources, SpecErrors, load, re
 from q8s_infra.spec.reference import reference
 from q8s_infra.spec.sources import KUBERNETES_KEY, Distribution
 from q8s_infra.units import Size
+from tests.unit.rendered import planned, shipped
 from tests.unit.specs import GOOD, spoiled
 
 X86 = "nodeTypes/x86"
@@ -109,7 +110,7 @@ MALFORMED: list[tuple[str, object, str]] = [
     ("guestImages/x86_64", ..., "guestImages.x86_64"),
     ("guestImages/x86_64/sha256", "abc", "guestImages.x86_64.sha256"),
     ("guestImages/x86_64/url", "mirror/amd64", "guestImages.x86_64.url"),
-    ("guestImages/mips", {"url": "http://m/i", "sha256": "0" * 64}, "guestImages.mips"),
+    ("guestImages/mips", {"url": "http://m/i", "sha256": "a" * 64}, "guestImages.mips"),
     ("openPorts/tcp", [0], "openPorts.tcp.0"),
     ("openPorts/tcp", [70000], "openPorts.tcp.0"),
     ("openPorts/udp", ["9-1"], "openPorts.udp.0"),
@@ -221,6 +222,14 @@ def test_all_mistakes_come_at_once() -> None:
     with pytest.raises(SpecErrors) as caught:
         validated(bad)
     assert {it.path for it in caught.value.mistakes} == {"controlPlanes.count", "nodeTypes.x86.cpus", "unknown"}
+
+
+def test_workers_of_no_type_are_named_once_and_along_with_a_missing_checksum() -> None:
+    bad = spoiled("workers/tape", 1)
+    told = "workers.tape: no such node type, there are arm, x86"
+    assert refused(bad) == [told]
+    del bad["guestImages"]["arm64"]["sha256"]
+    assert refused(bad) == ["guestImages.arm64.sha256: is missing", told]
 
 
 def sized(pods: str, mask: int, workers: int, control_planes: int = 1) -> dict[str, Any]:
@@ -441,13 +450,10 @@ def test_the_same_cluster_in_both_formats_is_the_same_plan(tmp_path: Path) -> No
 
 
 def test_the_shipped_prototype_file_is_the_shipped_stacks_cluster() -> None:
-    def shipped(name: str) -> ClusterSpec:
-        return load(read(REPOSITORY / name), "prototype", base=REPOSITORY)
-
-    stack = yaml.safe_load((REPOSITORY / "Pulumi.prototype.yaml").read_text())["config"]["q8s:cluster"]
+    stack = shipped("prototype")
     rest = {name: stack[name] for name in ("access", "guestImages")}
     theirs = load({"clusterFile": "clusters/prototype.yaml", "cluster": rest}, "prototype", base=REPOSITORY)
-    ours = shipped("Pulumi.prototype.yaml")
+    ours = load({"cluster": stack}, "prototype")
     assert theirs.node_types == ours.node_types
     assert theirs.workers == ours.workers
     assert plan(theirs).workers[0].name == plan(ours).workers[0].name
@@ -456,16 +462,15 @@ def test_the_shipped_prototype_file_is_the_shipped_stacks_cluster() -> None:
 
 @pytest.mark.parametrize("shape", ["dev", "prototype", "mixed"])
 def test_shipped_stacks_are_without_mistakes(shape: str) -> None:
-    planned = plan(load(read(REPOSITORY / f"Pulumi.{shape}.yaml"), shape, base=REPOSITORY))
-    assert planned.workers
-    assert {worker.architecture.name for worker in planned.workers} == {"x86_64", "arm64"}
-    assert (planned.spec.sources, planned.spec.sources.kubernetes_apt_of("1.34.4").key_sha256) == (Sources(), None)
+    found = planned(shape)
+    assert {worker.architecture.name for worker in found.workers} == {"x86_64", "arm64"}
+    assert (found.spec.sources, found.spec.sources.kubernetes_apt_of("1.34.4").key_sha256) == (Sources(), None)
 
 
 @pytest.mark.parametrize("shape", ["dev", "prototype", "mixed"])
 def test_a_shipped_stack_in_the_lab_has_all_its_packages_checked_by_the_lab_s_key(shape: str) -> None:
-    shipped = read(REPOSITORY / f"Pulumi.{shape}.yaml")["cluster"]
-    here = merged({**shipped, "name": shape}, Facts("c" * 64, {"amd64": "a" * 64, "arm64": "b" * 64}))
+    stack = read(REPOSITORY / f"Pulumi.{shape}.yaml")["cluster"]
+    here = merged({**stack, "name": shape}, Facts("c" * 64, {"amd64": "a" * 64, "arm64": "b" * 64}))
     spec = validated(here)
     for guest in (None, *ARCHITECTURES):
         files = apt_files(spec, guest_architecture=guest)
