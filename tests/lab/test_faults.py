@@ -74,7 +74,7 @@ def blank_image(tmp_path: Path) -> Iterator[dict[str, str]]:
 
 
 def test_a_wrong_checksum(faulty: Faulty) -> None:
-    said = faulty.up(sha256="0" * 64)
+    said = faulty.up(sha256="2" * 64)
     assert f"node {BAD}, layer host, step prepare-worker: wrong checksum of http" in said
     assert faulty.nodes() == {"faults-control-plane-0": "True", GOOD: "True"}
 

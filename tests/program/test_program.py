@@ -15,11 +15,10 @@ import pytest
 from pulumi.runtime import rpc
 
 from q8s_infra.hostkeys import certificate_key, join_token
-from q8s_infra.plan import ClusterPlan, plan
-from q8s_infra.render.templates import REPOSITORY
-from q8s_infra.spec import load, read
+from q8s_infra.plan import ClusterPlan
 from tests.program.recorded import KUBECONFIG, run
 from tests.program.rules import COMMAND
+from tests.unit import rendered
 
 JOINING = [f"prototype-control-plane-{part}" for part in ("1", "1-id", "0-id")]
 """What the second control plane of the prototype is made of."""
@@ -27,7 +26,7 @@ JOINING = [f"prototype-control-plane-{part}" for part in ("1", "1-id", "0-id")]
 
 def shape(name: str) -> ClusterPlan:
     """The plan of a shipped stack."""
-    return plan(load(read(REPOSITORY / f"Pulumi.{name}.yaml"), name, base=REPOSITORY))
+    return rendered.planned(name)
 
 
 @pytest.mark.parametrize("name", ["dev", "prototype", "mixed"])
