@@ -7,7 +7,7 @@ from typing import Annotated, Final, Literal
 from pydantic import AfterValidator, Field, StringConstraints, WithJsonSchema, model_validator
 
 from q8s_infra.arch import ARCHITECTURES
-from q8s_infra.spec.types import ArchitectureName, Model, Sha256, Url
+from q8s_infra.spec.types import ArchitectureName, ImageSha256, KeySha256, Model, Url
 
 KUBERNETES_KEY: Final = "DE15B14486CD377B9E876E1A234654DA9A296436"
 """Fingerprint of the key that signs pkgs.k8s.io (isv:kubernetes OBS Project), as in kubernetes/kubernetes#128609."""
@@ -35,7 +35,9 @@ class GuestImage(Model):
     """A cloud image for guests of one architecture."""
 
     url: Url = Field(description="Where each host downloads it from.")
-    sha256: Sha256 = Field(description="Checksum of the file; a download that differs is refused.")
+    sha256: ImageSha256 = Field(
+        description="Checksum of the file, from the publisher's SHA256SUMS; a download that differs is refused."
+    )
 
 
 class AptSource(Model):
@@ -52,7 +54,7 @@ class AptSource(Model):
         default=(),
         description="Whose the key is; each primary key in the file must have one of them.",
     )
-    key_sha256: Sha256 | None = Field(
+    key_sha256: KeySha256 | None = Field(
         default=None, description="Checksum of the key's file, in place of fingerprints; another when its expiry is."
     )
     archive: Distribution | None = Field(
@@ -95,7 +97,7 @@ class Sources(Model):
         description="Fingerprints of pkgs.k8s.io's Release.key, where `kubernetesApt` is not given; "
         f"by default {KUBERNETES_KEY}.",
     )
-    kubernetes_key_sha256: Sha256 | None = Field(
+    kubernetes_key_sha256: KeySha256 | None = Field(
         default=None, description="Checksum of pkgs.k8s.io's Release.key, in place of its fingerprints."
     )
     registry_mirror: Url | None = Field(default=None, description="One mirror for all container registries.")

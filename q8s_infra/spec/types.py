@@ -59,6 +59,17 @@ def _port_range_text(given: str) -> str:
     return f"{low}-{high}"
 
 
+def _checksum(placeholder: str) -> Any:
+    """A SHA-256, where zeros are refused with what to write in their place."""
+
+    def checked(given: str) -> str:
+        if not given.strip("0"):
+            raise ValueError(f"zeros are a placeholder, {placeholder}")
+        return given
+
+    return AfterValidator(checked)
+
+
 DnsLabel = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)]
 ArchitectureName = Annotated[str, AfterValidator(lambda name: architecture(name).name)]
 LabelKey = Annotated[str, AfterValidator(_label_key)]
@@ -69,6 +80,8 @@ PortRange = Annotated[
 ]
 PortRangeText = Annotated[str, AfterValidator(_port_range_text)]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+ImageSha256 = Annotated[Sha256, _checksum("write the image's checksum, the publisher's SHA256SUMS says it")]
+KeySha256 = Annotated[Sha256, _checksum("write the checksum of the key's file, or pin the key by its fingerprints")]
 Version = Annotated[str, StringConstraints(pattern=r"^\d+\.\d+\.\d+$")]
 Url = Annotated[str, StringConstraints(pattern=r"^(https?|file)://\S+$")]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=255)]

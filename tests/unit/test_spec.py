@@ -224,12 +224,41 @@ def test_all_mistakes_come_at_once() -> None:
     assert {it.path for it in caught.value.mistakes} == {"controlPlanes.count", "nodeTypes.x86.cpus", "unknown"}
 
 
+ZEROS = "0" * 64
+NO_IMAGE = f"zeros are a placeholder, write the image's checksum, the publisher's SHA256SUMS says it (given: '{ZEROS}')"
+NO_KEY = (
+    "zeros are a placeholder, write the checksum of the key's file, or pin the key by its fingerprints "
+    f"(given: '{ZEROS}')"
+)
+
+
+def test_placeholders_are_refused_all_at_once_and_along_with_other_mistakes() -> None:
+    zeros = {**KEYED, "keySha256": ZEROS}
+    bad = spoiled("sources", {"hostApt": [zeros], "guestApt": {"arm64": [KEYLESS, zeros]}, "kubernetesApt": zeros})
+    for image in bad["guestImages"].values():
+        image["sha256"] = ZEROS
+    bad["controlPlanes"]["count"] = 0
+    assert [mistake for mistake in refused(bad) if not mistake.startswith("controlPlanes.count: ")] == [
+        f"guestImages.x86_64.sha256: {NO_IMAGE}",
+        f"guestImages.arm64.sha256: {NO_IMAGE}",
+        f"sources.hostApt.0.keySha256: {NO_KEY}",
+        f"sources.guestApt.arm64.1.keySha256: {NO_KEY}",
+        f"sources.kubernetesApt.keySha256: {NO_KEY}",
+    ]
+    assert len(refused(bad)) == 6
+    assert refused(spoiled("sources/kubernetesKeySha256", ZEROS)) == [f"sources.kubernetesKeySha256: {NO_KEY}"]
+
+
 def test_workers_of_no_type_are_named_once_and_along_with_a_missing_checksum() -> None:
     bad = spoiled("workers/tape", 1)
     told = "workers.tape: no such node type, there are arm, x86"
     assert refused(bad) == [told]
     del bad["guestImages"]["arm64"]["sha256"]
     assert refused(bad) == ["guestImages.arm64.sha256: is missing", told]
+
+
+def test_a_checksum_may_have_many_zeros() -> None:
+    assert validated(spoiled("guestImages/x86_64/sha256", f"{'0' * 63}1"))
 
 
 def sized(pods: str, mask: int, workers: int, control_planes: int = 1) -> dict[str, Any]:
@@ -461,10 +490,19 @@ def test_the_shipped_prototype_file_is_the_shipped_stacks_cluster() -> None:
 
 
 @pytest.mark.parametrize("shape", ["dev", "prototype", "mixed"])
-def test_shipped_stacks_are_without_mistakes(shape: str) -> None:
+def test_shipped_stacks_are_without_mistakes_once_their_images_have_checksums(shape: str) -> None:
     found = planned(shape)
     assert {worker.architecture.name for worker in found.workers} == {"x86_64", "arm64"}
     assert (found.spec.sources, found.spec.sources.kubernetes_apt_of("1.34.4").key_sha256) == (Sources(), None)
+
+
+@pytest.mark.parametrize("shape", ["dev", "prototype", "mixed"])
+def test_shipped_stacks_lack_nothing_but_their_images_checksums(shape: str) -> None:
+    with pytest.raises(SpecErrors) as caught:
+        load(read(REPOSITORY / f"Pulumi.{shape}.yaml"), shape, base=REPOSITORY)
+    assert [str(mistake) for mistake in caught.value.mistakes] == [
+        f"guestImages.{name}.sha256: is missing" for name in ("x86_64", "arm64")
+    ]
 
 
 @pytest.mark.parametrize("shape", ["dev", "prototype", "mixed"])
