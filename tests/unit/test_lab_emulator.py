@@ -4,6 +4,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -61,9 +62,20 @@ def test_a_trace_says_what_was_used_by_a_moment(
     monkeypatch.setattr(emulators, "_LOOK_SECONDS", 0.02)
     monkeypatch.setattr(cgroups, "members", lambda _: {process.pid})
     began = datetime.now(UTC)
+
+    def risen(trace: Trace, above: float) -> tuple[float, datetime]:
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
+            moment = datetime.now(UTC)
+            with suppress(NoEmulator):
+                if (used := trace.until(moment)) > above:
+                    return used, moment
+            time.sleep(0.02)
+        raise AssertionError(f"not above {above} s of CPU")
+
     with Trace("one") as trace:
-        time.sleep(0.3)
-    half, whole = (trace.until(began + timedelta(seconds=seconds)) for seconds in (0.15, 0.3))
-    assert 0 < half < whole
+        first, then = risen(trace, 0)
+        second, _ = risen(trace, first + 0.1)
+    assert trace.until(then) < second
     with pytest.raises(NoEmulator, match="host one ran no emulator before"):
         trace.until(began - timedelta(seconds=1))
