@@ -1,18 +1,21 @@
-"""What the program asks OpenStack before it changes anything: flavors, images, subnets, quotas. Read only."""
+"""What the program asks OpenStack itself: flavors, images, subnets, quotas, and what a killed run has left behind."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
 import openstack
 from openstack import exceptions
 
 from q8s_infra.spec import Mistake, Network, SpecErrors
+from q8s_infra.strays import Port, Server
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
+_DELETE_SECONDS: Final = 300
 
 
 @dataclass(frozen=True)
@@ -129,6 +132,25 @@ class OpenStackCloud:
             for server in self._connection.compute.servers()
             if server.name in wanted
         }
+
+    def all_servers(self) -> Iterable[Server]:
+        """See :class:`q8s_infra.strays.Cloud`."""
+        return (Server(each.id, each.name, each.key_name or "") for each in self._connection.compute.servers())
+
+    def ports(self) -> Iterable[Port]:
+        """See :class:`q8s_infra.strays.Cloud`."""
+        for port in self._connection.network.ports(project_id=self._connection.current_project_id):
+            yield Port(port.id, port.name or "", frozenset(port.security_group_ids or ()), not port.device_id)
+
+    def delete(self, kind: Literal["instance", "port"], identity: str) -> None:
+        """See :class:`q8s_infra.strays.Cloud`."""
+        if kind == "port":
+            self._connection.network.delete_port(identity)
+            return
+        compute = self._connection.compute
+        compute.delete_server(identity)
+        if server := compute.find_server(identity):
+            compute.wait_for_delete(server, wait=_DELETE_SECONDS)
 
     def _instance(self, server: Any) -> Instance:
         addresses = [each for network in server.addresses.values() for each in network if each["version"] == 4]  # noqa: PLR2004

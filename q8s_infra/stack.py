@@ -10,6 +10,7 @@ from q8s_infra.cloud import connect
 from q8s_infra.plan import ClusterPlan, plan
 from q8s_infra.preflight import check
 from q8s_infra.spec import ClusterSpec, SpecErrors, load
+from q8s_infra.strays import known_to_the_stack, remove, strays
 
 
 def load_stack() -> ClusterSpec:
@@ -32,5 +33,10 @@ def load_stack() -> ClusterSpec:
 
 
 def _fits(planned: ClusterPlan) -> tuple[str, ...]:
-    """The cloud's word on a plan."""
-    return check(planned, connect(pulumi.Config("openstack").get("cloud")))
+    """The cloud's word on a plan, once what a killed run has left in the way is gone."""
+    cloud = connect(pulumi.Config("openstack").get("cloud"))
+    found = strays(planned.name, known_to_the_stack(), cloud)
+    if pulumi.runtime.is_dry_run():
+        return (*(f"{stray}, and pulumi up deletes it" for stray in found), *check(planned, cloud))
+    remove(found, cloud)
+    return check(planned, cloud)

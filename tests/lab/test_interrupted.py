@@ -14,11 +14,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
+from openstack.connection import Connection
 
 from lab import layout
 from lab.artifact import REPOSITORY
 from lab.stack import environment
 from tests.lab.conftest import Cluster
+from tests.lab.test_cluster import eventually
 from tests.lab.test_cluster_changes import ADDED, tokens
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(7200)]
@@ -91,26 +93,50 @@ def cut_off(_: subprocess.Popen[bytes]) -> None:
                 os.kill(int(path.name), signal.SIGKILL)
 
 
+def started(cluster: Cluster) -> subprocess.Popen[bytes]:
+    """A run to what is configured, in a process group of its own."""
+    words = ["up", "--yes", "--skip-preview", "--non-interactive", "--stack", cluster.stack.name]
+    return subprocess.Popen(
+        [str(layout.TOOLS / "pulumi"), *words],
+        cwd=REPOSITORY,
+        env={**os.environ, **environment()},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+
+def test_an_instance_that_a_killed_run_has_asked_for_is_no_obstacle(cluster: Cluster, cloud: Connection) -> None:
+    cluster.configure(workers={"x86-small": 2})
+    run = started(cluster)
+    try:
+        eventually(lambda: cloud.compute.find_server(ADDED))
+        killed(run)
+        run.wait(60)
+        left = cloud.compute.find_server(ADDED)
+        cluster.configure(workers={"x86-small": 2})
+        assert "a run that was killed made it" in cluster.up()
+        assert cloud.compute.find_server(ADDED).id != left.id
+        assert cluster.kubectl.ready()[ADDED] == "True"
+    finally:
+        cluster.configure()
+        cluster.up()
+    assert not cloud.compute.find_server(ADDED)
+    assert not list(cloud.network.ports(name=ADDED))
+
+
 @pytest.mark.parametrize(("end", "times"), [(killed, 10), (interrupted, 5), (cut_off, 5)])
 def test_the_next_run_completes(cluster: Cluster, end: Callable[[subprocess.Popen[bytes]], None], times: int) -> None:
     seed = int(os.environ.get("Q8S_SEED") or time.time())
     print(f"Q8S_SEED={seed}")
     moments = random.Random(seed)
     accepted = tokens(cluster)
-    words = [layout.TOOLS / "pulumi", "up", "--yes", "--skip-preview", "--non-interactive", "--stack"]
     try:
         with watched() as seen:
             for number in range(times):
                 count = 2 - number % 2
                 cluster.configure(workers={"x86-small": count})
-                run = subprocess.Popen(
-                    [*words, cluster.stack.name],
-                    cwd=REPOSITORY,
-                    env={**os.environ, **environment()},
-                    stdout=subprocess.DEVNULL,
-                    stderr=subprocess.DEVNULL,
-                    start_new_session=True,
-                )
+                run = started(cluster)
                 moment = moments.uniform(1, UP_SECONDS)
                 with suppress(subprocess.TimeoutExpired):
                     run.wait(moment)

@@ -1,0 +1,116 @@
+"""What a killed run has made and its stack does not know: an instance or a port, in the way of the next run.
+
+Pulumi notes a resource when the cloud has answered; a run that is killed before that leaves it behind. Such are an
+instance with the stack's own keypair, and a free port in the stack's own security group, both named as the stack names
+its nodes: nobody has ever used them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal, Protocol
+
+import pulumi
+
+_INSTANCE: Final = "openstack:compute/instance:Instance"
+_PORT: Final = "openstack:networking/port:Port"
+_KEYPAIR: Final = "openstack:compute/keypair:Keypair"
+_GROUP: Final = "openstack:networking/secGroup:SecGroup"
+
+
+@dataclass(frozen=True)
+class Server:
+    """An instance of the project: its id, its name, and the name of the keypair that it was made with."""
+
+    id: str
+    name: str
+    keypair: str
+
+
+@dataclass(frozen=True)
+class Port:
+    """A port of the project: its id, its name, its security groups' ids, and whether nothing uses it."""
+
+    id: str
+    name: str
+    groups: frozenset[str]
+    free: bool
+
+
+@dataclass(frozen=True)
+class Stray:
+    """Something that the cloud has and the stack does not know."""
+
+    kind: Literal["instance", "port"]
+    id: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name} ({self.id}): a run that was killed made it"
+
+
+class Cloud(Protocol):
+    """What can be asked and done; tests give one of their own."""
+
+    def all_servers(self) -> Iterable[Server]:
+        """All instances of the project."""
+        ...
+
+    def ports(self) -> Iterable[Port]:
+        """All ports of the project."""
+        ...
+
+    def delete(self, kind: Literal["instance", "port"], identity: str) -> None:
+        """Delete it, and wait until it is gone."""
+        ...
+
+
+def known_to_the_stack() -> Mapping[str, frozenset[str]]:
+    """The ids of what the running stack knows, by types of resources."""
+    name = f"{pulumi.get_organization()}/{pulumi.get_project()}/{pulumi.get_stack()}"
+    answer = pulumi.runtime.invoke("pulumi:pulumi:readStackResourceOutputs", {"stackName": name})
+    return ids(answer.value["outputs"])
+
+
+def ids(outputs: Mapping[str, Mapping[str, Any]]) -> Mapping[str, frozenset[str]]:
+    """The ids in the outputs of a stack's resources, by types of resources."""
+    found: dict[str, set[str]] = {}
+    for resource in outputs.values():
+        if identity := resource["outputs"].get("id"):
+            found.setdefault(resource["type"], set()).add(str(identity))
+    return {kind: frozenset(each) for kind, each in found.items()}
+
+
+def strays(cluster: str, known: Mapping[str, frozenset[str]], cloud: Cloud) -> tuple[Stray, ...]:
+    """What the cloud has of a cluster and its stack does not know, instances first.
+
+    Args:
+        cluster: its name, which all names of its resources begin with.
+        known: ids by types of resources, see :func:`known_to_the_stack`.
+        cloud: what there is.
+    """
+    keypairs, groups = known.get(_KEYPAIR, frozenset()), known.get(_GROUP, frozenset())
+    instances = [
+        Stray("instance", server.id, server.name)
+        for server in cloud.all_servers()
+        if server.name.startswith(f"{cluster}-")
+        and server.keypair in keypairs
+        and server.id not in known.get(_INSTANCE, frozenset())
+    ]
+    ports = [
+        Stray("port", port.id, port.name)
+        for port in cloud.ports()
+        if port.name.startswith(f"{cluster}-")
+        and port.groups & groups
+        and port.free
+        and port.id not in known.get(_PORT, frozenset())
+    ]
+    return (*instances, *ports)
+
+
+def remove(found: Iterable[Stray], cloud: Cloud) -> None:
+    """Delete strays, and say so."""
+    for stray in found:
+        pulumi.log.info(f"{stray}: deleting it")
+        cloud.delete(stray.kind, stray.id)

@@ -1,0 +1,83 @@
+"""What a killed run left behind is told from all else that a project has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import pytest
+
+from q8s_infra.strays import Port, Server, Stray, ids, remove, strays
+
+OURS, THEIRS = frozenset({"our-group"}), frozenset({"their-group"})
+KNOWN = {
+    "openstack:compute/instance:Instance": frozenset({"known"}),
+    "openstack:networking/port:Port": frozenset({"known"}),
+    "openstack:networking/secGroup:SecGroup": OURS,
+    "openstack:compute/keypair:Keypair": frozenset({"demo"}),
+}
+
+
+@dataclass
+class SmallCloud:
+    """A project with these instances and ports."""
+
+    has: Sequence[Server | Port]
+    deleted: list[tuple[str, str]] = field(default_factory=list)
+
+    def all_servers(self) -> Iterable[Server]:
+        return (each for each in self.has if isinstance(each, Server))
+
+    def ports(self) -> Iterable[Port]:
+        return (each for each in self.has if isinstance(each, Port))
+
+    def delete(self, kind: Literal["instance", "port"], identity: str) -> None:
+        self.deleted.append((kind, identity))
+
+
+@pytest.mark.parametrize(
+    "stray", [Server("new", "demo-x86-0", "demo"), Port("new", "demo-x86-0", OURS, free=True)], ids=str
+)
+def test_what_is_ours_and_unknown_is_a_stray(stray: Server | Port) -> None:
+    kind: Literal["instance", "port"] = "instance" if isinstance(stray, Server) else "port"
+    assert strays("demo", KNOWN, SmallCloud([stray])) == (Stray(kind, "new", "demo-x86-0"),)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        Server("known", "demo-x86-0", "demo"),
+        Server("new", "demo-x86-0", "somebody's"),
+        Server("new", "demo-x86-0", ""),
+        Server("new", "demo2-x86-0", "demo"),
+        Port("known", "demo-x86-0", OURS, free=True),
+        Port("new", "demo-x86-0", OURS, free=False),
+        Port("new", "demo-x86-0", THEIRS, free=True),
+        Port("new", "demo2-x86-0", OURS, free=True),
+        Port("new", "", OURS, free=True),
+    ],
+    ids=str,
+)
+def test_nothing_else_is(other: Server | Port) -> None:
+    assert not strays("demo", KNOWN, SmallCloud([other]))
+
+
+def test_a_stack_that_knows_nothing_has_no_strays() -> None:
+    left = [Server("new", "demo-x86-0", ""), Port("new", "demo-x86-0", OURS, free=True)]
+    assert not strays("demo", {}, SmallCloud(left))
+
+
+def test_instances_go_before_ports() -> None:
+    cloud = SmallCloud([Port("p", "demo-x86-1", OURS, free=True), Server("s", "demo-x86-0", "demo")])
+    remove(strays("demo", KNOWN, cloud), cloud)
+    assert cloud.deleted == [("instance", "s"), ("port", "p")]
+
+
+def test_the_ids_of_a_stack_are_those_of_its_resources() -> None:
+    outputs = {
+        "urn:1": {"type": "a", "outputs": {"id": "1"}},
+        "urn:2": {"type": "a", "outputs": {"id": "2"}},
+        "urn:3": {"type": "component", "outputs": {}},
+    }
+    assert ids(outputs) == {"a": {"1", "2"}}
