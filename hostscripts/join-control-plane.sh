@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # One more control plane: hands the host what it joins with, and starts the unit that does. Who awaits the node sees it done.
 # Arguments: address, endpoint (the API's name), first (address of the first control plane)
-# inbox: kubeadm.yaml, audit-policy.yaml, q8s-join.service
+# inbox: kubeadm.yaml, audit-policy.yaml
 # shellcheck source=hostscripts/lib.sh
 . ./lib.sh
 
-if [[ -e /etc/kubernetes/admin.conf && ! -e /etc/kubernetes/q8s-join.yaml ]]; then
+if [[ -e /var/lib/q8s-joined && ! -e /etc/kubernetes/q8s-join.yaml ]]; then
 	progress "has joined already"
 	exit 0
 fi

@@ -18,7 +18,7 @@ umask 077
 	# It runs, or is about to.
 	active() { [[ $(systemctl show --property ActiveState --property Job "$unit") =~ activating|Job=[1-9] ]]; }
 	# Who reads a result holds a share of it, so that it is there until all who follow the step have it.
-	dropped() { [[ ! -e $place/readers ]] || flock --exclusive --nonblock "$place/readers" rm -rf "$place" || true; }
+	dropped() { [[ ! -d $place ]] || flock --exclusive --nonblock "$place/readers" rm -rf "$place" || true; }
 	# Ends when the unit has; where it has ended already there is nothing to start, see step-unit.sh.
 	followed() { systemctl start "$unit" >/dev/null 2>&1 || true; }
 
@@ -50,7 +50,7 @@ umask 077
 		place=$(mktemp -d "$latest.XXXXXX")
 		ln -sfn "$place" "$latest"
 		mkdir "$place/work"
-		cp "$scripts"/*.sh "$place/work"
+		cp "$scripts"/* "$place/work"
 		tar -xzf "$documents" -C "$place/work"
 		touch "$place/stderr"
 		printf '%s' "$digest" >"$place/digest"

@@ -10,7 +10,7 @@ import openstack
 from openstack import exceptions
 
 from q8s_infra.spec import Mistake, Network, SpecErrors
-from q8s_infra.strays import Port, Server
+from q8s_infra.strays import OWNER, Port, Server
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -135,7 +135,8 @@ class OpenStackCloud:
 
     def all_servers(self) -> Iterable[Server]:
         """See :class:`q8s_infra.strays.Cloud`."""
-        return (Server(each.id, each.name, each.key_name or "") for each in self._connection.compute.servers())
+        servers = self._connection.compute.servers()
+        return (Server(each.id, each.name, (each.metadata or {}).get(OWNER, "")) for each in servers)
 
     def ports(self) -> Iterable[Port]:
         """See :class:`q8s_infra.strays.Cloud`."""

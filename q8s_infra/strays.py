@@ -1,8 +1,8 @@
 """What a killed run has made and its stack does not know: an instance or a port, in the way of the next run.
 
 Pulumi notes a resource when the cloud has answered; a run that is killed before that leaves it behind. Such are an
-instance with the stack's own keypair, and a free port in the stack's own security group, both named as the stack names
-its nodes: nobody has ever used them.
+instance that says it is of the stack's own security group, and a free port in that group, both named as the stack
+names its nodes. Names and keypairs alone tell nothing: another member of the project may have a cluster of that name.
 """
 
 from __future__ import annotations
@@ -15,17 +15,18 @@ import pulumi
 
 _INSTANCE: Final = "openstack:compute/instance:Instance"
 _PORT: Final = "openstack:networking/port:Port"
-_KEYPAIR: Final = "openstack:compute/keypair:Keypair"
 _GROUP: Final = "openstack:networking/secGroup:SecGroup"
+OWNER: Final = "q8s-group"
+"""Key of an instance's metadata: the id of its cluster's security group."""
 
 
 @dataclass(frozen=True)
 class Server:
-    """An instance of the project: its id, its name, and the name of the keypair that it was made with."""
+    """An instance of the project: its id, its name, and the security group that it says it is of."""
 
     id: str
     name: str
-    keypair: str
+    owner: str
 
 
 @dataclass(frozen=True)
@@ -83,27 +84,27 @@ def ids(outputs: Mapping[str, Mapping[str, Any]]) -> Mapping[str, frozenset[str]
 
 
 def strays(cluster: str, known: Mapping[str, frozenset[str]], cloud: Cloud) -> tuple[Stray, ...]:
-    """What the cloud has of a cluster and its stack does not know, instances first.
+    """What the cloud has of a stack and the stack does not know, instances first.
 
     Args:
         cluster: its name, which all names of its resources begin with.
         known: ids by types of resources, see :func:`known_to_the_stack`.
         cloud: what there is.
     """
-    keypairs, groups = known.get(_KEYPAIR, frozenset()), known.get(_GROUP, frozenset())
+    groups = known.get(_GROUP, frozenset())
     instances = [
         Stray("instance", server.id, server.name)
         for server in cloud.all_servers()
         if server.name.startswith(f"{cluster}-")
-        and server.keypair in keypairs
+        and server.owner in groups
         and server.id not in known.get(_INSTANCE, frozenset())
     ]
     ports = [
         Stray("port", port.id, port.name)
         for port in cloud.ports()
         if port.name.startswith(f"{cluster}-")
-        and port.groups & groups
         and port.free
+        and port.groups & groups
         and port.id not in known.get(_PORT, frozenset())
     ]
     return (*instances, *ports)

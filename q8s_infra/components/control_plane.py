@@ -12,7 +12,7 @@ from q8s_infra.components.keys import ClusterKeys
 from q8s_infra.components.network import ClusterNetwork
 from q8s_infra.defaults import CONTROL_PLANE_PORT, DRAIN_SECONDS, JOIN_SECONDS
 from q8s_infra.plan import ControlPlane as PlannedControlPlane
-from q8s_infra.remote import HOSTSCRIPTS, Step, run, secret
+from q8s_infra.remote import Step, run, secret
 from q8s_infra.render import kubeadm
 from q8s_infra.render.endpoint import endpoint_name
 from q8s_infra.render.node import authorized_keys, node_files
@@ -131,7 +131,6 @@ class JoiningControlPlane(pulumi.ComponentResource):
             files={
                 "kubeadm.yaml": configuration,
                 "audit-policy.yaml": kubeadm.audit_policy(),
-                "q8s-join.service": (HOSTSCRIPTS / "q8s-join.service").read_text(),
             },
             triggers=[self.host.instance.id],
             opts=next_in_turn,

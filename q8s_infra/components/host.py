@@ -12,6 +12,7 @@ from q8s_infra.hostkeys import HostKey
 from q8s_infra.remote import shell
 from q8s_infra.render.templates import render
 from q8s_infra.spec import ClusterSpec
+from q8s_infra.strays import OWNER
 
 # 60 dials with the provider's back-off are about 4 minutes: a cloud image's first boot on a busy cloud.
 _DIALS = 60
@@ -71,6 +72,8 @@ class Host(pulumi.ComponentResource):
             networks=[openstack.compute.InstanceNetworkArgs(port=port.id)],
             user_data=host_key.apply(_user_data),
             tags=list(spec.tags),
+            # What tells this stack's instances from all others, whatever they are called (q8s_infra/strays.py).
+            metadata={OWNER: network.group_id},
             opts=pulumi.ResourceOptions(
                 parent=self,
                 # The port can serve one instance at a time.

@@ -26,6 +26,7 @@ class ClusterNetwork(pulumi.ComponentResource):
         group = openstack.networking.SecGroup(
             f"{name}-group", name=name, description=f"Q8S cluster {name}", tags=list(spec.tags), opts=child
         )
+        self.group_id: pulumi.Output[str] = group.id
         for rule in rules(spec, CONTROL_PLANE_PORT):
             self._rule(f"{name}-{rule.name}", group, rule)
         extra = [openstack.networking.get_sec_group(name=other, opts=invoke).id for other in spec.security_groups]

@@ -20,8 +20,9 @@ from pulumi import automation
 from pulumi.automation.events import EngineEvent
 
 from lab import demo, layout, namespace
+from lab.artifact import REPOSITORY
 from lab.kubectl import Kubectl
-from lab.stack import open_stack
+from lab.stack import environment, open_stack
 from tests.lab import servers
 
 STACK = "lab-test"
@@ -86,6 +87,22 @@ class Cluster:
     def changes(self) -> dict[str, int]:
         """Bring the cluster to what is configured; how many resources each operation was done to."""
         return dict(self.stack.up(on_output=self.said.append).summary.resource_changes or {})
+
+    def start(self, *, stdout: int) -> subprocess.Popen[bytes]:
+        """A run to what is configured, in a process group of its own, for a test to end before its time.
+
+        Args:
+            stdout: where what it prints goes, in :class:`subprocess.Popen`'s terms.
+        """
+        words = ["up", "--yes", "--skip-preview", "--non-interactive", "--stack", self.stack.name]
+        return subprocess.Popen(
+            [str(layout.TOOLS / "pulumi"), *words],
+            cwd=REPOSITORY,
+            env={**os.environ, **environment()},
+            stdout=stdout,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
 
     def preview(self) -> dict[str, set[str]]:
         """What would change: operation to names of resources, `same` left out."""

@@ -16,9 +16,6 @@ import pytest
 from openstack.connection import Connection
 from pulumi import automation
 
-from lab import layout
-from lab.artifact import REPOSITORY
-from lab.stack import environment
 from tests.lab.conftest import Cluster, run
 from tests.lab.test_cluster import eventually
 
@@ -221,18 +218,9 @@ def test_the_worker_of_a_rebooted_host_comes_back_by_itself(cluster: Cluster, cl
 @pytest.mark.usefixtures("as_before")
 def test_a_killed_run_is_completed_by_the_next(cluster: Cluster) -> None:
     cluster.configure(workers={"x86-small": 2})
-    words = [layout.TOOLS / "pulumi", "up", "--yes", "--non-interactive", "--stack", cluster.stack.name]
-    run = subprocess.Popen(
-        words,
-        cwd=REPOSITORY,
-        env={**os.environ, **environment()},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
+    run = cluster.start(stdout=subprocess.PIPE)
     assert run.stdout
-    seen = [line for line in iter(run.stdout.readline, "") if _killed_at(run, line, f"{ADDED}: guest image")]
+    seen = [line for line in iter(run.stdout.readline, b"") if _killed_at(run, line, f"{ADDED}: guest image")]
     run.wait()
     run.stdout.close()
     assert seen, "the run ended before its worker's host got its guest image"
@@ -244,9 +232,9 @@ def test_a_killed_run_is_completed_by_the_next(cluster: Cluster) -> None:
     assert set(cluster.preview()) == set()
 
 
-def _killed_at(run: subprocess.Popen[str], line: str, sign: str) -> bool:
+def _killed_at(run: subprocess.Popen[bytes], line: bytes, sign: str) -> bool:
     """Kill a run and all that it started as soon as it prints the sign."""
-    if sign in line:
+    if sign.encode() in line:
         os.killpg(run.pid, signal.SIGKILL)
         return True
     return False

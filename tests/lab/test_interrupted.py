@@ -16,9 +16,6 @@ from pathlib import Path
 import pytest
 from openstack.connection import Connection
 
-from lab import layout
-from lab.artifact import REPOSITORY
-from lab.stack import environment
 from tests.lab.conftest import Cluster
 from tests.lab.test_cluster import eventually
 from tests.lab.test_cluster_changes import ADDED, tokens
@@ -93,22 +90,9 @@ def cut_off(_: subprocess.Popen[bytes]) -> None:
                 os.kill(int(path.name), signal.SIGKILL)
 
 
-def started(cluster: Cluster) -> subprocess.Popen[bytes]:
-    """A run to what is configured, in a process group of its own."""
-    words = ["up", "--yes", "--skip-preview", "--non-interactive", "--stack", cluster.stack.name]
-    return subprocess.Popen(
-        [str(layout.TOOLS / "pulumi"), *words],
-        cwd=REPOSITORY,
-        env={**os.environ, **environment()},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-
-
 def test_an_instance_that_a_killed_run_has_asked_for_is_no_obstacle(cluster: Cluster, cloud: Connection) -> None:
     cluster.configure(workers={"x86-small": 2})
-    run = started(cluster)
+    run = cluster.start(stdout=subprocess.DEVNULL)
     try:
         eventually(lambda: cloud.compute.find_server(ADDED))
         killed(run)
@@ -136,7 +120,7 @@ def test_the_next_run_completes(cluster: Cluster, end: Callable[[subprocess.Pope
             for number in range(times):
                 count = 2 - number % 2
                 cluster.configure(workers={"x86-small": count})
-                run = started(cluster)
+                run = cluster.start(stdout=subprocess.DEVNULL)
                 moment = moments.uniform(1, UP_SECONDS)
                 with suppress(subprocess.TimeoutExpired):
                     run.wait(moment)

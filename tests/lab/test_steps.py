@@ -99,7 +99,7 @@ class Host:
 def scripts(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Host:
     """A host with the scripts, and one more."""
     folder = tmp_path_factory.mktemp("scripts")
-    for script in HOSTSCRIPTS.glob("*.sh"):
+    for script in HOSTSCRIPTS.iterdir():
         (folder / script.name).write_text(script.read_text())
     (folder / "try.sh").write_text(SCRIPT)
     copied = subprocess.run(["tar", "-cC", folder, "."], capture_output=True, check=True).stdout

@@ -12,14 +12,12 @@ from typing import Any
 import pulumi
 import pulumi_openstack as openstack
 import pytest
-from pulumi.runtime import rpc
 from pulumi_command import local
 
 from q8s_infra.components import host, worker
 from q8s_infra.plan import plan
 from q8s_infra.render.templates import REPOSITORY, render
 from q8s_infra.spec import load
-from tests.program import rules
 from tests.program.recorded import Declared, record, run
 from tests.unit import rendered
 
@@ -507,57 +505,3 @@ def test_what_hangs_on_something_that_goes_first_is_made_anew() -> None:
     before = record(program("small")).declared
     after = record(program("large"), before=before).declared
     assert cost(before, after, "") == Cost(replaced=Names({"box", "same"}))
-
-
-STEP = ({"connection", "stdin"}, {"connection"})
-SPEAKING_STEP = ({"connection", "stdin"}, {"connection", "stdout"})
-COPY = ({"connection"}, {"connection"})
-HOST = ({"userData"}, {"adminPass"})
-SECRETS: Mapping[str, tuple[set[str], set[str]]] = {
-    "keys": (set(), {"stdout", "stderr"}),
-    "keypair": (set(), {"privateKey"}),
-    "kubernetes": ({"kubeconfig"}, set()),
-    "control-plane-0": HOST,
-    **{f"{name}-scripts": COPY for name in ("control-plane-0", "control-plane-1", "x86-small-0", "arm-mid-0")},
-    "control-plane-0-host": STEP,
-    "control-plane-0-init": SPEAKING_STEP,
-    "control-plane-1": HOST,
-    "control-plane-1-host": STEP,
-    "control-plane-1-join": STEP,
-    "control-plane-1-node": STEP,
-    **{f"{name}{suffix}": STEP for name in ("x86-small-0", "arm-mid-0") for suffix in ("-host", "-guest", "-node")},
-    **dict.fromkeys(("x86-small-0", "arm-mid-0"), HOST),
-}
-"""The prototype's shape: secret inputs, and outputs that are secret beside them."""
-
-
-def test_every_secret_is_marked(keys: str) -> None:
-    recorder, _ = run(plan(load({"cluster": described("prototype")}, "prototype")), keys)
-    found = {
-        each.name.removeprefix("prototype-"): (marked(each.inputs), set(each.secret_outputs))
-        for each in recorder.declared.values()
-        if marked(each.inputs) or each.secret_outputs
-    }
-    assert found == SECRETS
-    of_components = {key: marked(outputs) for key, outputs in recorder.registered.items() if marked(outputs)}
-    assert of_components == {"Cluster prototype": {"kubeconfig"}}
-
-
-def marked(properties: Mapping[str, Any]) -> set[str]:
-    """Names of the properties that are secret."""
-    return {name for name, value in properties.items() if rpc.is_rpc_secret(value)}
-
-
-def test_a_step_ends_with_the_host_that_it_runs_on(keys: str) -> None:
-    declared = shipped("mixed", keys, leave)
-    addresses = {
-        each.outputs["allFixedIps"][0]: each.name.removesuffix("-port")
-        for each in declared.values()
-        if each.type == rules.PORT
-    }
-    steps = [each for each in declared.values() if each.type in (rules.COMMAND, rules.COPY)]
-    assert len(addresses) == 15
-    assert steps
-    for step in steps:
-        assert step.deleted_with == addresses[step.outputs["connection"]["host"]], step.name
-        assert step.deleted_first, step.name

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from typing import Any
+
+import pytest
+
+from q8s_infra.spec import SpecErrors, validated
 
 GOOD: dict[str, Any] = {
     "name": "demo",
@@ -43,3 +48,10 @@ def spoiled(path: str, value: object) -> dict[str, Any]:
     else:
         place[last] = value
     return result
+
+
+def refused(description: Mapping[str, Any]) -> list[str]:
+    """All that is wrong with a description."""
+    with pytest.raises(SpecErrors) as caught:
+        validated(description)
+    return [str(mistake) for mistake in caught.value.mistakes]

@@ -15,7 +15,6 @@ KNOWN = {
     "openstack:compute/instance:Instance": frozenset({"known"}),
     "openstack:networking/port:Port": frozenset({"known"}),
     "openstack:networking/secGroup:SecGroup": OURS,
-    "openstack:compute/keypair:Keypair": frozenset({"demo"}),
 }
 
 
@@ -37,7 +36,7 @@ class SmallCloud:
 
 
 @pytest.mark.parametrize(
-    "stray", [Server("new", "demo-x86-0", "demo"), Port("new", "demo-x86-0", OURS, free=True)], ids=str
+    "stray", [Server("new", "demo-x86-0", "our-group"), Port("new", "demo-x86-0", OURS, free=True)], ids=str
 )
 def test_what_is_ours_and_unknown_is_a_stray(stray: Server | Port) -> None:
     kind: Literal["instance", "port"] = "instance" if isinstance(stray, Server) else "port"
@@ -47,10 +46,10 @@ def test_what_is_ours_and_unknown_is_a_stray(stray: Server | Port) -> None:
 @pytest.mark.parametrize(
     "other",
     [
-        Server("known", "demo-x86-0", "demo"),
-        Server("new", "demo-x86-0", "somebody's"),
+        Server("known", "demo-x86-0", "our-group"),
+        Server("new", "demo-x86-0", "their-group"),
         Server("new", "demo-x86-0", ""),
-        Server("new", "demo2-x86-0", "demo"),
+        Server("new", "demo2-x86-0", "our-group"),
         Port("known", "demo-x86-0", OURS, free=True),
         Port("new", "demo-x86-0", OURS, free=False),
         Port("new", "demo-x86-0", THEIRS, free=True),
@@ -69,7 +68,7 @@ def test_a_stack_that_knows_nothing_has_no_strays() -> None:
 
 
 def test_instances_go_before_ports() -> None:
-    cloud = SmallCloud([Port("p", "demo-x86-1", OURS, free=True), Server("s", "demo-x86-0", "demo")])
+    cloud = SmallCloud([Port("p", "demo-x86-1", OURS, free=True), Server("s", "demo-x86-0", "our-group")])
     remove(strays("demo", KNOWN, cloud), cloud)
     assert cloud.deleted == [("instance", "s"), ("port", "p")]
 
