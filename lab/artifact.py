@@ -1,12 +1,13 @@
 """Things that are slow to make, kept by content under ``$Q8S_CACHE``.
 
-An artifact is a directory made by a function from named inputs. Its key is the hash of those inputs, so a
-changed recipe or version makes a new directory and an unchanged one is found again, on any clone.
+An artifact is a directory made by a function from named inputs. Its key is the hash of those inputs and of the
+function's code, so a changed recipe or version makes a new directory and an unchanged one is found again, on any clone.
 """
 
 from __future__ import annotations
 
 import hashlib
+import inspect
 import os
 import re
 import shutil
@@ -14,12 +15,12 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Final
 
+from lab import code, lock
 from lab import command as commands
-from lab import lock
 from lab.steps import console
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -80,10 +81,12 @@ class Artifact:
 
     Attributes:
         name: short name, also the folder under the cache.
-        build: fills ``Builder.out``; whatever it raises leaves no artifact behind.
-        files: recipe files (or folders) whose bytes are part of the key.
+        build: fills ``Builder.out``; whatever it raises leaves no artifact behind. The code of its module, and of those
+            that this one imports, is part of the key: :mod:`lab.code`.
+        files: further files (or folders) that it reads; their bytes are part of the key.
         pins: versions and parameters that are part of the key.
         needs: artifacts that must exist first; their keys are part of this one's.
+        fetches: what takes its time is the network, not the processor: it is made beside the builds.
         movable: False for what has its own path in it (a virtual environment): built where it stays.
     """
 
@@ -92,11 +95,12 @@ class Artifact:
     files: Sequence[Path] = ()
     pins: Sequence[str] = ()
     needs: Sequence[Artifact] = ()
+    fetches: bool = False
     movable: bool = True
 
     @cached_property
     def key(self) -> str:
-        """First 16 hex digits of the SHA-256 over names and bytes of all inputs, as they are when it is first asked."""
+        """First 16 hex digits of the SHA-256 over code, names and bytes, as they are when it is first asked."""
         return self._hashed()
 
     def _hashed(self) -> str:
@@ -105,9 +109,16 @@ class Artifact:
             digest.update(b"\0pin\0" + pin.encode())
         for path in sorted(_files_of(self.files)):
             digest.update(b"\0file\0" + str(path.relative_to(REPOSITORY)).encode() + b"\0" + path.read_bytes())
+        for module, code_of_it in sorted(code.modules(self._module).items()):
+            digest.update(f"\0code\0{module}\0{code_of_it}".encode())
         for other in self.needs:
             digest.update(b"\0need\0" + other.key.encode())
         return digest.hexdigest()[:16]
+
+    @property
+    def _module(self) -> Path:
+        """Where the build function is defined."""
+        return Path(inspect.getfile(self.build.func if isinstance(self.build, partial) else self.build))
 
     @property
     def path(self) -> Path:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed, wait
 from contextlib import contextmanager
 from typing import Annotated, Any, Final
 
 import typer
 from rich.table import Table
 
-from lab import checks, command, files, images, layout, lock, mirrors, namespace, teardown
+from lab import checks, files, graph, images, layout, lock, mirrors, namespace, teardown
 from lab.artifact import REPOSITORY, Artifact, BuildError, cache_root, prune
 from lab.command import run
 from lab.hosts.image import APT_PACKAGES as HOST_PACKAGES
@@ -46,38 +45,19 @@ _PACKAGES = (*MIRROR_PACKAGES, *HOST_PACKAGES, *IMAGE_PACKAGES, *_SERVICE_PACKAG
 # From nothing, on two busy cores.
 _BUILDS_SECONDS = 7200
 _STATUS_SECONDS, _UP_SECONDS, _WIPE_SECONDS = 60, 1800, 600
-# Two cores: a Go build beside a download or an unpacking is what fits.
-_WORKERS = 2
 
 
 def artifacts() -> tuple[Artifact, ...]:
-    """Everything slow, what others need first; the longest early."""
-    return (images.GUEST_IMAGES["arm64"], *PULUMI_ARTIFACTS, *mirrors.ARTIFACTS, VENV, HOST_IMAGE, *images.ARTIFACTS)
+    """Everything slow, what takes longest first: the rest fits beside it."""
+    every = (images.GUEST_IMAGES["arm64"], *mirrors.ARTIFACTS, *PULUMI_ARTIFACTS, VENV, HOST_IMAGE, *images.ARTIFACTS)
+    return tuple({artifact.key: artifact for artifact in every}.values())
 
 
 def build(wanted: tuple[Artifact, ...], steps: Steps) -> None:
-    """Build what is not in the cache, two at a time, each after what it needs; the first failure ends the others."""
-    running: dict[str, Future[None]] = {}
-
-    def make(artifact: Artifact, needs: list[Future[None]]) -> None:
-        wait(needs)
-        if any(need.exception(timeout=0) for need in needs):
-            return
-        with steps.step(artifact.name) as outcome:
-            outcome.how = "cached" if artifact.ensure() is None else "built"
-
-    with ThreadPoolExecutor(_WORKERS) as pool:
-        for artifact in wanted:
-            if artifact.key not in running:
-                needs = [running[need.key] for need in artifact.needs if need.key in running]
-                running[artifact.key] = pool.submit(make, artifact, needs)
-        try:
-            for future in as_completed(running.values()):
-                future.result(timeout=0)
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            command.end_all()
-            raise
+    """Build what is not in the cache, and say what the end waited for."""
+    path = graph.critical_path(wanted, graph.build(wanted, steps))
+    if path:
+        console.print(f"critical path of the builds: {', then '.join(f'{name} {took:.0f} s' for name, took in path)}")
 
 
 @cli.command()

@@ -22,4 +22,4 @@ def _build(builder: Builder) -> None:
         apt.unpack(builder, fetched.download(["cloud-init", "libvirt0"]), builder.out)
 
 
-SCHEMAS: Final = Artifact(name="schemas", build=_build, files=(Path(__file__),), pins=(HOST_SUITE,))
+SCHEMAS: Final = Artifact(name="schemas", build=_build, pins=(HOST_SUITE,))

@@ -97,7 +97,8 @@ def _write(root: Path) -> None:
 HOST_IMAGE: Final = Artifact(
     name="host-image",
     build=_build,
-    files=(Path(__file__), _ROOTFS),
+    files=(_ROOTFS,),
     pins=(versions.HOST_SUITE, versions.HOST_NAMESERVER),
+    fetches=True,
 )
 """The root file system itself: :attr:`Artifact.path` is the lower directory of every host."""

@@ -21,7 +21,6 @@ APT_PACKAGES: Final = (
 """What the machine needs to build the images."""
 
 _HERE: Final = Path(__file__).parent
-# Not this file: a rebuild takes minutes, and what it passes on is pinned.
 _RECIPE: Final = (*sorted(_HERE.glob("*.sh")), _HERE / "bios_boot.py", _HERE / "files")
 _INIT: Final = REPOSITORY / "lab" / "go" / "guest-init"
 

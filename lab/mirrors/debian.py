@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from lab import apt
-from lab.artifact import REPOSITORY, Artifact, Builder
+from lab.artifact import Artifact, Builder
 from lab.mirrors import signing
 from lab.versions import GUEST_SUITE, HOST_SUITE
 
@@ -96,9 +96,9 @@ def _publish(builder: Builder, suite: str, architectures: Sequence[str]) -> None
 DEBIAN: Final = Artifact(
     "debian-mirror",
     _build,
-    files=(REPOSITORY / "lab" / "mirrors" / "debian.py",),
     pins=(HOST_SUITE, GUEST_SUITE),
     needs=(signing.KEY,),
+    fetches=True,
 )
 """A Debian repository: ``dists/`` and ``pool/``."""
 

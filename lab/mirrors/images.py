@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from lab import apt
-from lab.artifact import REPOSITORY, Artifact, Builder
+from lab.artifact import Artifact, Builder
 from lab.mirrors import binaries, registry
 from lab.mirrors.oci import Image, Layer, write_layout
 from lab.versions import BUSYBOX, HOST_SUITE
@@ -68,29 +68,32 @@ def _build_base(builder: Builder) -> None:
 BASE: Final = Artifact(
     "image-base",
     _build_base,
-    pins=("recipe 1", HOST_SUITE, *_BASE_PACKAGES, *_APPLETS, *_LEFT_OUT),
+    pins=(HOST_SUITE,),
+    fetches=True,
 )
 """A small root file system an architecture: busybox, iptables and conntrack with their libraries."""
 
 
-def _layers(artifact: Artifact, target: str, name: str, *, base: bool = False) -> Mapping[str, Sequence[Layer]]:
+def _layers(
+    built: Mapping[str, Artifact], target: str, name: str, *, base: bool = False
+) -> Mapping[str, Sequence[Layer]]:
     """One executable, on the base or alone, for each architecture that it was built for."""
     layers: dict[str, Sequence[Layer]] = {}
-    for architecture in _ARCHITECTURES:
-        executable = artifact.path / architecture / name
+    for architecture, artifact in built.items():
+        executable = artifact.path / name
         if executable.exists():
             own = Layer(files={target: executable})
             layers[architecture] = [Layer(tree=BASE.path / architecture), own] if base else [own]
     return layers
 
 
-def _busybox(*applets: str, files: Mapping[str, Artifact] | None = None) -> Mapping[str, Sequence[Layer]]:
+def _busybox(*applets: str, files: Mapping[str, Mapping[str, Artifact]] | None = None) -> Mapping[str, Sequence[Layer]]:
     return {
         architecture: [
             Layer(
                 files={
                     "bin/busybox": BASE.path / architecture / "bin/busybox",
-                    **{name: artifact.path / architecture / name for name, artifact in (files or {}).items()},
+                    **{name: built[architecture].path / name for name, built in (files or {}).items()},
                 },
                 links={f"bin/{applet}": "busybox" for applet in applets},
             )
@@ -124,7 +127,7 @@ def _images() -> Iterator[tuple[str, Image]]:
     for name in _CONTROL_PLANE:
         yield name, Image(_layers(kubernetes, f"usr/local/bin/{name}", name))
     yield "kube-proxy", Image(_layers(kubernetes, "usr/local/bin/kube-proxy", "kube-proxy", base=True))
-    tools = {f"usr/local/bin/{name}": binaries.ETCD.path / "amd64" / name for name in ("etcd", "etcdctl")}
+    tools = {f"usr/local/bin/{name}": binaries.ETCD["amd64"].path / name for name in ("etcd", "etcdctl")}
     yield "etcd", Image({"amd64": [Layer(files=tools)]})
     yield "coredns", Image(_layers(binaries.COREDNS, "coredns", "coredns"), entrypoint=["/coredns"])
     yield (
@@ -153,7 +156,6 @@ def _build(builder: Builder) -> None:
 IMAGES: Final = Artifact(
     "registry",
     _build,
-    files=[REPOSITORY / "lab" / "mirrors" / name for name in ("images.py", "oci.py")],
     pins=tuple(_tags()),
     needs=(BASE, *binaries.ARTIFACTS),
 )

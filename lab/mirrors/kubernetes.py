@@ -32,7 +32,7 @@ class _Package:
         name: the package's name.
         version: version and revision.
         summary: the description's first line.
-        source: the artifact with the executables, one directory an architecture.
+        source: the artifacts with the executables, by architecture.
         folder: where they go.
         executables: which of them; all of the directory where empty.
         depends: the control file's field.
@@ -43,7 +43,7 @@ class _Package:
     name: str
     version: str
     summary: str
-    source: Artifact
+    source: Mapping[str, Artifact]
     folder: str = "usr/bin"
     executables: tuple[str, ...] = ()
     depends: str = ""
@@ -105,7 +105,7 @@ def _make(builder: Builder, package: _Package, architecture: str) -> None:
         tree = Path(work, "tree")
         folder = tree / package.folder
         folder.mkdir(parents=True)
-        built = package.source.path / architecture
+        built = package.source[architecture].path
         for name in package.executables or sorted(each.name for each in built.iterdir()):
             shutil.copy(built / name, folder / name)
         for target, source in package.files.items():
@@ -134,9 +134,9 @@ def _control(package: _Package, architecture: str) -> str:
 PACKAGES: Final = Artifact(
     "kubernetes-packages",
     _build,
-    files=(REPOSITORY / "lab" / "mirrors" / "kubernetes.py", _UNITS),
+    files=(_UNITS,),
     pins=(_VERSION, _CNI_VERSION),
-    needs=(binaries.KUBERNETES, binaries.CNI_PLUGINS, signing.KEY),
+    needs=(*binaries.KUBERNETES.values(), *binaries.CNI_PLUGINS.values(), signing.KEY),
 )
 """A flat repository: ``Packages``, ``InRelease`` and one directory an architecture."""
 

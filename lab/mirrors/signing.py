@@ -45,7 +45,7 @@ def _build_key(builder: Builder) -> None:
         builder.run(*gpg, "--armor", "--output", builder.out / PUBLIC_KEY, "--export", env=env)
 
 
-KEY: Final = Artifact("apt-key", _build_key, pins=("key 1",))
+KEY: Final = Artifact("apt-key", _build_key)
 """Holds :data:`PUBLIC_KEY` for clients; the secret half is readable by the owner only."""
 
 

@@ -8,14 +8,15 @@ from typing import Final
 
 from lab.mirrors import binaries
 
+_KUBERNETES, _ETCD = binaries.KUBERNETES["amd64"], binaries.ETCD["amd64"]
 _TOOLS: Final = {
-    "kubectl": binaries.KUBERNETES,
-    "kube-apiserver": binaries.KUBERNETES,
-    "kube-controller-manager": binaries.KUBERNETES,
-    "etcd": binaries.ETCD,
-    "etcdctl": binaries.ETCD,
+    "kubectl": _KUBERNETES,
+    "kube-apiserver": _KUBERNETES,
+    "kube-controller-manager": _KUBERNETES,
+    "etcd": _ETCD,
+    "etcdctl": _ETCD,
 }
-ARTIFACTS: Final = (binaries.KUBERNETES, binaries.ETCD)
+ARTIFACTS: Final = (_KUBERNETES, _ETCD)
 
 
 def install(bin_dir: Path) -> None:
@@ -32,5 +33,5 @@ def install(bin_dir: Path) -> None:
         artifact.ensure()
     for name, artifact in _TOOLS.items():
         fresh = bin_dir / f".{name}.{os.getpid()}"
-        fresh.symlink_to(artifact.path / "amd64" / name)
+        fresh.symlink_to(artifact.path / name)
         fresh.replace(bin_dir / name)

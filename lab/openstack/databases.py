@@ -126,7 +126,7 @@ def _load(dump: Path) -> None:
     run("mariadb", *_CLIENT, stdin=dump.read_text(), limit=_TOOL_SECONDS)
 
 
-SCHEMAS: Final = Artifact("database-schemas", _make_schemas, files=(Path(__file__),), pins=DATABASES, needs=(VENV,))
+SCHEMAS: Final = Artifact("database-schemas", _make_schemas, pins=DATABASES, needs=(VENV,))
 """The migrated and otherwise empty databases. No secret is in them: Nova's cells refer to its configuration. Built
 while the database server runs, and so not with the other artifacts."""
 

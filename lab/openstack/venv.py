@@ -20,8 +20,9 @@ def _build(builder: Builder) -> None:
 VENV: Final = Artifact(
     name="openstack-venv",
     build=_build,
-    files=(_REQUIREMENTS, Path(__file__)),
+    files=(_REQUIREMENTS,),
     pins=(sys.version.split()[0],),
+    fetches=True,
     movable=False,
 )
 ARTIFACTS: Final = (VENV,)

@@ -16,7 +16,7 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from lab import artifact, checks, cli, layout, namespace
+from lab import artifact, checks, cli, code, graph, layout, namespace
 from lab.artifact import Artifact, Builder, BuildError
 from lab.services import LabError, accepts, holder, session_members, wait_until
 from lab.steps import Steps
@@ -146,10 +146,10 @@ class TestBuild:
         base = recipe("base")
         top = Artifact("top", lambda _: built.append("top"), needs=(base,))
         steps = Steps()
-        cli.build((base, top, base), steps)
+        graph.build((base, top, base), steps)
         assert built == ["base", "top"]
         assert {each.how for each in steps.outcomes} == {"built"}
-        cli.build((base, top), again := Steps())
+        graph.build((base, top), again := Steps())
         assert built == ["base", "top"]
         assert {each.how for each in again.outcomes} == {"cached"}
 
@@ -159,7 +159,7 @@ class TestBuild:
 
         broken = Artifact("broken", fails)
         with pytest.raises(BuildError, match=r"(?s)exited 3.*checksum mismatch.*log: "):
-            cli.build((broken, Artifact("after", lambda _: None, needs=(broken,))), Steps())
+            graph.build((broken, Artifact("after", lambda _: None, needs=(broken,))), Steps())
         assert not broken.is_built
 
     def test_a_failure_ends_what_is_built_beside_it(self) -> None:
@@ -174,7 +174,7 @@ class TestBuild:
             raise BuildError("no such module")
 
         with pytest.raises(BuildError, match="no such module"):
-            cli.build((Artifact("long", waits), Artifact("broken", fails)), Steps())
+            graph.build((Artifact("long", waits), Artifact("broken", fails)), Steps())
 
     def test_two_processes_build_a_thing_once(self) -> None:
         built: list[int] = []
@@ -208,9 +208,67 @@ class TestBuild:
         assert not killed.exists()
         assert new.is_built
 
+    def test_downloads_are_in_no_builds_way(self) -> None:
+        begun = threading.Barrier(3, timeout=10)
+        pair = [Artifact(name, lambda _: begun.wait() and None) for name in ("a", "b")]
+        graph.build((*pair, Artifact("c", lambda _: begun.wait() and None, fetches=True)), Steps())
+
+    def test_who_waits_for_its_needs_keeps_no_other_from_being_built(self) -> None:
+        other = threading.Event()
+
+        def waits(_: Builder) -> None:
+            assert other.wait(10), "nothing was built beside it"
+
+        slow = Artifact("slow", waits)
+        above = [Artifact(name, lambda _: None, needs=(slow,)) for name in ("x", "y")]
+        graph.build((slow, *above, Artifact("other", lambda _: other.set())), Steps())
+
+    def test_the_critical_path_goes_back_from_what_was_ready_last(self) -> None:
+        early, late = Artifact("early", lambda _: None), Artifact("late", lambda _: None)
+        top = Artifact("top", lambda _: None, needs=(early, late))
+        aside = Artifact("aside", lambda _: None)
+        spans = {early.key: (0, 2), late.key: (1, 5), top.key: (5, 9), aside.key: (2, 8)}
+        built = {key: graph.Span(*span) for key, span in spans.items()}
+        assert graph.critical_path((aside, top, early, late), built) == [("late", 4), ("top", 4)]
+        assert graph.critical_path((aside, top), {}) == []
+
     def test_two_are_built_side_by_side(self) -> None:
         meeting = threading.Barrier(2, timeout=10)
-        cli.build(tuple(Artifact(name, lambda _: meeting.wait() and None) for name in ("a", "b")), Steps())
+        graph.build(tuple(Artifact(name, lambda _: meeting.wait() and None) for name in ("a", "b")), Steps())
+
+
+class TestCode:
+    """A key changes with what a recipe does, and with nothing else."""
+
+    @pytest.fixture(autouse=True)
+    def recipe(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Modules ``lab.helping`` and ``lab.making``, in a lab of their own."""
+        monkeypatch.setattr(code, "_ROOT", tmp_path)
+        self.folder = tmp_path / "lab"
+        self.folder.mkdir()
+        self.write("helping", "def help_out():\n    return 1\n")
+        self.write("making", "from lab.helping import help_out\ndef make(builder):\n    help_out()\n")
+
+    def write(self, module: str, text: str) -> None:
+        (self.folder / f"{module}.py").write_text(text)
+
+    def test_words_and_layout_change_nothing(self) -> None:
+        before = code.modules(self.folder / "making.py")
+        assert set(before) == {"making.py", "helping.py"}
+        self.write("helping", '"""Helps."""\n# Much.\ndef help_out():\n    """One."""\n\n    return (1)\n')
+        assert code.modules(self.folder / "making.py") == before
+
+    def test_code_of_an_imported_module_changes_it(self) -> None:
+        before = code.modules(self.folder / "making.py")
+        self.write("helping", "def help_out():\n    return 2\n")
+        after = code.modules(self.folder / "making.py")
+        assert after["helping.py"] != before["helping.py"]
+        assert after["making.py"] == before["making.py"]
+
+    def test_how_a_recipe_is_run_is_not_part_of_it(self) -> None:
+        self.write("steps", "import os\n")
+        self.write("helping", "from lab import steps\ndef help_out(): ...\n")
+        assert "steps.py" not in code.modules(self.folder / "making.py")
 
 
 class TestCommandLine:

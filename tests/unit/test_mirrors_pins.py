@@ -47,7 +47,8 @@ def test_every_artifact_comes_after_what_it_needs() -> None:
 def test_kubernetes_is_told_its_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     commands: list[tuple[str, ...]] = []
     monkeypatch.setattr(Builder, "run", lambda _self, *words, **_settings: commands.append(tuple(map(str, words))))
-    binaries.KUBERNETES.build(Builder(out=tmp_path, log=tmp_path / "log"))
+    for architecture in ("amd64", "arm64"):
+        binaries.KUBERNETES[architecture].build(Builder(out=tmp_path, log=tmp_path / "log"))
     amd64, arm64 = commands
     for command in commands:
         flags = command[command.index("-ldflags") + 1]

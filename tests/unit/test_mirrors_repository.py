@@ -142,9 +142,10 @@ def test_kubernetes_packages_have_upstreams_layout(tmp_path: Path, monkeypatch: 
     """Small files in place of the executables: paths, fields and the units are what is asked about."""
     monkeypatch.setenv("Q8S_CACHE", str(tmp_path / "cache"))
     signing.KEY.ensure()
-    for artifact, names in ((kubernetes.binaries.KUBERNETES, ("kubelet", "kubeadm", "kubectl")),
-                            (kubernetes.binaries.CNI_PLUGINS, ("bridge", "portmap"))):  # fmt: skip
-        fill(artifact, names)
+    for built, names in ((kubernetes.binaries.KUBERNETES, ("kubelet", "kubeadm", "kubectl")),
+                         (kubernetes.binaries.CNI_PLUGINS, ("bridge", "portmap"))):  # fmt: skip
+        for artifact in built.values():
+            fill(artifact, names)
     assert kubernetes.PACKAGES.ensure() is not None
     out = kubernetes.PACKAGES.path
     (kubelet,) = out.rglob("kubelet_*_arm64.deb")
@@ -161,9 +162,7 @@ def test_kubernetes_packages_have_upstreams_layout(tmp_path: Path, monkeypatch: 
 
 
 def fill(artifact: Artifact, names: tuple[str, ...]) -> None:
-    for architecture in ("amd64", "arm64"):
-        folder = artifact.path / architecture
-        folder.mkdir(parents=True)
-        for name in names:
-            (folder / name).write_text(name)
-            (folder / name).chmod(0o755)
+    artifact.path.mkdir(parents=True)
+    for name in names:
+        (artifact.path / name).write_text(name)
+        (artifact.path / name).chmod(0o755)
