@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# The link between a host and its guest, and the forwarding of everything but SSH.
+# The link between a host and its guest, the forwarding of everything but SSH, and who looks whether the guest comes up.
 
 # guest_network: a libvirt network of our own and the service that owns its NAT rules.
 guest_network() {
@@ -24,4 +24,18 @@ guest_network() {
 	systemctl enable -q q8s-forward.service
 	if [[ $changed = yes ]] || ! systemctl -q is-active q8s-forward.service; then systemctl restart q8s-forward.service; fi
 	iptables -t nat -C PREROUTING -j Q8S-PREROUTING || fail "the forwarding rules are not in place"
+}
+
+# guest_watch: the service that resets a guest which hangs while it boots.
+guest_watch() {
+	local changed=no
+	printf 'NODE=%s\nGUEST_ADDRESS=%s\n' "$node" "$guest_address" >"$inbox/guest-watch.env"
+	if place "$inbox/guest-watch.env" /etc/q8s/guest-watch.env 0644; then changed=yes; fi
+	if place "$inbox/q8s-guest-watch.sh" /usr/local/sbin/q8s-guest-watch 0755; then changed=yes; fi
+	if place "$inbox/q8s-guest-watch.service" /etc/systemd/system/q8s-guest-watch.service 0644; then changed=yes; fi
+	systemctl daemon-reload
+	systemctl enable -q q8s-guest-watch.service
+	if [[ $changed = yes ]] || ! systemctl -q is-active q8s-guest-watch.service; then
+		systemctl restart q8s-guest-watch.service
+	fi
 }

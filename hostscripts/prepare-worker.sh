@@ -38,6 +38,7 @@ payload_build "$data/images/payload-$payload_key.qcow2"
 
 progress "guest network"
 guest_network
+guest_watch
 if place "$inbox/haproxy.cfg" /etc/haproxy/haproxy.cfg 0644 || ! systemctl -q is-active haproxy.service; then
 	haproxy -q -c -f /etc/haproxy/haproxy.cfg || fail "HAProxy refuses /etc/haproxy/haproxy.cfg: see $step_log"
 	systemctl enable --quiet haproxy.service

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 import pulumi
 
@@ -22,6 +23,11 @@ from q8s_infra.render.payload import Payload, payload
 from q8s_infra.render.seed import GUEST_FORMAT, SEED_FILES, seed
 from q8s_infra.render.sources import apt_files, registry_files
 from q8s_infra.spec import ClusterSpec
+
+_HOST_SERVICES: Final = (
+    *("q8s-forward.sh", "q8s-forward.service"),
+    *("q8s-guest-watch.sh", "q8s-guest-watch.service"),
+)
 
 
 class Worker(pulumi.ComponentResource):
@@ -152,8 +158,7 @@ def _host_files(spec: ClusterSpec, planned: PlannedWorker, disk: Payload) -> dic
         "payload/packages": "".join(f"{package}\n" for package in disk.packages),
         "payload/images": "".join(f"{image}\n" for image in disk.images),
         "network.xml": network_xml(),
-        "q8s-forward.sh": (HOSTSCRIPTS / "q8s-forward.sh").read_text(),
-        "q8s-forward.service": (HOSTSCRIPTS / "q8s-forward.service").read_text(),
+        **{name: (HOSTSCRIPTS / name).read_text() for name in _HOST_SERVICES},
     }
 
 

@@ -97,8 +97,9 @@ def _libvirt(facts: Facts) -> str:
 
 def _guest(facts: Facts) -> str:
     if isinstance(facts.guest, str):
-        console = facts.host.get("console_says", "") if isinstance(facts.host, Mapping) else ""
-        return f"{facts.guest}; the console's last line: {console or 'none'}"
+        host = facts.host if isinstance(facts.host, Mapping) else {}
+        seen = f"the console's last line: {host.get('console_says') or 'none'}"
+        return "; ".join(said for said in (facts.guest, host.get("watch_says", ""), seen) if said)
     joined = facts.guest.get("join_says", "")
     return (
         "" if joined.endswith("q8s: joined") else f"did not join: {joined or 'the way into the cluster has not begun'}"

@@ -48,6 +48,7 @@ BROKEN: list[tuple[Facts, dict[str, Any], str, str]] = [
     (CONTROL_PLANE, {"host": {**JOINING, "join_says": "couldn't validate"}}, "Kubernetes", "couldn't validate"),
     (WORKER, {"host": {**HOST, "domain": "shut off", "libvirt_says": "reason=crashed"}}, "libvirt", "crashed"),
     (WORKER, {"guest": "SSH to the guest: no route", "host": {**HOST, "console_says": "panic"}}, "guest", "panic"),
+    (WORKER, {"guest": "no route", "host": {**HOST, "watch_says": "idle for 130 s: reset"}}, "guest", "idle for 130 s"),
     (WORKER, {"guest": {**GUEST, "join_says": "30.1 q8s: join failed at line 40"}}, "guest", "line 40"),
     (WORKER, {"guest": {**GUEST, "join_says": ""}}, "guest", "not begun"),
     (WORKER, {"guest": {**GUEST, "kubelet": "failed", "kubelet_says": "no swap"}}, "kubelet", "no swap"),

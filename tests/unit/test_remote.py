@@ -11,7 +11,7 @@ import pytest
 
 from q8s_infra.remote import HOSTSCRIPTS, Step, archive, command_line
 
-ALONE = {"q8s-forward", "new-keys", "collect-logs", "run-step", "step-unit", "q8s-join"}
+ALONE = {"q8s-forward", "q8s-guest-watch", "new-keys", "collect-logs", "run-step", "step-unit", "q8s-join"}
 """Scripts that are no steps, and need no libraries."""
 
 STEPS = sorted(

@@ -1,0 +1,83 @@
+"""A guest that hangs while it boots is reset by its host."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from openstack.connection import Connection
+
+from lab.hosts import cgroups
+from tests.lab.conftest import Cluster
+from tests.lab.test_cluster import eventually
+
+pytestmark = pytest.mark.timeout(900)
+
+NODE = "test-x86-small-0"
+ROOT = Path("/var/lib/libvirt/q8s/guest/root.qcow2")
+DROP_IN = Path("/run/systemd/system/q8s-guest-watch.service.d/test.conf")
+HANGS_SECONDS = 20
+
+
+@dataclass(frozen=True)
+class Host:
+    """A worker's host, from inside."""
+
+    pid: int
+
+    def __call__(self, *words: str | Path) -> str:
+        """What a command prints there."""
+        enter = ("nsenter", f"--target={self.pid}", "--all", "--")
+        return subprocess.run([*enter, *map(str, words)], check=True, capture_output=True, text=True, timeout=60).stdout
+
+    def write(self, path: Path, text: str) -> None:
+        self("sh", "-c", f"mkdir -p {path.parent} && printf '%s\n' '{text}' >{path}")
+
+    def resets(self) -> list[str]:
+        """What the watch has said of resets."""
+        said = self("journalctl", "--boot", "--output=cat", "--unit=q8s-guest-watch")
+        return [line for line in said.splitlines() if line.endswith(": reset")]
+
+
+@pytest.fixture
+def host(cloud: Connection) -> Iterator[Host]:
+    """The host of an x86_64 worker of the cluster; it waits for a guest less long than hosts do."""
+    found = cloud.compute.find_server(NODE)
+    assert found
+    members = cgroups.members(f"q8s-{found.id}")
+    host = Host(next(pid for pid in members if Path(f"/proc/{pid}/comm").read_text() == "libvirtd\n"))
+    host.write(DROP_IN, f"[Service]\nEnvironment=QUIET_SECONDS={HANGS_SECONDS} POLL_SECONDS=2")
+    host("systemctl", "daemon-reload")
+    host("systemctl", "restart", "q8s-guest-watch")
+    yield host
+    host("rm", DROP_IN)
+    host("systemctl", "daemon-reload")
+    host("systemctl", "restart", "q8s-guest-watch")
+
+
+def test_a_guest_that_idles_and_never_answers_is_reset_and_one_that_boots_is_not(cluster: Cluster, host: Host) -> None:
+    before = host.resets()
+    host("virsh", "-q", "destroy", NODE)
+    host("mv", ROOT, f"{ROOT}.kept")
+    try:
+        # Firmware without a system to boot waits for ever, as the hung kernel does: on, silent and idle.
+        host("qemu-img", "create", "-q", "-f", "qcow2", ROOT, "1G")
+        host("chown", "libvirt-qemu:kvm", ROOT)
+        host("virsh", "-q", "start", NODE)
+        first = eventually(lambda: host.resets()[len(before) :], seconds=90)
+        assert first[0].startswith(f"{NODE} has not answered on its link since it was powered on")
+        # The next time it waits twice as long: a system that is slow where nobody expected it comes up in the end.
+        time.sleep(HANGS_SECONDS * 1.5)
+        assert len(host.resets()) == len(before) + 1
+        eventually(lambda: len(host.resets()) == len(before) + 2, seconds=60)
+    finally:
+        host("virsh", "-q", "destroy", NODE)
+        host("mv", f"{ROOT}.kept", ROOT)
+        host("virsh", "-q", "start", NODE)
+    eventually(lambda: cluster.kubectl.ready()[NODE] != "True", seconds=120)
+    eventually(lambda: cluster.kubectl.ready()[NODE] == "True", seconds=400)
+    assert len(host.resets()) == len(before) + 2, "a guest that booted was reset"
