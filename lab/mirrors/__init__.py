@@ -8,8 +8,9 @@ from lab.artifact import Artifact
 from lab.mirrors import binaries, debian, images, kubernetes, signing
 
 ARTIFACTS: Final[tuple[Artifact, ...]] = (
-    *binaries.ARTIFACTS,
+    # Made in a moment, and a long download waits for it.
     signing.KEY,
+    *binaries.ARTIFACTS,
     kubernetes.PACKAGES,
     debian.DEBIAN,
     *images.ARTIFACTS,

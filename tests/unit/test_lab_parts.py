@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -17,9 +18,11 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from lab import artifact, checks, cli, code, graph, layout, namespace
+from lab import versions as lab_versions
 from lab.artifact import Artifact, Builder, BuildError
 from lab.services import LabError, accepts, holder, session_members, wait_until
 from lab.steps import Steps
+from q8s_infra import versions as cluster_versions
 
 LOOPBACK = "127.0.0.1"
 Usage = namedtuple("Usage", "total used free")
@@ -269,6 +272,18 @@ class TestCode:
         self.write("steps", "import os\n")
         self.write("helping", "from lab import steps\ndef help_out(): ...\n")
         assert "steps.py" not in code.modules(self.folder / "making.py")
+
+
+@pytest.mark.parametrize("module", sorted({each.module for each in cli.artifacts()}), ids=lambda path: path.stem)
+def test_versions_that_a_recipe_uses_are_in_its_keys(module: Path) -> None:
+    """Files of versions are not part of a recipe's code: each recipe pins those that it uses."""
+    pins = " ".join(pin for each in cli.artifacts() if each.module == module for pin in each.pins)
+    read = module.read_text()
+    used = set(re.findall(r"\bversions\.([A-Z_]+)", read))
+    for imported in re.findall(r"^from lab\.versions import (.+)$", read, re.MULTILINE):
+        used |= {name.partition(" as ")[0] for name in imported.split(", ")}
+    for name in used:
+        assert str(vars(lab_versions).get(name) or vars(cluster_versions)[name]) in pins, name
 
 
 class TestCommandLine:
