@@ -26,9 +26,10 @@ class Outcome:
 
 @dataclass
 class Steps:
-    """The steps so far."""
+    """The steps so far, and when the first began (by the monotonic clock)."""
 
     outcomes: list[Outcome] = field(default_factory=list)
+    began: float = field(default_factory=time.monotonic)
 
     @contextmanager
     def step(self, name: str) -> Iterator[Outcome]:
@@ -40,11 +41,11 @@ class Steps:
         self.outcomes.append(outcome)
 
     def table(self) -> Table:
-        """All steps with their times."""
+        """All steps with their times; together they take less where some go on side by side."""
         table = Table("step", "seconds", "how")
         for outcome in self.outcomes:
             table.add_row(outcome.name, f"{outcome.seconds:.1f}", outcome.how)
-        table.add_row("all", f"{sum(outcome.seconds for outcome in self.outcomes):.1f}", "", style="bold")
+        table.add_row("all", f"{time.monotonic() - self.began:.1f}", "", style="bold")
         return table
 
     def save(self, path: Path) -> None:
