@@ -23,6 +23,8 @@ BIN: Final = ".venv/bin"
 PYTEST: Final = (f"{BIN}/pytest", "-q", "--durations=10")
 SIDE_BY_SIDE: Final = ("-n", "3", "--dist", "worksteal")
 """Two processors' worth of tests, and one more for those that wait."""
+BY_GROUP: Final = ("-n", "2", "--dist", "loadgroup")
+"""A process for what has to do with the cluster, and one for the rest: both wait much (tests/lab/conftest.py)."""
 LAB: Final = (f"{BIN}/python", "-m", "lab")
 TAIL_LINES: Final = 40
 BEAT_SECONDS: Final = 60
@@ -66,7 +68,7 @@ def phases(*, own_lab: bool) -> tuple[Phase, ...]:
         Phase("engine", 900, [[*PYTEST, *SIDE_BY_SIDE, "tests/engine", "-m", "not full"]]),
         Phase("plugins", 900, [[*PYTEST, *SIDE_BY_SIDE, "tests/plugins"]]),
         Phase("lab-up", 4800, [[*LAB, "up"]]),
-        Phase("lab-tests", 2700, [[*inside, "tests/lab", "-m", "not full"]]),
+        Phase("lab-tests", 2700, [[*inside, *BY_GROUP, "tests/lab", "-m", "not full"]]),
         Phase("engine-full", 1800, [[*PYTEST, "tests/engine", "-m", "full"]], full=True),
         Phase("lifecycle", 7200, [[*PYTEST, "tests/lifecycle"]], full=True),
         Phase("lab-tests-full", 14400, [[*inside, "tests/lab", "-m", "full"]], full=True),

@@ -39,6 +39,17 @@ def _inside() -> None:
         pytest.skip("this is not the lab's namespace: make lab, then python -m lab enter pytest")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Two groups, for two processes side by side: what needs the cluster or counts all of a project, and the rest.
+
+    In one process they run one after the other, as ever.
+    """
+    for item in items:
+        counts_all = item.get_closest_marker("counts_all") is not None
+        alone = counts_all or "cluster" in getattr(item, "fixturenames", ())
+        item.add_marker(pytest.mark.xdist_group("cluster" if alone else "hosts"))
+
+
 @pytest.fixture(scope="session")
 def cloud() -> Connection:
     """OpenStack as the regular member of a project: the only identity that the program ever has."""

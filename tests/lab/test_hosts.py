@@ -158,6 +158,7 @@ def is_gone(server_id: str) -> bool:
     return not traces(server_id)
 
 
+@pytest.mark.counts_all
 @pytest.mark.parametrize("times", [3, pytest.param(10, marks=pytest.mark.full)])
 def test_servers_come_and_go_without_a_trace(create: Create, cloud: Any, times: int) -> None:
     def interfaces() -> set[str]:
