@@ -1,13 +1,21 @@
 #!/usr/bin/env bash
 # Waits for a node, gives it its labels and taints as soon as it exists, and waits until it is Ready. Meanwhile, and no
 # longer, the cluster accepts the node's bootstrap token: so a join that is late, or is tried again, finds it valid.
-# Arguments: timeout=SECONDS, role=worker (awaited until it is Ready) or control-plane (until its API server is)
+# Arguments: timeout=SECONDS, role=worker (awaited until it is Ready) or control-plane (until its API server is); for a control
+# plane also instance (the id of its host), first=NODE (the control plane that this runs on), and where it may be that nothing
+# joins, cluster (the hash of the cluster's CA, or nothing).
 # inbox: labels, taints (a line each), token (the value), certificate-key (what a control plane's certificates are handed over by)
 # shellcheck source=hostscripts/lib.sh
 . ./lib.sh
 # shellcheck source=hostscripts/token.sh
 . ./token.sh
+# shellcheck source=hostscripts/etcd.sh
+. ./etcd.sh
 
+if [[ -v cluster && ! $cluster ]]; then
+	progress "no cluster to come back to"
+	exit 0
+fi
 export KUBECONFIG=/etc/kubernetes/admin.conf
 # Nothing is half done when it is ended (run-step.sh): a node that is awaited otherwise, or is to go, need not wait for it.
 touch "$inbox/../idle"
@@ -29,6 +37,14 @@ case ${role:?} in
 		;;
 esac
 
+if [[ $role = control-plane ]]; then
+	former=$(kubectl get node "$node" --ignore-not-found -o 'jsonpath={.metadata.annotations.q8s\.io/instance}')
+	if [[ $former && $former != "${instance:?}" ]]; then
+		progress "its host is new: taking the lost one, $former, out of the cluster"
+		leave_etcd
+		kubectl delete node "$node"
+	fi
+fi
 if ! joined 0; then
 	[[ $role != control-plane ]] || retry 3 hand_over_certificates || fail "kubeadm cannot hand the certificates over: see $step_log"
 	until
@@ -41,6 +57,7 @@ if ! joined 0; then
 	done
 fi
 progress "joined; labels and taints"
+[[ $role != control-plane ]] || kubectl annotate --overwrite node "$node" "q8s.io/instance=$instance"
 mapfile -t labels <"$inbox/labels"
 mapfile -t taints <"$inbox/taints"
 # What was set here before and is asked for no more: names of labels, and name:effect of taints.

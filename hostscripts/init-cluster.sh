@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The first control plane: kubeadm init, once. Prints the admin kubeconfig and the CA's hash, as JSON.
+# The first control plane: kubeadm init, once; never where it has come back to the cluster (find-cluster.sh). Prints the admin
+# kubeconfig and the CA's hash, as JSON.
 # Arguments: address, endpoint (the API's name)
 # That it is done says a mark that is written last. An attempt that was cut off is gone on with and never reset: etcd may
 # have data already, and kubeadm takes the certificates and manifests that it finds.
@@ -8,6 +9,8 @@
 . ./lib.sh
 # shellcheck source=hostscripts/endpoint.sh
 . ./endpoint.sh
+# shellcheck source=hostscripts/ca.sh
+. ./ca.sh
 
 export KUBECONFIG=/etc/kubernetes/admin.conf
 
@@ -21,7 +24,7 @@ if [[ -e $mark && -e $fixed ]]; then
 fi
 # A control plane finds the API on itself.
 endpoint_at "${endpoint:?}" "${address:?}"
-if [[ ! -e $mark ]]; then
+if [[ ! -e $mark && ! -e /var/lib/q8s-joined ]]; then
 	install -D -m 0600 "$inbox/kubeadm.yaml" /etc/kubernetes/q8s-kubeadm.yaml
 	install -D -m 0600 "$inbox/audit-policy.yaml" /etc/kubernetes/audit/policy.yaml
 	install -d -m 0700 /var/log/kubernetes/audit
@@ -42,9 +45,7 @@ place "$inbox/fixed" "$fixed" 0644 || true
 retry 6 kubectl get --raw /readyz >/dev/null || fail "the API server is not ready"
 progress "control plane ready"
 
-ca_hash=$(openssl x509 -pubkey -noout -in /etc/kubernetes/pki/ca.crt |
-	openssl pkey -pubin -outform der | openssl dgst -sha256 -r | cut -d' ' -f1)
-python3 - "$KUBECONFIG" "sha256:$ca_hash" >&3 <<'PYTHON'
+python3 - "$KUBECONFIG" "$(ca_hash)" >&3 <<'PYTHON'
 import json, sys
 print(json.dumps({"kubeconfig": open(sys.argv[1]).read(), "caCertHash": sys.argv[2]}))
 PYTHON

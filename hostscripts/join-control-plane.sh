@@ -1,11 +1,15 @@
 #!/usr/bin/env bash
 # One more control plane: hands the host what it joins with, and starts the unit that does. Who awaits the node sees it done.
 # Arguments: address, endpoint (the API's name), first (address of the first control plane)
-# inbox: kubeadm.yaml, audit-policy.yaml
+# inbox: kubeadm.yaml (empty where there is nothing to join), audit-policy.yaml
 # shellcheck source=hostscripts/lib.sh
 . ./lib.sh
 
-if [[ -e /var/lib/q8s-joined && ! -e /etc/kubernetes/q8s-join.yaml ]]; then
+if [[ ! -s $inbox/kubeadm.yaml ]]; then
+	progress "no cluster to come back to"
+	exit 0
+fi
+if [[ -e /var/lib/q8s-initialised ]] || [[ -e /var/lib/q8s-joined && ! -e /etc/kubernetes/q8s-join.yaml ]]; then
 	progress "has joined already"
 	exit 0
 fi

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pulumi
 
 from q8s_infra.cloud import connect
+from q8s_infra.kept import made_with, refused
 from q8s_infra.plan import ClusterPlan, plan
 from q8s_infra.preflight import check
 from q8s_infra.spec import ClusterSpec, SpecErrors, load
-from q8s_infra.strays import known_to_the_stack, remove, strays
+from q8s_infra.strays import how_to_forget, ids, lost, remove, strays
 
 
 def load_stack() -> ClusterSpec:
@@ -23,19 +26,35 @@ def load_stack() -> ClusterSpec:
     given = {"cluster": config.get_object("cluster"), "clusterFile": config.get("clusterFile")}
     try:
         spec = load(given, pulumi.get_stack(), base=Path.cwd())
-        planned = plan(spec)
-        warnings = planned.warnings if config.get_bool("offline") else (*planned.warnings, *_fits(planned))
-    except SpecErrors as mistakes:
-        raise pulumi.RunError(f"the cluster's description has mistakes; nothing was changed\n{mistakes}") from None
+        planned, known = plan(spec), _known_resources()
+        if mistakes := refused(made_with(known), spec):
+            raise SpecErrors(mistakes)
+        warnings = planned.warnings if config.get_bool("offline") else (*planned.warnings, *_fits(planned, known))
+    except SpecErrors as errors:
+        raise pulumi.RunError(f"the cluster's description has mistakes; nothing was changed\n{errors}") from None
     for warning in warnings:
         pulumi.log.warn(warning)
     return spec
 
 
-def _fits(planned: ClusterPlan) -> tuple[str, ...]:
-    """The cloud's word on a plan, once what a killed run has left in the way is gone."""
+def _known_resources() -> Mapping[str, Mapping[str, Any]]:
+    """Types and outputs of what the running stack knows, by URNs."""
+    name = f"{pulumi.get_organization()}/{pulumi.get_project()}/{pulumi.get_stack()}"
+    answer = pulumi.runtime.invoke("pulumi:pulumi:readStackResourceOutputs", {"stackName": name})
+    known: Mapping[str, Mapping[str, Any]] = answer.value["outputs"]
+    return known
+
+
+def _fits(planned: ClusterPlan, known: Mapping[str, Mapping[str, Any]]) -> tuple[str, ...]:
+    """The cloud's word on a plan, once what a killed run has left in the way is gone.
+
+    Raises:
+        pulumi.RunError: instances of the stack are gone.
+    """
     cloud = connect(pulumi.Config("openstack").get("cloud"))
-    found = strays(planned.name, known_to_the_stack(), cloud)
+    if missing := lost(known, cloud):
+        raise pulumi.RunError(how_to_forget(missing))
+    found = strays(planned.name, ids(known), cloud)
     if pulumi.runtime.is_dry_run():
         return (*(f"{stray}, and pulumi up deletes it" for stray in found), *check(planned, cloud))
     remove(found, cloud)

@@ -1,12 +1,14 @@
-"""What a killed run has made and its stack does not know: an instance or a port, in the way of the next run.
+"""Where stack and cloud differ: what a killed run made and the stack does not know, and what is gone behind its back.
 
-Pulumi notes a resource when the cloud has answered; a run that is killed before that leaves it behind. Such are an
-instance that says it is of the stack's own security group, and a free port in that group, both named as the stack
-names its nodes. Names and keypairs alone tell nothing: another member of the project may have a cluster of that name.
+The first is an instance or a port in the way of the next run. Pulumi notes a resource when the cloud has answered; a
+run that is killed before that leaves it behind. Such are an instance that says it is of the stack's own security
+group, and a free port in that group, both named as the stack names its nodes. Names and keypairs alone tell nothing:
+another member of the project may have a cluster of that name.
 """
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal, Protocol
@@ -67,13 +69,6 @@ class Cloud(Protocol):
         ...
 
 
-def known_to_the_stack() -> Mapping[str, frozenset[str]]:
-    """The ids of what the running stack knows, by types of resources."""
-    name = f"{pulumi.get_organization()}/{pulumi.get_project()}/{pulumi.get_stack()}"
-    answer = pulumi.runtime.invoke("pulumi:pulumi:readStackResourceOutputs", {"stackName": name})
-    return ids(answer.value["outputs"])
-
-
 def ids(outputs: Mapping[str, Mapping[str, Any]]) -> Mapping[str, frozenset[str]]:
     """The ids in the outputs of a stack's resources, by types of resources."""
     found: dict[str, set[str]] = {}
@@ -88,7 +83,7 @@ def strays(cluster: str, known: Mapping[str, frozenset[str]], cloud: Cloud) -> t
 
     Args:
         cluster: its name, which all names of its resources begin with.
-        known: ids by types of resources, see :func:`known_to_the_stack`.
+        known: ids by types of resources, see :func:`ids`.
         cloud: what there is.
     """
     groups = known.get(_GROUP, frozenset())
@@ -108,6 +103,46 @@ def strays(cluster: str, known: Mapping[str, frozenset[str]], cloud: Cloud) -> t
         and port.id not in known.get(_PORT, frozenset())
     ]
     return (*instances, *ports)
+
+
+@dataclass(frozen=True)
+class Lost:
+    """An instance that the stack knows and the cloud has no more."""
+
+    urn: str
+    id: str
+    name: str
+
+
+def lost(resources: Mapping[str, Mapping[str, Any]], cloud: Cloud) -> tuple[Lost, ...]:
+    """The instances that the stack knows and the cloud has no more.
+
+    Args:
+        resources: types and outputs of the stack's resources by their URNs.
+        cloud: what there is.
+    """
+    known = [
+        Lost(urn, str(resource["outputs"]["id"]), str(resource["outputs"].get("name")))
+        for urn, resource in resources.items()
+        if resource["type"] == _INSTANCE and resource["outputs"].get("id")
+    ]
+    there = {server.id for server in cloud.all_servers()} if known else set()
+    return tuple(instance for instance in known if instance.id not in there)
+
+
+def how_to_forget(instances: Iterable[Lost]) -> str:
+    """What to tell of lost instances, with the command by which the next run makes them anew.
+
+    Not a refresh of everything: it would ask a Kubernetes API that may be gone with the first control plane.
+    """
+    found = list(instances)
+    command = ["pulumi", "refresh", "--yes", *(word for each in found for word in ("--target", each.urn))]
+    return (
+        "instances of this stack are gone from OpenStack; nothing was changed\n"
+        + "".join(f"  {each.name} ({each.id})\n" for each in found)
+        + "let the stack forget them, and pulumi up makes them anew:\n"
+        + f"  {shlex.join(command)}"
+    )
 
 
 def remove(found: Iterable[Stray], cloud: Cloud) -> None:

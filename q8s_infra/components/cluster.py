@@ -12,6 +12,7 @@ from q8s_infra.components.flannel import Flannel
 from q8s_infra.components.keys import ClusterKeys
 from q8s_infra.components.network import ClusterNetwork
 from q8s_infra.components.worker import Worker
+from q8s_infra.kept import COMPONENT, OUTPUT, kept_fields
 from q8s_infra.plan import ClusterPlan
 
 
@@ -25,12 +26,23 @@ class Cluster(pulumi.ComponentResource):
     """
 
     def __init__(self, plan: ClusterPlan, opts: pulumi.ResourceOptions | None = None) -> None:
-        super().__init__("q8s:index:Cluster", plan.name, None, opts)
+        super().__init__(COMPONENT, plan.name, None, opts)
         spec, inside = plan.spec, pulumi.ResourceOptions(parent=self)
         keys = ClusterKeys(plan.name, opts=inside)
         network = ClusterNetwork(plan.name, spec, keys, opts=inside)
 
-        first = ControlPlane(plan.control_planes[0], spec=spec, network=network, keys=keys, opts=inside)
+        others = [
+            JoiningControlPlane(planned, spec=spec, network=network, keys=keys, opts=inside)
+            for planned in plan.control_planes[1:]
+        ]
+        first = ControlPlane(
+            plan.control_planes[0],
+            spec=spec,
+            network=network,
+            keys=keys,
+            other=others[0] if others else None,
+            opts=inside,
+        )
         provider = k8s.Provider(
             f"{plan.name}-kubernetes",
             kubeconfig=first.kubeconfig,
@@ -41,13 +53,8 @@ class Cluster(pulumi.ComponentResource):
         flannel = Flannel(plan.name, spec=spec, provider=provider, deleted_with=first.host.instance, opts=inside)
 
         previous: Sequence[pulumi.Resource] = [first.ready]
-        others: list[JoiningControlPlane] = []
-        for planned in plan.control_planes[1:]:
-            other = JoiningControlPlane(
-                planned, spec=spec, network=network, keys=keys, first=first, previous=previous, opts=inside
-            )
-            others.append(other)
-            previous = other.joined
+        for other in others:
+            previous = other.join(first, previous)
         workers = [
             Worker(
                 planned,
@@ -82,4 +89,11 @@ class Cluster(pulumi.ComponentResource):
             for planned, worker in zip(plan.workers, workers, strict=True)
         ]
         self.nodes: pulumi.Output[list[dict[str, object]]] = pulumi.Output.all(*control_planes, *emulated)
-        self.register_outputs({"endpoint": self.endpoint, "nodes": self.nodes, "kubeconfig": self.kubeconfig})
+        self.register_outputs(
+            {
+                "endpoint": self.endpoint,
+                "nodes": self.nodes,
+                "kubeconfig": self.kubeconfig,
+                OUTPUT: kept_fields(spec),
+            }
+        )

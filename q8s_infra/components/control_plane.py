@@ -11,6 +11,7 @@ from q8s_infra.components.host import Host
 from q8s_infra.components.keys import ClusterKeys
 from q8s_infra.components.network import ClusterNetwork
 from q8s_infra.defaults import CONTROL_PLANE_PORT, DRAIN_SECONDS, JOIN_SECONDS
+from q8s_infra.kept import kept_document
 from q8s_infra.plan import ControlPlane as PlannedControlPlane
 from q8s_infra.remote import Step, run, secret
 from q8s_infra.render import kubeadm
@@ -23,12 +24,84 @@ from q8s_infra.spec import ClusterSpec
 class ControlPlane(pulumi.ComponentResource):
     """The first control plane, and through it the cluster.
 
+    Where others are, it makes no cluster before it has asked one of them: a first one whose host was lost comes back.
+
     Attributes:
         host: the host that it runs on.
         kubeconfig: the administrator's, as kubeadm wrote it; a secret.
-        ca_cert_hash: what every joining node pins.
         endpoint: address and port of its API server on the cluster's network.
-        identity: another one is another cluster, and what belonged to the former has to be made anew.
+        identity: hash of the CA's key, which every joining node pins. Another one is another cluster, and what belonged
+            to the former has to be made anew.
+    """
+
+    def __init__(
+        self,
+        planned: PlannedControlPlane,
+        *,
+        spec: ClusterSpec,
+        network: ClusterNetwork,
+        keys: ClusterKeys,
+        other: JoiningControlPlane | None,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        super().__init__("q8s:index:ControlPlane", planned.name, None, opts)
+        name = self.node = planned.name
+        self.host = _host(self, planned, spec, network, keys)
+        prepared = _prepared(self, name, self.host, spec)
+        before: list[pulumi.Resource] = [prepared]
+        if other is not None:
+            found = run(
+                f"{name}-found",
+                other.host.shell,
+                Step("find-cluster", name, "Kubernetes"),
+                triggers=[self.host.instance.id],
+                opts=pulumi.ResourceOptions(parent=self),
+            )
+            before += _joined(
+                self, planned, self.host, spec, keys,
+                through=other.node, at=other.host, ca_cert_hash=found.stdout.apply(str.strip), perhaps=True,
+                opts=pulumi.ResourceOptions(parent=self, depends_on=[prepared]),
+            )  # fmt: skip
+        configuration = pulumi.Output.all(self.host.address, self.host.endpoint).apply(
+            lambda known: kubeadm.init_configuration(spec, node=name, address=known[0], names=[name, known[1]])
+        )
+        initialised = run(
+            f"{name}-init",
+            self.host.shell,
+            Step("init-cluster", name, "Kubernetes", {"address": self.host.address, "endpoint": endpoint_name(spec)}),
+            files={
+                "kubeadm.yaml": configuration,
+                "audit-policy.yaml": kubeadm.audit_policy(),
+                "fixed": kept_document(spec),
+            },
+            triggers=[self.host.instance.id],
+            prints_secret=True,
+            opts=pulumi.ResourceOptions(parent=self, depends_on=before),
+        )
+        # The instance is no trigger: a host that is made anew must not take this, and with it all workers, away before
+        # it is known whether the cluster lives on (docs/decisions/0012).
+        identified = run(
+            f"{name}-identity",
+            self.host.shell,
+            Step("identify-cluster", name, "Kubernetes", {"instance": self.host.instance.id}),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[initialised]),
+        )
+        self.identity: pulumi.Output[str] = identified.stdout.apply(str.strip)
+        self.endpoint: pulumi.Output[str] = self.host.address.apply(lambda address: f"{address}:{CONTROL_PLANE_PORT}")
+        printed = secret(initialised.stdout).apply(json.loads)
+        self.kubeconfig: pulumi.Output[str] = pulumi.Output.all(printed, self.host.endpoint).apply(
+            lambda known: _reached_at(known[0]["kubeconfig"], endpoint_name(spec), known[1])
+        )
+        self.ready: pulumi.Resource = identified
+        self.register_outputs({"endpoint": self.endpoint})
+
+
+class JoiningControlPlane(pulumi.ComponentResource):
+    """One more control plane, joined with certificates that the first one hands over encrypted.
+
+    Attributes:
+        host: the host that it runs on.
+        node: its node's name.
     """
 
     def __init__(
@@ -40,117 +113,125 @@ class ControlPlane(pulumi.ComponentResource):
         keys: ClusterKeys,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        super().__init__("q8s:index:ControlPlane", planned.name, None, opts)
-        name = self.node = planned.name
-        self.host = Host(
-            name,
-            spec=spec,
-            flavor=planned.flavor,
-            network=network,
-            keys=keys,
-            keeps_flavor=True,
-            opts=pulumi.ResourceOptions(parent=self),
-        )
-        prepared = _prepared(self, name, self.host, spec)
-        configuration = pulumi.Output.all(self.host.address, self.host.endpoint).apply(
-            lambda known: kubeadm.init_configuration(spec, node=name, address=known[0], names=[name, known[1]])
-        )
-        initialised = run(
-            f"{name}-init",
-            self.host.shell,
-            Step("init-cluster", name, "Kubernetes", {"address": self.host.address, "endpoint": endpoint_name(spec)}),
-            files={
-                "kubeadm.yaml": configuration,
-                "audit-policy.yaml": kubeadm.audit_policy(),
-                "fixed": kubeadm.fixed_fields(spec),
-            },
-            triggers=[self.host.instance.id],
-            prints_secret=True,
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[prepared]),
-        )
-        printed = secret(initialised.stdout).apply(json.loads)
-        self.ca_cert_hash: pulumi.Output[str] = pulumi.Output.unsecret(printed.apply(lambda it: str(it["caCertHash"])))
-        self.endpoint: pulumi.Output[str] = self.host.address.apply(lambda address: f"{address}:{CONTROL_PLANE_PORT}")
-        self.kubeconfig: pulumi.Output[str] = pulumi.Output.all(printed, self.host.endpoint).apply(
-            lambda known: _reached_at(known[0]["kubeconfig"], endpoint_name(spec), known[1])
-        )
-        self.ready: pulumi.Resource = initialised
-        # One host initialises one cluster, and its id is known even while a preview can't know a step's result.
-        self.identity: pulumi.Output[str] = self.host.instance.id
-        self.register_outputs({"endpoint": self.endpoint})
-
-
-class JoiningControlPlane(pulumi.ComponentResource):
-    """One more control plane, joined with certificates that the first one hands over encrypted."""
-
-    def __init__(
-        self,
-        planned: PlannedControlPlane,
-        *,
-        spec: ClusterSpec,
-        network: ClusterNetwork,
-        keys: ClusterKeys,
-        first: ControlPlane,
-        previous: Sequence[pulumi.Resource],
-        opts: pulumi.ResourceOptions | None = None,
-    ) -> None:
         super().__init__("q8s:index:JoiningControlPlane", planned.name, None, opts)
-        name = planned.name
-        self.host = Host(
-            name,
-            spec=spec,
-            flavor=planned.flavor,
-            network=network,
-            keys=keys,
-            keeps_flavor=True,
-            opts=pulumi.ResourceOptions(parent=self),
-        )
-        prepared = _prepared(self, name, self.host, spec)
-        node_is: list[pulumi.Input[object]] = [name, self.host.instance.id, first.identity]
-        token, certificate_key = keys.join_token(node_is), keys.certificate_key(node_is)
-        configuration = pulumi.Output.all(token, certificate_key, self.host.address, first.ca_cert_hash).apply(
-            lambda known: kubeadm.join_configuration(
-                spec, node=name, address=known[2], token=known[0], ca_cert_hash=known[3], certificate_key=known[1]
-            )
-        )
-        # One after the other: etcd takes one new member at a time.
-        next_in_turn = pulumi.ResourceOptions(parent=self, depends_on=[first.ready, prepared, *previous])
-        joining = run(
-            f"{name}-join",
-            self.host.shell,
-            Step(
-                "join-control-plane",
-                name,
-                "Kubernetes",
-                {
-                    "address": self.host.address,
-                    "endpoint": endpoint_name(spec),
-                    "first": first.host.address,
-                },
-            ),
-            files={
-                "kubeadm.yaml": configuration,
-                "audit-policy.yaml": kubeadm.audit_policy(),
-            },
-            triggers=[self.host.instance.id],
-            opts=next_in_turn,
-        )
-        node = run(
-            f"{name}-node",
-            first.host.shell,
-            Step("await-node", name, "Kubernetes", {"timeout": str(JOIN_SECONDS), "role": "control-plane"}),
-            delete=Step("remove-node", name, "Kubernetes", {"grace": str(DRAIN_SECONDS), "first": first.node}),
-            files={
-                "labels": "",
-                "taints": "",
-                "token": token.apply(lambda value: f"{value}\n"),
-                "certificate-key": certificate_key.apply(lambda value: f"{value}\n"),
-            },
-            triggers=[joining.id],
-            opts=pulumi.ResourceOptions(parent=self),
-        )
-        self.joined: Sequence[pulumi.Resource] = [joining, node]
+        self._planned, self._spec, self._keys = planned, spec, keys
+        self.node = planned.name
+        self.host = _host(self, planned, spec, network, keys)
+        self._prepared = _prepared(self, planned.name, self.host, spec)
+
+    def join(self, first: ControlPlane, previous: Sequence[pulumi.Resource]) -> Sequence[pulumi.Resource]:
+        """Join the cluster that the first one is in.
+
+        Args:
+            first: a control plane of the cluster.
+            previous: what the one before this joined by: etcd takes one new member at a time.
+        """
+        joined = _joined(
+            self, self._planned, self.host, self._spec, self._keys,
+            through=first.node, at=first.host, ca_cert_hash=first.identity, perhaps=False,
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[first.ready, self._prepared, *previous]),
+        )  # fmt: skip
         self.register_outputs({})
+        return joined
+
+
+def _joined(
+    parent: pulumi.Resource,
+    planned: PlannedControlPlane,
+    host: Host,
+    spec: ClusterSpec,
+    keys: ClusterKeys,
+    *,
+    through: str,
+    at: Host,
+    ca_cert_hash: pulumi.Output[str],
+    perhaps: bool,
+    opts: pulumi.ResourceOptions,
+) -> Sequence[pulumi.Resource]:
+    """A control plane joins through another one, which awaits its node.
+
+    Args:
+        parent: the control plane's component.
+        planned: the control plane.
+        host: its host.
+        spec: the cluster.
+        keys: the cluster's keys.
+        through: the node of the other one.
+        at: the host of the other one.
+        ca_cert_hash: the CA that is pinned; empty where there is no cluster to join, and ``perhaps`` is set.
+        perhaps: there may be no cluster to join, and the node is never taken out of one.
+        opts: the joining's options.
+    """
+    name = planned.name
+    node_is: list[pulumi.Input[object]] = [name, host.instance.id, ca_cert_hash]
+    token, certificate_key = keys.join_token(node_is), keys.certificate_key(node_is)
+
+    def configuration(known: Sequence[str]) -> str:
+        token, certificate_key, address, ca_cert_hash = known
+        if not ca_cert_hash:
+            return ""
+        return kubeadm.join_configuration(
+            spec, node=name, address=address, token=token, ca_cert_hash=ca_cert_hash, certificate_key=certificate_key
+        )
+
+    joining = run(
+        f"{name}-join",
+        host.shell,
+        Step(
+            "join-control-plane",
+            name,
+            "Kubernetes",
+            {"address": host.address, "endpoint": endpoint_name(spec), "first": at.address},
+        ),
+        files={
+            "kubeadm.yaml": pulumi.Output.all(token, certificate_key, host.address, ca_cert_hash).apply(configuration),
+            "audit-policy.yaml": kubeadm.audit_policy(),
+        },
+        triggers=[host.instance.id],
+        opts=opts,
+    )
+    node = run(
+        f"{name}-node",
+        at.shell,
+        Step(
+            "await-node",
+            name,
+            "Kubernetes",
+            {
+                "timeout": str(JOIN_SECONDS),
+                "role": "control-plane",
+                "instance": host.instance.id,
+                "first": through,
+                **({"cluster": ca_cert_hash} if perhaps else {}),
+            },
+        ),
+        delete=None
+        if perhaps
+        else Step("remove-node", name, "Kubernetes", {"grace": str(DRAIN_SECONDS), "first": through}),
+        files={
+            "labels": "",
+            "taints": "",
+            "token": token.apply(lambda value: f"{value}\n"),
+            "certificate-key": certificate_key.apply(lambda value: f"{value}\n"),
+        },
+        triggers=[joining.id],
+        opts=pulumi.ResourceOptions(parent=parent),
+    )
+    return [joining, node]
+
+
+def _host(
+    parent: pulumi.Resource, planned: PlannedControlPlane, spec: ClusterSpec, network: ClusterNetwork, keys: ClusterKeys
+) -> Host:
+    return Host(
+        planned.name,
+        spec=spec,
+        flavor=planned.flavor,
+        network=network,
+        keys=keys,
+        keeps_flavor=True,
+        opts=pulumi.ResourceOptions(parent=parent),
+    )
 
 
 def _prepared(parent: pulumi.Resource, name: str, host: Host, spec: ClusterSpec) -> pulumi.Resource:

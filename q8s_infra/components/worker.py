@@ -90,7 +90,7 @@ class Worker(pulumi.ComponentResource):
         documents = pulumi.Output.all(
             token,
             self.host.address,
-            control_plane.ca_cert_hash,
+            control_plane.identity,
             keys.host_key(f"guest/{name}"),
             keys.public_key,
         ).apply(

@@ -104,17 +104,6 @@ def init_configuration(spec: ClusterSpec, *, node: str, address: str, names: Seq
     return yaml.safe_dump_all([init, cluster, kubelet, proxy], sort_keys=False)
 
 
-def fixed_fields(spec: ClusterSpec) -> str:
-    """What a cluster keeps as it was made, by the fields' paths in the description, a line each."""
-    fields = {
-        "kubernetes.podCidr": spec.kubernetes.pod_cidr,
-        "kubernetes.nodeCidrMaskSize": spec.kubernetes.node_cidr_mask_size,
-        "kubernetes.serviceCidr": spec.kubernetes.service_cidr,
-        "nodePorts": spec.node_ports,
-    }
-    return "".join(f"{path} {value}\n" for path, value in fields.items())
-
-
 def join_configuration(
     spec: ClusterSpec,
     *,

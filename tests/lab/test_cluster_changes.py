@@ -137,7 +137,8 @@ def test_another_key_and_another_image_restart_nothing(cluster: Cluster, cloud: 
         return {name: node["status"]["nodeInfo"]["bootID"] for name, node in cluster.nodes().items()}
 
     def servers() -> dict[str, str]:
-        return {server.id: server.launched_at for server in cloud.compute.servers()}
+        mine = (server for server in cloud.compute.servers() if server.name.startswith("test-"))
+        return {server.id: server.launched_at for server in mine}
 
     before = running(cluster), boots(), servers()
     image = cloud.create_image("debian-again", data=b"a name", disk_format="raw", container_format="bare", wait=True)
@@ -193,9 +194,10 @@ def test_what_a_cluster_keeps_is_refused_another_value(cluster: Cluster) -> None
     settings = ("get", "configmap", "-n", "kube-flannel", "kube-flannel-cfg", "-o", "jsonpath={.data}")
     before = cluster.kubectl(*settings)
     cluster.describe(lambda it: it.update(kubernetes={**it["kubernetes"], "podCidr": "10.200.0.0/16"}))
-    with pytest.raises(automation.CommandError) as refused:
-        cluster.up()
-    assert "kubernetes.podCidr: the cluster was made with 10.244.0.0/16 and keeps it" in str(refused.value)
+    for ask in (cluster.preview, cluster.up):
+        with pytest.raises(automation.CommandError) as refused:
+            ask()
+        assert "kubernetes.podCidr: the cluster was made with 10.244.0.0/16 and keeps it" in str(refused.value)
     assert cluster.kubectl(*settings) == before
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from openstack.connection import Connection
+from pulumi import automation
 
 from lab.kubectl import Kubectl
 from tests.lab.conftest import Cluster
@@ -34,6 +35,16 @@ def etcd_members(cluster: Cluster) -> set[str]:
 def with_control_planes(cluster: Cluster, count: int) -> None:
     """Ask for that many control planes."""
     cluster.describe(lambda described: described["controlPlanes"].update(count=count))
+
+
+def through(cluster: Cluster, node: str, folder: Path) -> Kubectl:
+    """The administrator's client, by another control plane's API server than the first one's."""
+    address = next(each["address"] for each in cluster.stack.outputs()["nodes"].value if each["name"] == node)
+    kubeconfig = folder / node
+    kubeconfig.touch(mode=0o600)
+    given = str(cluster.stack.outputs()["kubeconfig"].value)
+    kubeconfig.write_text(re.sub(r"https://[^:]+:6443", f"https://{address}:6443", given))
+    return Kubectl(kubeconfig)
 
 
 @pytest.fixture
@@ -147,12 +158,7 @@ def test_pods_answer_while_control_planes_come_and_go_and_the_first_is_off(
     workers = {name for name in cluster.nodes() if "control-plane" not in name}
 
     def the_first_is_off_for_a_while() -> None:
-        address = next(node["address"] for node in cluster.stack.outputs()["nodes"].value if node["name"] == SECOND)
-        kubeconfig = tmp_path / "second"
-        kubeconfig.touch(mode=0o600)
-        given = str(cluster.stack.outputs()["kubeconfig"].value)
-        kubeconfig.write_text(re.sub(r"https://[^:]+:6443", f"https://{address}:6443", given))
-        second, first = Kubectl(kubeconfig), cloud.compute.find_server(FIRST).id
+        second, first = through(cluster, SECOND, tmp_path), cloud.compute.find_server(FIRST).id
         cloud.compute.stop_server(first)
         # A node that does not renew its lease is Unknown after 50 s (node-monitor-grace-period).
         eventually(lambda: second.ready()[FIRST] == "Unknown", seconds=180)
@@ -165,3 +171,34 @@ def test_pods_answer_while_control_planes_come_and_go_and_the_first_is_off(
     print(f"answered {after['ok'] - before['ok']}, not answered {after['failed'] - before['failed']}")
     assert after["failed"] == before["failed"]
     assert after["ok"] > before["ok"] + 60
+
+
+@pytest.mark.full
+@pytest.mark.usefixtures("one_again")
+def test_a_first_control_plane_that_is_lost_comes_back_to_its_cluster(
+    cluster: Cluster, cloud: Connection, tmp_path: Path
+) -> None:
+    names = {f"test-control-plane-{number}" for number in range(3)}
+    workers = {name for name in cluster.nodes() if "control-plane" not in name}
+    with_control_planes(cluster, 3)
+    cluster.up()
+    before, second = running(cluster, apart=FIRST), through(cluster, SECOND, tmp_path)
+
+    lost = cloud.compute.find_server(FIRST)
+    cloud.compute.delete_server(lost)
+    cloud.compute.wait_for_delete(lost, wait=120)
+    eventually(lambda: second.ready()[FIRST] == "Unknown", seconds=180)
+    assert {second.ready()[name] for name in workers} == {"True"}
+
+    with pytest.raises(automation.CommandError) as told:
+        cluster.preview()
+    assert f"{FIRST} ({lost.id})" in str(told.value)
+    forget = re.search(r"pulumi refresh --yes --target '(\S+)'", str(told.value))
+    assert forget
+    cluster.stack.refresh(target=[forget[1]], on_output=cluster.said.append)
+    said = cluster.up()
+    assert f"{FIRST}: its host is new: taking the lost one, {lost.id}, out of the cluster" in said
+    assert etcd_members(cluster) == names
+    eventually(lambda: set(cluster.kubectl.ready().values()) == {"True"})
+    assert before.items() <= running(cluster, apart=FIRST).items(), "a pod elsewhere was restarted or is gone"
+    assert cluster.preview() == {}

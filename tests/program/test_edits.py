@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,9 @@ OTHER_CLUSTER = (
     *(f"flannel{part}" for part in ("-namespace", "-account", "-role", "-binding", "-settings", "")),
 )
 """What is made anew in another cluster: the provider, and with it all objects."""
-FIRST = ("", "-port", "-scripts", "-host", "-init")
+FIRST = ("", "-port", "-scripts", "-host", "-init", "-identity")
+COMES_BACK = ("-found", "-join", "-node")
+"""How a first control plane comes back to the cluster that others are in."""
 CONTROL_PLANE = ("", "-port", "-scripts", "-host", "-join", "-node")
 WORKER = ("", "-port", "-scripts", "-host", "-guest", "-node")
 GUEST = ("-guest", "-node")
@@ -203,19 +205,25 @@ EDITS = (
     ),
     Edit(
         "two control planes for one",
-        Cost(created=of("control-plane-1", *CONTROL_PLANE), updated=of(DEV, "-host")),
+        Cost(
+            created=of("control-plane-1", *CONTROL_PLANE) | of("control-plane-0", *COMES_BACK),
+            updated=of(DEV, "-host"),
+        ),
         put("controlPlanes/count", 2),
     ),
     Edit(
         "three control planes for one",
-        Cost(created=of(("control-plane-1", "control-plane-2"), *CONTROL_PLANE), updated=of(DEV, "-host")),
+        Cost(
+            created=of(("control-plane-1", "control-plane-2"), *CONTROL_PLANE) | of("control-plane-0", *COMES_BACK),
+            updated=of(DEV, "-host"),
+        ),
         put("controlPlanes/count", 3),
     ),
     Edit(
         "one control plane for three",
         Cost(
             updated=of(MIXED, "-host"),
-            deleted=of(("control-plane-1", "control-plane-2"), *CONTROL_PLANE),
+            deleted=of(("control-plane-1", "control-plane-2"), *CONTROL_PLANE) | of("control-plane-0", *COMES_BACK),
         ),
         put("controlPlanes/count", 1),
         "mixed",
@@ -262,7 +270,12 @@ EDITS = (
     # What makes another cluster
     Edit(
         "another network",
-        Cost(replaced=of("control-plane-0", *FIRST) | of(DEV, *WORKER) | Names(OTHER_CLUSTER)),
+        Cost(
+            updated=of("control-plane-0", "-identity"),
+            replaced=(of("control-plane-0", *FIRST) - {"control-plane-0-identity"})
+            | of(DEV, *WORKER)
+            | Names(OTHER_CLUSTER),
+        ),
         put("network/name", "other"),
     ),
     Edit(
@@ -312,7 +325,7 @@ KNOWN_TO_COST_TOO_MUCH = (
         "hosts reached by floating IPs",
         Cost(
             created=of(("control-plane-0", *DEV), "-floating-ip"),
-            updated=of("control-plane-0", "-scripts", "-host", "-init")
+            updated=of("control-plane-0", "-scripts", "-host", "-init", "-identity")
             | of(DEV, "-scripts", "-host", *GUEST)
             | {"kubernetes"},
         ),
@@ -352,24 +365,6 @@ KNOWN_TO_COST_TOO_MUCH = (
         put("kubernetes/ignorePreflightErrors", ["Swap"]),
         "prototype",
         why="kubeadm's checks are done on nodes that have joined, and their steps run again for nothing",
-    ),
-    Edit(
-        "range of node ports",
-        Cost(updated=of("control-plane-0", "-init")),
-        put("nodePorts", "30000-31000"),
-        why="a cluster keeps the range that it was made with: the step refuses the edit, a preview does not",
-    ),
-    Edit(
-        "size of a node's pod subnet",
-        Cost(updated=of("control-plane-0", "-init")),
-        put("kubernetes/nodeCidrMaskSize", 25),
-        why="a cluster keeps the size that it was made with: the step refuses the edit, a preview does not",
-    ),
-    Edit(
-        "pods' addresses",
-        Cost(updated=of("control-plane-0", "-init"), replaced=Names({"flannel-settings"})),
-        put("kubernetes/podCidr", "10.200.0.0/16"),
-        why="a cluster keeps its pods' addresses: the step refuses the edit before Flannel's turn, a preview does not",
     ),
     Edit(
         "comment in a guest's script",
@@ -418,6 +413,29 @@ def test_an_edit(edit: Edit, keys: str, monkeypatch: pytest.MonkeyPatch) -> None
         edit.program(monkeypatch)
     after = stack({"cluster": described(edit.shape, edit.given, edit.change)}, edit.shape, keys, before)
     assert cost(before, after, edit.shape) == edit.cost
+
+
+def test_a_lost_first_control_plane_comes_back_to_its_cluster(keys: str) -> None:
+    before = shipped("mixed", keys, leave)
+    lost = {name: replace(each, lost=name == "Instance mixed-control-plane-0") for name, each in before.items()}
+    after = stack({"cluster": described("mixed")}, "mixed", keys, lost)
+    assert cost(lost, after, "mixed") == Cost(
+        created=of("control-plane-0", ""),
+        # The administrator's kubeconfig is another one for the same cluster.
+        updated=of("control-plane-0", "-identity") | {"kubernetes"},
+        replaced=of("control-plane-0", "-scripts", "-host", "-init", *COMES_BACK),
+    )
+
+
+def test_a_lost_only_control_plane_takes_its_cluster_with_it(keys: str) -> None:
+    before = shipped("dev", keys, leave)
+    lost = {name: replace(each, lost=name == "Instance dev-control-plane-0") for name, each in before.items()}
+    after = stack({"cluster": described("dev")}, "dev", keys, lost)
+    assert cost(lost, after, "dev") == Cost(
+        created=of("control-plane-0", ""),
+        updated=of("control-plane-0", "-identity"),
+        replaced=of("control-plane-0", "-scripts", "-host", "-init") | of(DEV, *GUEST) | Names(OTHER_CLUSTER),
+    )
 
 
 def test_what_costs_too_much_says_why() -> None:
@@ -477,9 +495,10 @@ def no_options(monkeypatch: pytest.MonkeyPatch) -> None:
         (
             no_options,
             Cost(
+                updated=of("control-plane-0", "-identity"),
                 replaced=of("control-plane-0", "", "-scripts", "-host", "-init")
                 | of(DEV, *ON_A_HOST)
-                | Names(OTHER_CLUSTER)
+                | Names(OTHER_CLUSTER),
             ),
         ),
     ],

@@ -16,11 +16,11 @@ from pulumi.runtime import rpc
 
 from q8s_infra.hostkeys import certificate_key, join_token
 from q8s_infra.plan import ClusterPlan
-from tests.program.recorded import KUBECONFIG, run
+from tests.program.recorded import KUBECONFIG, ca_cert_hash, run
 from tests.program.rules import COMMAND
 from tests.unit import rendered
 
-JOINING = [f"prototype-control-plane-{part}" for part in ("1", "1-id", "0-id")]
+JOINING = ["prototype-control-plane-1", "prototype-control-plane-1-id", ca_cert_hash("prototype-control-plane-0", 1)]
 """What the second control plane of the prototype is made of."""
 
 
@@ -38,8 +38,9 @@ def test_the_graph_of_a_shape(name: str, keys: str) -> None:
     assert counts["openstack:compute/instance:Instance"] == control_planes + workers
     assert counts["openstack:networking/port:Port"] == control_planes + workers
     assert counts["openstack:networking/secGroup:SecGroup"] == counts["openstack:compute/keypair:Keypair"] == 1
-    # The first prepares and initialises; a further one prepares, joins and is awaited; a worker has three steps, too.
-    assert counts[COMMAND] == 2 + 3 * (control_planes - 1) + 3 * workers
+    # The first prepares, initialises and says which cluster it is; a further one prepares, joins and is awaited; where
+    # one is, the first looks for their cluster, to join it and be awaited; a worker has three steps.
+    assert counts[COMMAND] == 3 + 3 * (control_planes - 1) + 3 * (control_planes > 1) + 3 * workers
     assert counts["q8s:index:Worker"] == workers
     for worker in planned.workers:
         instance = recorder.declared[f"Instance {worker.name}"].inputs

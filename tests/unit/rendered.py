@@ -9,6 +9,7 @@ from typing import Any
 from q8s_infra.arch import ARCHITECTURES
 from q8s_infra.defaults import CONTROL_PLANE_PORT
 from q8s_infra.hostkeys import derive
+from q8s_infra.kept import kept_document
 from q8s_infra.plan import ClusterPlan, plan
 from q8s_infra.render import kubeadm
 from q8s_infra.render.domain import domain_xml, network_xml
@@ -50,7 +51,7 @@ def documents(shape: str) -> dict[str, str]:
         "haproxy.cfg": balancer([ADDRESS, "10.254.1.8"]),
         "audit-policy.yaml": kubeadm.audit_policy(),
         "host.yaml": render("host.yaml.j2", host_key=host_key),
-        "fixed": kubeadm.fixed_fields(spec),
+        "fixed": kept_document(spec),
         "init.yaml": kubeadm.init_configuration(spec, node=first, address=ADDRESS, names=[first, ADDRESS]),
     }
     found |= {**node_files(spec), **registry_files(spec)}

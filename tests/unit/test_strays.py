@@ -8,7 +8,7 @@ from typing import Literal
 
 import pytest
 
-from q8s_infra.strays import Port, Server, Stray, ids, remove, strays
+from q8s_infra.strays import Lost, Port, Server, Stray, how_to_forget, ids, lost, remove, strays
 
 OURS, THEIRS = frozenset({"our-group"}), frozenset({"their-group"})
 KNOWN = {
@@ -80,3 +80,21 @@ def test_the_ids_of_a_stack_are_those_of_its_resources() -> None:
         "urn:3": {"type": "component", "outputs": {}},
     }
     assert ids(outputs) == {"a": {"1", "2"}}
+
+
+def resource(identity: str, kind: str = "openstack:compute/instance:Instance") -> dict[str, object]:
+    """What a stack's resource is read as."""
+    return {"type": kind, "outputs": {"id": identity, "name": "demo-x86-0"}}
+
+
+def test_an_instance_that_is_gone_is_lost() -> None:
+    resources = {"urn:a$b::x": resource("there"), "urn:a$b::y": resource("gone"), "urn:p": resource("gone", "port")}
+    (found,) = lost(resources, SmallCloud([Server("there", "demo-x86-0", ""), Server("theirs", "demo-x86-0", "")]))
+    assert found == Lost("urn:a$b::y", "gone", "demo-x86-0")
+    assert "demo-x86-0 (gone)" in how_to_forget([found])
+    assert "pulumi refresh --yes --target 'urn:a$b::y'" in how_to_forget([found])
+
+
+def test_a_stack_of_its_own_has_lost_nothing() -> None:
+    assert lost({"urn:x": resource("there")}, SmallCloud([Server("there", "demo-x86-0", "")])) == ()
+    assert lost({}, SmallCloud([])) == ()
