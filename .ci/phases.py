@@ -23,7 +23,7 @@ BIN: Final = ".venv/bin"
 PYTEST: Final = (f"{BIN}/pytest", "-q", "--durations=10")
 SIDE_BY_SIDE: Final = ("-n", "3", "--dist", "worksteal")
 """Two processors' worth of tests, and one more for those that wait."""
-BY_GROUP: Final = ("-n", "2", "--dist", "loadgroup")
+BY_GROUP: Final = ("-n", "2", "--dist", "loadscope")
 """A process for what has to do with the cluster, and one for the rest: both wait much (tests/lab/conftest.py)."""
 LAB: Final = (f"{BIN}/python", "-m", "lab")
 TAIL_LINES: Final = 40

@@ -5,17 +5,13 @@ Run inside the lab's namespace: ``python -m lab enter .venv/bin/python -m pytest
 
 from __future__ import annotations
 
-import contextlib
 import shlex
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from lab import layout
-from lab.hosts import cgroups
-from tests.lab.servers import NETWORK, Create, Server, eventually, is_open
+from tests.lab.servers import NETWORK, Server, eventually, is_open
 
 MACHINE = """
 <domain type='qemu'>
@@ -130,63 +126,3 @@ def test_packages_libvirt_and_an_emulated_machine(server: Server) -> None:
     assert server.ssh("sudo virsh -q domstate x") == "running"
     assert "<domain type='qemu'" in server.ssh("sudo virsh dumpxml x")
     server.ssh("sudo virsh -q destroy x; sudo virsh -q undefine x --remove-all-storage")
-
-
-def compute_pid() -> int:
-    """The process of nova-compute."""
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        with contextlib.suppress(OSError):
-            if b"lab.hosts.nova_compute" in path.read_bytes() and b"python" in path.read_bytes().split(b"\0")[0]:
-                return int(path.parent.name)
-    raise AssertionError("nova-compute does not run")
-
-
-def traces(server_id: str) -> list[str]:
-    """What the machine still has of a server."""
-    name = f"q8s-{server_id}"
-    found = [f"process {pid}" for pid in cgroups.members(name)]
-    found += [str(path) for path in Path("/sys/fs/cgroup").glob(f"*/*/{name}")]
-    found += [f"mount {line}" for line in Path("/proc/self/mounts").read_text().splitlines() if server_id in line]
-    found += [
-        str(path) for path in (Path("/run/netns", name), Path("/run/systemd/nspawn/propagate", name)) if path.exists()
-    ]
-    return found + [str(path) for path in layout.STATE.rglob(server_id)]
-
-
-def is_gone(server_id: str) -> bool:
-    """True when the machine has nothing of a server left."""
-    return not traces(server_id)
-
-
-@pytest.mark.counts_all
-@pytest.mark.parametrize("times", [3, pytest.param(10, marks=pytest.mark.full)])
-def test_servers_come_and_go_without_a_trace(create: Create, cloud: Any, times: int) -> None:
-    def interfaces() -> set[str]:
-        return {path.name for path in Path("/sys/class/net").iterdir() if path.name.startswith("tap")}
-
-    def descriptors() -> int:
-        return len(list(Path(f"/proc/{compute_pid()}/fd").iterdir()))
-
-    def allocated() -> dict[str, int]:
-        said = cloud.compute.get("/limits").json()["limits"]["absolute"]
-        return {name: count for name, count in said.items() if name.endswith("Used")}
-
-    def ports() -> set[str]:
-        return {port.id for port in cloud.network.ports()}
-
-    taps, before, known = interfaces(), allocated(), ports()
-    opened: list[int] = []
-    for number in range(times):
-        server = create(f"hosts-test-{number}")
-        server.await_ssh()
-        assert traces(server.id)
-        assert interfaces() > taps
-        assert ports() > known
-        assert allocated() != before
-        cloud.delete_server(server.id, wait=True, timeout=60)
-        eventually(partial(is_gone, server.id), 10, f"no trace of {server.id}")
-        opened.append(descriptors())
-    assert interfaces() == taps
-    assert opened[-1] <= opened[1] + 2, f"nova-compute's open files grow: {opened}"
-    assert allocated() == before
-    assert ports() == known
