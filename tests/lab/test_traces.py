@@ -1,4 +1,4 @@
-"""Hosts leave nothing on the machine and in the project. Counts all that there is, so nothing may come and go beside it."""
+"""Hosts leave nothing on the machine and in the project: of all that there is, so nothing may come and go beside."""
 
 from __future__ import annotations
 
