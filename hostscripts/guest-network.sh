@@ -16,26 +16,25 @@ guest_network() {
 	virsh -q net-autostart q8s
 	[[ $(virsh -q net-info q8s | awk '$1 == "Active:" { print $2 }') = yes ]] || virsh -q net-start q8s
 
-	if place "$inbox/q8s-forward.sh" /usr/local/sbin/q8s-forward 0755; then changed=yes; fi
-	if place "$inbox/q8s-forward.service" /etc/systemd/system/q8s-forward.service 0644; then changed=yes; fi
 	printf 'NIC=%s\nNODE_ADDRESS=%s\nGUEST_ADDRESS=%s\n' "$nic" "$address" "$guest_address" >"$inbox/forward.env"
-	if place "$inbox/forward.env" /etc/q8s/forward.env 0644; then changed=yes; fi
-	systemctl daemon-reload
-	systemctl enable -q q8s-forward.service
-	if [[ $changed = yes ]] || ! systemctl -q is-active q8s-forward.service; then systemctl restart q8s-forward.service; fi
+	host_service forward "$changed"
 	iptables -t nat -C PREROUTING -j Q8S-PREROUTING || fail "the forwarding rules are not in place"
 }
 
 # guest_watch: the service that resets a guest which hangs while it boots.
 guest_watch() {
-	local changed=no
 	printf 'NODE=%s\nGUEST_ADDRESS=%s\n' "$node" "$guest_address" >"$inbox/guest-watch.env"
-	if place "$inbox/guest-watch.env" /etc/q8s/guest-watch.env 0644; then changed=yes; fi
-	if place "$inbox/q8s-guest-watch.sh" /usr/local/sbin/q8s-guest-watch 0755; then changed=yes; fi
-	if place "$inbox/q8s-guest-watch.service" /etc/systemd/system/q8s-guest-watch.service 0644; then changed=yes; fi
+	host_service guest-watch no
+}
+
+# host_service NAME CHANGED: a service of ours, with its script and its variables; started anew where one of these has changed, or
+# something else that it stands on (CHANGED=yes).
+host_service() {
+	local name=$1 changed=$2
+	if place "$inbox/q8s-$name.sh" "/usr/local/sbin/q8s-$name" 0755; then changed=yes; fi
+	if place "$inbox/q8s-$name.service" "/etc/systemd/system/q8s-$name.service" 0644; then changed=yes; fi
+	if place "$inbox/$name.env" "/etc/q8s/$name.env" 0644; then changed=yes; fi
 	systemctl daemon-reload
-	systemctl enable -q q8s-guest-watch.service
-	if [[ $changed = yes ]] || ! systemctl -q is-active q8s-guest-watch.service; then
-		systemctl restart q8s-guest-watch.service
-	fi
+	systemctl enable -q "q8s-$name.service"
+	if [[ $changed = yes ]] || ! systemctl -q is-active "q8s-$name.service"; then systemctl restart "q8s-$name.service"; fi
 }

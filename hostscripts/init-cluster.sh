@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The first control plane: kubeadm init, once; never where it has come back to the cluster (find-cluster.sh). Prints the admin
-# kubeconfig and the CA's hash, as JSON.
+# kubeconfig, in JSON.
 # Arguments: address, endpoint (the API's name)
 # That it is done says a mark that is written last. An attempt that was cut off is gone on with and never reset: etcd may
 # have data already, and kubeadm takes the certificates and manifests that it finds.
@@ -9,13 +9,11 @@
 . ./lib.sh
 # shellcheck source=hostscripts/endpoint.sh
 . ./endpoint.sh
-# shellcheck source=hostscripts/ca.sh
-. ./ca.sh
 
 export KUBECONFIG=/etc/kubernetes/admin.conf
 
 mark=/var/lib/q8s-initialised fixed=/etc/kubernetes/q8s-fixed
-if [[ -e $mark && -e $fixed ]]; then
+if [[ -e $fixed ]]; then
 	while read -r field value; do
 		was=$(awk -v field="$field" '$1 == field { print $2 }' "$fixed")
 		[[ ! $was || $was = "$value" ]] ||
@@ -45,7 +43,7 @@ place "$inbox/fixed" "$fixed" 0644 || true
 retry 6 kubectl get --raw /readyz >/dev/null || fail "the API server is not ready"
 progress "control plane ready"
 
-python3 - "$KUBECONFIG" "$(ca_hash)" >&3 <<'PYTHON'
+python3 - "$KUBECONFIG" >&3 <<'PYTHON'
 import json, sys
-print(json.dumps({"kubeconfig": open(sys.argv[1]).read(), "caCertHash": sys.argv[2]}))
+print(json.dumps({"kubeconfig": open(sys.argv[1]).read()}))
 PYTHON

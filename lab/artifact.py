@@ -109,7 +109,7 @@ class Artifact:
             digest.update(b"\0pin\0" + pin.encode())
         for path in sorted(_files_of(self.files)):
             digest.update(b"\0file\0" + str(path.relative_to(REPOSITORY)).encode() + b"\0" + path.read_bytes())
-        for module, code_of_it in sorted(code.modules(self.module).items()):
+        for module, code_of_it in code.modules(self.module):
             digest.update(f"\0code\0{module}\0{code_of_it}".encode())
         for other in self.needs:
             digest.update(b"\0need\0" + other.key.encode())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
@@ -20,14 +20,14 @@ FRAME: Final = frozenset({
 """How a recipe is run, and where: nothing of it is in what the recipe makes."""
 
 
-def modules(start: Path) -> Mapping[str, str]:
+def modules(start: Path) -> Sequence[tuple[str, str]]:
     """The code that a module stands on: its own, and that of all it imports of this lab.
 
     Args:
         start: the module's file.
 
     Returns:
-        Names of files, without those of :data:`FRAME`, to the digest of their code.
+        Names of files, without those of :data:`FRAME`, each with the digest of its code, in a steady order.
     """
     found: dict[Path, str] = {}
     waiting = [start]
@@ -36,7 +36,7 @@ def modules(start: Path) -> Mapping[str, str]:
         if file not in found:
             found[file], imports = _read(file)
             waiting += [_file(module) for module in imports if module not in FRAME]
-    return {file.name: digest for file, digest in found.items()}
+    return sorted((file.name, digest) for file, digest in found.items())
 
 
 @lru_cache(maxsize=256)

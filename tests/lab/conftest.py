@@ -24,6 +24,7 @@ from xdist.scheduler.loadscope import LoadScopeScheduling
 
 from lab import demo, layout, namespace
 from lab.artifact import REPOSITORY
+from lab.hosts import cgroups
 from lab.kubectl import Kubectl
 from lab.stack import environment, open_stack
 from tests.lab import servers
@@ -144,6 +145,16 @@ class Cluster:
     def guest(self, name: str, command: str) -> str:
         """Run a command in a guest, by a pod that sees its host's files and processes."""
         return self.kubectl("exec", f"look-{name}", "--", "busybox", "chroot", "/host", "/bin/sh", "-c", command)
+
+
+def inside(cloud: Connection, node: str) -> list[str]:
+    """The words before a command that is to run on a worker's host."""
+    server = cloud.compute.find_server(node)
+    assert server
+    # A process that is inside: the first ones are those that hold the host up from outside.
+    members = cgroups.members(f"q8s-{server.id}")
+    pid = next(pid for pid in members if Path(f"/proc/{pid}/comm").read_text() == "libvirtd\n")
+    return ["nsenter", f"--target={pid}", "--all", "--"]
 
 
 @pytest.fixture(scope="session")

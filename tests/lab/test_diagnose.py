@@ -13,9 +13,8 @@ import pytest
 from openstack.connection import Connection
 
 from lab.artifact import REPOSITORY
-from lab.hosts import cgroups
 from lab.stack import environment
-from tests.lab.conftest import Cluster
+from tests.lab.conftest import Cluster, inside
 from tests.lab.test_cluster import WORKERS, eventually
 
 pytestmark = pytest.mark.timeout(900)
@@ -59,10 +58,7 @@ def test_a_cluster_that_works_has_no_broken_layer(cluster: Cluster, tmp_path: Pa
 
 def test_a_guest_that_is_off_is_libvirts(cluster: Cluster, cloud: Connection, tmp_path: Path) -> None:
     name = "test-x86-small-0"
-    members = cgroups.members(f"q8s-{cloud.compute.find_server(name).id}")
-    # A process that is inside: the first ones are those that hold the host up from outside.
-    host = next(pid for pid in members if Path(f"/proc/{pid}/comm").read_text() == "libvirtd\n")
-    virsh = ["nsenter", f"--target={host}", "--all", "--", "virsh", "-q"]
+    virsh = [*inside(cloud, name), "virsh", "-q"]
     subprocess.run([*virsh, "destroy", name], check=True)
     try:
         code, said = diagnosed(cluster, tmp_path / "off.tar.gz", name)

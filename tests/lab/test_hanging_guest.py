@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from openstack.connection import Connection
 
-from lab.hosts import cgroups
-from tests.lab.conftest import Cluster
+from tests.lab.conftest import Cluster, inside
 from tests.lab.test_cluster import eventually
 
 pytestmark = pytest.mark.timeout(900)
@@ -27,12 +26,12 @@ HANGS_SECONDS = 20
 class Host:
     """A worker's host, from inside."""
 
-    pid: int
+    enter: Sequence[str]
 
     def __call__(self, *words: str | Path) -> str:
         """What a command prints there."""
-        enter = ("nsenter", f"--target={self.pid}", "--all", "--")
-        return subprocess.run([*enter, *map(str, words)], check=True, capture_output=True, text=True, timeout=60).stdout
+        command = [*self.enter, *map(str, words)]
+        return subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
 
     def write(self, path: Path, text: str) -> None:
         self("sh", "-c", f"mkdir -p {path.parent} && printf '%s\n' '{text}' >{path}")
@@ -46,10 +45,7 @@ class Host:
 @pytest.fixture
 def host(cloud: Connection) -> Iterator[Host]:
     """The host of an x86_64 worker of the cluster; it waits for a guest less long than hosts do."""
-    found = cloud.compute.find_server(NODE)
-    assert found
-    members = cgroups.members(f"q8s-{found.id}")
-    host = Host(next(pid for pid in members if Path(f"/proc/{pid}/comm").read_text() == "libvirtd\n"))
+    host = Host(inside(cloud, NODE))
     host.write(DROP_IN, f"[Service]\nEnvironment=QUIET_SECONDS={HANGS_SECONDS} POLL_SECONDS=2")
     host("systemctl", "daemon-reload")
     host("systemctl", "restart", "q8s-guest-watch")

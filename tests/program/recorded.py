@@ -152,12 +152,7 @@ class Recorder(mocks.Mocks):
         """The standard output of a step's last run."""
         if "init-cluster" in create:
             name = next(word for word in create.split() if word.startswith("endpoint=")).removeprefix("endpoint=")
-            return json.dumps(
-                {
-                    "kubeconfig": f"server: https://{name}:6443\n{KUBECONFIG} {declared.generation}",
-                    "caCertHash": "unused",
-                }
-            )
+            return json.dumps({"kubeconfig": f"server: https://{name}:6443\n{KUBECONFIG} {declared.generation}"})
         first = declared.name.rpartition("-")[0]
         if "find-cluster" in create:
             # The others are in the cluster when their first one is made for a second time.

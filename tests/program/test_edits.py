@@ -415,11 +415,15 @@ def test_an_edit(edit: Edit, keys: str, monkeypatch: pytest.MonkeyPatch) -> None
     assert cost(before, after, edit.shape) == edit.cost
 
 
+def cost_of_a_lost_first(shape: str, keys: str) -> Cost:
+    """What it costs that the instance of the first control plane is gone, and known to be."""
+    first = f"Instance {shape}-control-plane-0"
+    before = {key: replace(each, lost=key == first) for key, each in shipped(shape, keys, leave).items()}
+    return cost(before, stack({"cluster": described(shape)}, shape, keys, before), shape)
+
+
 def test_a_lost_first_control_plane_comes_back_to_its_cluster(keys: str) -> None:
-    before = shipped("mixed", keys, leave)
-    lost = {name: replace(each, lost=name == "Instance mixed-control-plane-0") for name, each in before.items()}
-    after = stack({"cluster": described("mixed")}, "mixed", keys, lost)
-    assert cost(lost, after, "mixed") == Cost(
+    assert cost_of_a_lost_first("mixed", keys) == Cost(
         created=of("control-plane-0", ""),
         # The administrator's kubeconfig is another one for the same cluster.
         updated=of("control-plane-0", "-identity") | {"kubernetes"},
@@ -428,10 +432,7 @@ def test_a_lost_first_control_plane_comes_back_to_its_cluster(keys: str) -> None
 
 
 def test_a_lost_only_control_plane_takes_its_cluster_with_it(keys: str) -> None:
-    before = shipped("dev", keys, leave)
-    lost = {name: replace(each, lost=name == "Instance dev-control-plane-0") for name, each in before.items()}
-    after = stack({"cluster": described("dev")}, "dev", keys, lost)
-    assert cost(lost, after, "dev") == Cost(
+    assert cost_of_a_lost_first("dev", keys) == Cost(
         created=of("control-plane-0", ""),
         updated=of("control-plane-0", "-identity"),
         replaced=of("control-plane-0", "-scripts", "-host", "-init") | of(DEV, *GUEST) | Names(OTHER_CLUSTER),

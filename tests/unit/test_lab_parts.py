@@ -256,22 +256,34 @@ class TestCode:
         (self.folder / f"{module}.py").write_text(text)
 
     def test_words_and_layout_change_nothing(self) -> None:
-        before = code.modules(self.folder / "making.py")
+        before = dict(code.modules(self.folder / "making.py"))
         assert set(before) == {"making.py", "helping.py"}
         self.write("helping", '"""Helps."""\n# Much.\ndef help_out():\n    """One."""\n\n    return (1)\n')
-        assert code.modules(self.folder / "making.py") == before
+        assert dict(code.modules(self.folder / "making.py")) == before
 
     def test_code_of_an_imported_module_changes_it(self) -> None:
-        before = code.modules(self.folder / "making.py")
+        before = dict(code.modules(self.folder / "making.py"))
         self.write("helping", "def help_out():\n    return 2\n")
-        after = code.modules(self.folder / "making.py")
+        after = dict(code.modules(self.folder / "making.py"))
         assert after["helping.py"] != before["helping.py"]
         assert after["making.py"] == before["making.py"]
+
+    def test_two_files_of_one_name_both_count(self) -> None:
+        (self.folder / "deep").mkdir()
+        self.write("deep/helping", "def other():\n    return 1\n")
+        self.write("making", "from lab import helping\nfrom lab.deep.helping import other\ndef make(builder): ...\n")
+        before = code.modules(self.folder / "making.py")
+        assert [name for name, _ in before] == ["helping.py", "helping.py", "making.py"]
+        for changed in ("helping", "deep/helping"):
+            self.write(changed, "def changed():\n    return 3\n")
+            after = code.modules(self.folder / "making.py")
+            assert after != before
+            before = after
 
     def test_how_a_recipe_is_run_is_not_part_of_it(self) -> None:
         self.write("steps", "import os\n")
         self.write("helping", "from lab import steps\ndef help_out(): ...\n")
-        assert "steps.py" not in code.modules(self.folder / "making.py")
+        assert "steps.py" not in dict(code.modules(self.folder / "making.py"))
 
 
 @pytest.mark.parametrize("module", sorted({each.module for each in cli.artifacts()}), ids=lambda path: path.stem)
