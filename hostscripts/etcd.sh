@@ -1,6 +1,7 @@
 # shellcheck shell=bash
-# etcd's members, and leaving them. Sourced by steps on a control plane; `first` names the control plane whose etcd is asked.
+# etcd's members, leaving them, and its data. Sourced by steps on a control plane.
 
+# etcd ARGUMENTS...: etcdctl in the etcd of the control plane that `first` names.
 etcd() {
 	local pki=/etc/kubernetes/pki/etcd
 	kubectl -n kube-system exec "etcd-${first:?}" -- etcdctl --cacert "$pki/ca.crt" \
@@ -19,4 +20,26 @@ leave_etcd() {
 		fail "etcd would lose its quorum: of the $stay members that stay, $healthy are healthy. Mend those first"
 	etcd member remove "$member"
 	progress "left etcd"
+}
+
+# etcd_tool IMAGE FOLDER COMMAND...: a command of etcd's image on this host, with the folder as /data and etcd's keys as /pki.
+# By containerd itself: it is for where no API server is.
+etcd_tool() {
+	local image=$1 folder=$2
+	shift 2
+	ctr --namespace k8s.io run --rm --net-host \
+		--mount "type=bind,src=/etc/kubernetes/pki/etcd,dst=/pki,options=rbind:ro" \
+		--mount "type=bind,src=$folder,dst=/data,options=rbind:rw" "$image" "q8s-etcd-$$" "$@"
+}
+
+# etcd_restore IMAGE FOLDER: the member's data from the folder's etcd.db, as the only member. The revision is raised, so that
+# nobody who watched the lost cluster takes what he knows for newer ("Restoring with revision bump", etcd 3.6 documentation).
+etcd_restore() {
+	local image=$1 folder=$2
+	rm -rf "$folder/etcd" /var/lib/etcd
+	etcd_tool "$image" "$folder" etcdutl snapshot restore /data/etcd.db --data-dir /data/etcd --name "${node:?}" \
+		--initial-cluster "$node=https://${address:?}:2380" --initial-advertise-peer-urls "https://$address:2380" \
+		--bump-revision 1000000000 --mark-compacted
+	mv "$folder/etcd" /var/lib/etcd
+	chmod 0700 /var/lib/etcd
 }

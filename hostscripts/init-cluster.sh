@@ -2,6 +2,7 @@
 # The first control plane: kubeadm init, once; never where it has come back to the cluster (find-cluster.sh). Prints the admin
 # kubeconfig, in JSON.
 # Arguments: address, endpoint (the API's name)
+# Where a snapshot was laid (lay-snapshot.sh), the cluster is the snapshot's, with its keys and its data.
 # That it is done says a mark that is written last. An attempt that was cut off is gone on with and never reset: etcd may
 # have data already, and kubeadm takes the certificates and manifests that it finds.
 # inbox: kubeadm.yaml, audit-policy.yaml, fixed (a line for each field that a cluster keeps: its path and its value)
@@ -9,10 +10,13 @@
 . ./lib.sh
 # shellcheck source=hostscripts/endpoint.sh
 . ./endpoint.sh
+# shellcheck source=hostscripts/etcd.sh
+. ./etcd.sh
 
 export KUBECONFIG=/etc/kubernetes/admin.conf
 
-mark=/var/lib/q8s-initialised fixed=/etc/kubernetes/q8s-fixed
+mark=/var/lib/q8s-initialised fixed=/etc/kubernetes/q8s-fixed snapshot=/var/lib/q8s-restore
+if [[ -e $snapshot/fixed && ! -e $fixed ]]; then install -m 0644 "$snapshot/fixed" "$fixed"; fi
 if [[ -e $fixed ]]; then
 	while read -r field value; do
 		was=$(awk -v field="$field" '$1 == field { print $2 }' "$fixed")
@@ -34,9 +38,16 @@ if [[ ! -e $mark && ! -e /var/lib/q8s-joined ]]; then
 	if [[ -e /etc/kubernetes/manifests/etcd.yaml ]]; then
 		progress "an earlier attempt was cut off: going on with it"
 		left=(--ignore-preflight-errors=all)
+	elif [[ -e $snapshot ]]; then
+		progress "from the snapshot that was laid here"
+		install -d /etc/kubernetes/pki
+		cp -rp "$snapshot/pki/." /etc/kubernetes/pki/
+		etcd_restore "$(kubeadm config images list --config /etc/kubernetes/q8s-kubeadm.yaml | grep '/etcd:')" "$snapshot"
+		left=(--ignore-preflight-errors=DirAvailable--var-lib-etcd)
 	fi
 	kubeadm init --skip-token-print "${left[@]}" --config /etc/kubernetes/q8s-kubeadm.yaml
 	retry 6 kubectl get --raw /readyz >/dev/null || fail "the API server is not ready after kubeadm init"
+	rm -rf "$snapshot"
 	touch "$mark"
 fi
 place "$inbox/fixed" "$fixed" 0644 || true

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from pulumi import automation
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
-from q8s_infra import diagnose
-from q8s_infra.cloud import connect
+from q8s_infra import diagnose, snapshot
+from q8s_infra.cloud import Instance, OpenStackCloud, connect
 from q8s_infra.plan import ClusterPlan, plan
 from q8s_infra.preflight import Need, check, needs
 from q8s_infra.spec import ClusterSpec, Mistake, SpecErrors, load, read
 from q8s_infra.spec.reference import reference
+from q8s_infra.ssh import NoState, exported, stack_keys
+from q8s_infra.strays import lost
 
 cli = typer.Typer(no_args_is_help=True, add_completion=False)
 console, errors = Console(highlight=False), Console(stderr=True, highlight=False)
@@ -68,9 +72,9 @@ def diagnose_command(
     try:
         planned = plan(_spec(None, stack))
         wanted = _known(names or [node.name for node in planned.nodes], planned)
-        keys = diagnose.stack_keys(diagnose.exported(stack))
+        keys = stack_keys(exported(stack))
         instances = connect().instances(node.name for node in planned.nodes)
-    except (SpecErrors, diagnose.NoState) as error:
+    except (SpecErrors, NoState) as error:
         errors.print(f"error: {error}", markup=False)
         raise typer.Exit(1) from None
     console.print(f"asking {len(wanted)} node(s)")
@@ -81,6 +85,55 @@ def diagnose_command(
     console.print(f"logs: {path}", markup=False, soft_wrap=True)
     if any(each.finding.layer for each in collected):
         raise typer.Exit(2)
+
+
+@cli.command("snapshot")
+def snapshot_command(
+    stack: Annotated[str, typer.Option(help="A stack of this directory, by name.")] = "dev",
+    output: Annotated[Path | None, typer.Option(help="The file to write.")] = None,
+) -> None:
+    """Take a snapshot of the cluster: etcd's data and the cluster's keys, sealed for this stack."""
+    try:
+        planned = plan(_spec(None, stack))
+        keys = stack_keys(exported(stack))
+        taken = asyncio.run(snapshot.take(planned, _control_planes(planned, connect()), keys))
+    except (SpecErrors, NoState, snapshot.SnapshotError) as error:
+        errors.print(f"error: {error}", markup=False)
+        raise typer.Exit(1) from None
+    path = output or Path(f"q8s-{planned.name}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.snapshot")
+    with path.open("xb") as file:
+        path.chmod(0o600)
+        file.write(taken.sealed(keys.seed))
+    console.print(f"snapshot: {path}", markup=False, soft_wrap=True)
+
+
+@cli.command("restore")
+def restore_command(
+    file: Annotated[Path, typer.Argument(help="What `snapshot` has written.", exists=True, dir_okay=False)],
+    stack: Annotated[str, typer.Option(help="A stack of this directory, by name.")] = "dev",
+) -> None:
+    """Make a cluster whose control planes are lost again, from a snapshot; workers and their pods go on."""
+    try:
+        planned, cloud, state = plan(_spec(None, stack)), connect(), exported(stack)
+        keys = stack_keys(state)
+        content = snapshot.unsealed(file.read_bytes(), keys.seed)
+        there = _control_planes(planned, cloud)
+        snapshot.refuse_living(planned, there, content)
+        asyncio.run(snapshot.refuse_member(planned, there, keys))
+        selected = automation.select_stack(stack, work_dir=".")
+        snapshot.make_host(selected, planned, lost(snapshot.known(state), cloud))
+        asyncio.run(snapshot.lay(planned, _control_planes(planned, cloud), keys, content))
+        selected.up(on_output=print)
+    except (SpecErrors, NoState, snapshot.SnapshotError) as error:
+        errors.print(f"error: {error}", markup=False)
+        raise typer.Exit(1) from None
+    except automation.CommandError:
+        errors.print("error: Pulumi has failed, see above; restore once more when the cause is mended", markup=False)
+        raise typer.Exit(1) from None
+
+
+def _control_planes(planned: ClusterPlan, cloud: OpenStackCloud) -> Mapping[str, Instance]:
+    return cloud.instances(node.name for node in planned.control_planes)
 
 
 def _known(names: list[str], planned: ClusterPlan) -> list[str]:

@@ -61,6 +61,18 @@ def certificate_key(seed: str, node: str) -> str:
     return _derived(seed, "q8s certificate key", node, length=32).hex()
 
 
+def snapshot_key(seed: str) -> bytes:
+    """The key that snapshots of a stack's cluster are sealed with, 32 bytes.
+
+    Args:
+        seed: the stack's secret seed, at least 32 bytes in hex.
+
+    Raises:
+        ValueError: the seed is no hex or too short.
+    """
+    return _derived(seed, "q8s snapshot", "", length=32)
+
+
 def derive(seed: str, machine: str) -> HostKey:
     """The host key of a machine.
 

@@ -53,7 +53,7 @@ def _fits(planned: ClusterPlan, known: Mapping[str, Mapping[str, Any]]) -> tuple
     """
     cloud = connect(pulumi.Config("openstack").get("cloud"))
     if missing := lost(known, cloud):
-        raise pulumi.RunError(how_to_forget(missing))
+        raise pulumi.RunError(how_to_forget(missing, (node.name for node in planned.control_planes)))
     found = strays(planned.name, ids(known), cloud)
     if pulumi.runtime.is_dry_run():
         return (*(f"{stray}, and pulumi up deletes it" for stray in found), *check(planned, cloud))

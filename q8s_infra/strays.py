@@ -18,6 +18,10 @@ import pulumi
 _INSTANCE: Final = "openstack:compute/instance:Instance"
 _PORT: Final = "openstack:networking/port:Port"
 _GROUP: Final = "openstack:networking/secGroup:SecGroup"
+_NONE_LEFT: Final = """
+No control plane is left, so that makes another cluster, and every worker anew for it. With a snapshot, make this one
+again instead:
+  python -m q8s_infra restore FILE --stack STACK"""
 OWNER: Final = "q8s-group"
 """Key of an instance's metadata: the id of its cluster's security group."""
 
@@ -130,18 +134,24 @@ def lost(resources: Mapping[str, Mapping[str, Any]], cloud: Cloud) -> tuple[Lost
     return tuple(instance for instance in known if instance.id not in there)
 
 
-def how_to_forget(instances: Iterable[Lost]) -> str:
+def how_to_forget(instances: Iterable[Lost], control_planes: Iterable[str]) -> str:
     """What to tell of lost instances, with the command by which the next run makes them anew.
 
     Not a refresh of everything: it would ask a Kubernetes API that may be gone with the first control plane.
+
+    Args:
+        instances: the lost ones.
+        control_planes: names of all control planes.
     """
     found = list(instances)
+    last = set(control_planes) <= {each.name for each in found}
     command = ["pulumi", "refresh", "--yes", *(word for each in found for word in ("--target", each.urn))]
     return (
         "instances of this stack are gone from OpenStack; nothing was changed\n"
         + "".join(f"  {each.name} ({each.id})\n" for each in found)
         + "let the stack forget them, and pulumi up makes them anew:\n"
         + f"  {shlex.join(command)}"
+        + (_NONE_LEFT if last else "")
     )
 
 

@@ -79,6 +79,7 @@ def _build_kubernetes(architecture: str, builder: Builder) -> None:
 def _build_etcd(architecture: str, builder: Builder) -> None:
     _go_build(builder, "etcd", architecture, ["go.etcd.io/etcd/server/v3"], target="etcd")
     _go_build(builder, "etcd", architecture, ["go.etcd.io/etcd/etcdctl/v3"], target="etcdctl")
+    _go_build(builder, "etcd", architecture, ["go.etcd.io/etcd/etcdutl/v3"], target="etcdutl")
 
 
 def _build_coredns(architecture: str, builder: Builder) -> None:

@@ -127,7 +127,7 @@ def _images() -> Iterator[tuple[str, Image]]:
     for name in _CONTROL_PLANE:
         yield name, Image(_layers(kubernetes, f"usr/local/bin/{name}", name))
     yield "kube-proxy", Image(_layers(kubernetes, "usr/local/bin/kube-proxy", "kube-proxy", base=True))
-    tools = {f"usr/local/bin/{name}": binaries.ETCD["amd64"].path / name for name in ("etcd", "etcdctl")}
+    tools = {f"usr/local/bin/{name}": binaries.ETCD["amd64"].path / name for name in ("etcd", "etcdctl", "etcdutl")}
     yield "etcd", Image({"amd64": [Layer(files=tools)]})
     yield "coredns", Image(_layers(binaries.COREDNS, "coredns", "coredns"), entrypoint=["/coredns"])
     yield (

@@ -4,45 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import io
-import json
 import tarfile
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
-from typing import Any, Final
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
 
 import asyncssh
-from pulumi import automation
 
 from q8s_infra.cloud import Instance
 from q8s_infra.defaults import GUEST_LINK
 from q8s_infra.diagnose.judge import Facts, Finding, judge, ready_condition
-from q8s_infra.hostkeys import derive
 from q8s_infra.plan import ClusterPlan, ControlPlane, Worker
 from q8s_infra.remote import HOSTSCRIPTS
 from q8s_infra.spec import Access
+from q8s_infra.ssh import StackKeys, connected, login, reason
 
-CONNECT_SECONDS: Final = 30
-"""For a TCP connection, and again for a login."""
 NODE_SECONDS: Final = 240
 """For all of one machine: an emulated one takes its time."""
 _SCRIPT: Final = HOSTSCRIPTS / "collect-logs.sh"
-
-
-class NoState(Exception):
-    """The stack has no keys yet, so no host can be reached."""
-
-
-@dataclass(frozen=True)
-class StackKeys:
-    """The stack's secrets that lead into its hosts."""
-
-    private: str = field(repr=False)
-    seed: str = field(repr=False)
-
-    def known_host(self, machine: str) -> asyncssh.SSHKnownHosts:
-        """The one host key that a machine may show, whatever its address."""
-        return asyncssh.import_known_hosts(f"* {derive(self.seed, machine).public}\n")
 
 
 @dataclass(frozen=True)
@@ -59,34 +38,6 @@ class _Machine:
 
     documents: Mapping[str, str]
     facts: Mapping[str, str] | str
-
-
-def stack_keys(deployment: Mapping[str, Any]) -> StackKeys:
-    """The keys in a stack's state, as exported with its secrets.
-
-    Raises:
-        NoState: it has none.
-    """
-    for resource in deployment.get("resources", []):
-        if resource["type"] == "command:local:Command" and resource["urn"].endswith("-keys"):
-            printed = resource.get("outputs", {}).get("stdout")
-            text = json.loads(printed["plaintext"]) if isinstance(printed, dict) else printed
-            if text:
-                keys = json.loads(text)
-                return StackKeys(keys["privateKey"], keys["hostKeySeed"])
-    raise NoState("the stack has no keys yet: pulumi up has not come so far")
-
-
-def exported(stack: str) -> Mapping[str, Any]:
-    """The state of a stack of this directory, with its secrets.
-
-    Raises:
-        NoState: there is no such stack, or its passphrase is not at hand.
-    """
-    try:
-        return automation.LocalWorkspace(work_dir=".").export_stack(stack).deployment or {}
-    except automation.CommandError as error:
-        raise NoState(str(error).rpartition("stderr:")[2].strip()) from None
 
 
 async def collect(
@@ -141,52 +92,23 @@ async def _node(
         return dict.fromkeys(parts, silent)
     found: dict[str, _Machine] = {}
     try:
-        async with asyncio.timeout(NODE_SECONDS), _connected(node.name, instance.address, access, keys) as host:
+        async with asyncio.timeout(NODE_SECONDS), connected(node.name, instance.address, access, keys) as host:
             role = "host" if isinstance(node, Worker) else "control-plane"
             found["host"] = await _asked(host, role, node.name)
             if isinstance(node, Worker):
                 found["guest"] = await _guest(host, node, access, keys)
     except (TimeoutError, OSError, asyncssh.Error) as error:
         for part in parts:
-            found.setdefault(part, _Machine({}, f"SSH to {instance.address}: {_reason(error)}"))
+            found.setdefault(part, _Machine({}, f"SSH to {instance.address}: {reason(error)}"))
     return found
-
-
-@asynccontextmanager
-async def _connected(
-    name: str, address: str, access: Access, keys: StackKeys
-) -> AsyncIterator[asyncssh.SSHClientConnection]:
-    """An SSH connection to a host, through the bastion where there is one."""
-    async with AsyncExitStack() as undo:
-        tunnel = None
-        if bastion := access.bastion:
-            tunnel = await undo.enter_async_context(
-                asyncssh.connect(
-                    bastion.host, bastion.port, username=bastion.user, config=None, agent_path=None,
-                    client_keys=[asyncssh.import_private_key(bastion.private_key())],
-                    known_hosts=asyncssh.import_known_hosts(f"* {bastion.host_key}\n"),
-                    connect_timeout=CONNECT_SECONDS, login_timeout=CONNECT_SECONDS,
-                )
-            )  # fmt: skip
-        yield await undo.enter_async_context(_login(address, f"host/{name}", access.user, keys, tunnel=tunnel))
-
-
-def _login(
-    address: str, machine: str, user: str, keys: StackKeys, *, tunnel: asyncssh.SSHClientConnection | None
-) -> AbstractAsyncContextManager[asyncssh.SSHClientConnection]:
-    return asyncssh.connect(
-        address, 22, username=user, client_keys=[asyncssh.import_private_key(keys.private)],
-        known_hosts=keys.known_host(machine), config=None, tunnel=tunnel or (), agent_path=None,
-        connect_timeout=CONNECT_SECONDS, login_timeout=CONNECT_SECONDS,
-    )  # fmt: skip
 
 
 async def _guest(host: asyncssh.SSHClientConnection, node: Worker, access: Access, keys: StackKeys) -> _Machine:
     try:
-        async with _login(GUEST_LINK.guest, f"guest/{node.name}", access.user, keys, tunnel=host) as guest:
+        async with login(GUEST_LINK.guest, f"guest/{node.name}", access.user, keys, tunnel=host) as guest:
             return await _asked(guest, "guest", node.name)
     except (OSError, asyncssh.Error) as error:
-        return _Machine({}, f"SSH to the guest: {_reason(error)}")
+        return _Machine({}, f"SSH to the guest: {reason(error)}")
 
 
 async def _asked(machine: asyncssh.SSHClientConnection, role: str, node: str) -> _Machine:
@@ -208,7 +130,3 @@ def _unpacked(archive: bytes) -> Iterator[tuple[str, str]]:
                     yield member.name.removeprefix("./"), content.read().decode(errors="replace")
     except tarfile.TarError:
         return
-
-
-def _reason(error: BaseException) -> str:
-    return str(error) or type(error).__name__

@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import os
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -145,6 +146,20 @@ class Cluster:
     def guest(self, name: str, command: str) -> str:
         """Run a command in a guest, by a pod that sees its host's files and processes."""
         return self.kubectl("exec", f"look-{name}", "--", "busybox", "chroot", "/host", "/bin/sh", "-c", command)
+
+
+def q8s(cluster: Cluster, command: str, *words: str) -> subprocess.CompletedProcess[str]:
+    """A command of the program's own, run as its user runs it; its output is in ``stdout``, errors too."""
+    variables = {**os.environ, **environment(), "COLUMNS": "200"}
+    return subprocess.run(
+        [sys.executable, "-m", "q8s_infra", command, "--stack", cluster.stack.name, *words],
+        cwd=REPOSITORY,
+        env=variables,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
 
 
 def inside(cloud: Connection, node: str) -> list[str]:

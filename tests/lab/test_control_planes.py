@@ -47,6 +47,14 @@ def through(cluster: Cluster, node: str, folder: Path) -> Kubectl:
     return Kubectl(kubeconfig)
 
 
+def lose(cloud: Connection, node: str) -> str:
+    """Delete a node's instance behind the program's back; its id."""
+    lost = cloud.compute.find_server(node)
+    cloud.compute.delete_server(lost)
+    cloud.compute.wait_for_delete(lost, wait=120)
+    return str(lost.id)
+
+
 @pytest.fixture
 def one_again(cluster: Cluster) -> Iterator[None]:
     """Whatever a test did, one control plane is asked for again."""
@@ -184,20 +192,18 @@ def test_a_first_control_plane_that_is_lost_comes_back_to_its_cluster(
     cluster.up()
     before, second = running(cluster, apart=FIRST), through(cluster, SECOND, tmp_path)
 
-    lost = cloud.compute.find_server(FIRST)
-    cloud.compute.delete_server(lost)
-    cloud.compute.wait_for_delete(lost, wait=120)
+    lost = lose(cloud, FIRST)
     eventually(lambda: second.ready()[FIRST] == "Unknown", seconds=180)
     assert {second.ready()[name] for name in workers} == {"True"}
 
     with pytest.raises(automation.CommandError) as told:
         cluster.preview()
-    assert f"{FIRST} ({lost.id})" in str(told.value)
+    assert f"{FIRST} ({lost})" in str(told.value)
     forget = re.search(r"pulumi refresh --yes --target '(\S+)'", str(told.value))
     assert forget
     cluster.stack.refresh(target=[forget[1]], on_output=cluster.said.append)
     said = cluster.up()
-    assert f"{FIRST}: its host is new: taking the lost one, {lost.id}, out of the cluster" in said
+    assert f"{FIRST}: its host is new: taking the lost one, {lost}, out of the cluster" in said
     assert etcd_members(cluster) == names
     eventually(lambda: set(cluster.kubectl.ready().values()) == {"True"})
     assert before.items() <= running(cluster, apart=FIRST).items(), "a pod elsewhere was restarted or is gone"

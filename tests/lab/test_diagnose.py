@@ -5,16 +5,13 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-import sys
 import tarfile
 from pathlib import Path
 
 import pytest
 from openstack.connection import Connection
 
-from lab.artifact import REPOSITORY
-from lab.stack import environment
-from tests.lab.conftest import Cluster, inside
+from tests.lab.conftest import Cluster, inside, q8s
 from tests.lab.test_cluster import WORKERS, eventually
 
 pytestmark = pytest.mark.timeout(900)
@@ -22,11 +19,8 @@ pytestmark = pytest.mark.timeout(900)
 
 def diagnosed(cluster: Cluster, archive: Path, *nodes: str) -> tuple[int, str]:
     """The command's exit code and what it prints."""
-    words = ["diagnose", "--stack", cluster.stack.name, f"--output={archive}", *nodes]
-    variables = {**os.environ, **environment(), "COLUMNS": "200"}
-    command = [sys.executable, "-m", "q8s_infra", *words]
-    done = subprocess.run(command, cwd=REPOSITORY, env=variables, capture_output=True, text=True, check=False)
-    return done.returncode, done.stdout + done.stderr
+    done = q8s(cluster, "diagnose", f"--output={archive}", *nodes)
+    return done.returncode, done.stdout
 
 
 def broken_layer(said: str, node: str) -> str:

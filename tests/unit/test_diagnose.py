@@ -13,9 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from q8s_infra.diagnose import NoState, judge, redacted, stack_keys, write_archive
+from q8s_infra.diagnose import judge, redacted, write_archive
 from q8s_infra.diagnose.judge import LAYERS, Facts, ready_condition
 from q8s_infra.diagnose.redact import REDACTED
+from q8s_infra.ssh import NoState, stack_keys
 
 TOKEN, KEY = "abcdef.0123456789abcdef", "bm90IGEga2V5IGJ1dCBsb25nIGVub3VnaA=="
 HOST = {

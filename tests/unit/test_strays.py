@@ -91,8 +91,17 @@ def test_an_instance_that_is_gone_is_lost() -> None:
     resources = {"urn:a$b::x": resource("there"), "urn:a$b::y": resource("gone"), "urn:p": resource("gone", "port")}
     (found,) = lost(resources, SmallCloud([Server("there", "demo-x86-0", ""), Server("theirs", "demo-x86-0", "")]))
     assert found == Lost("urn:a$b::y", "gone", "demo-x86-0")
-    assert "demo-x86-0 (gone)" in how_to_forget([found])
-    assert "pulumi refresh --yes --target 'urn:a$b::y'" in how_to_forget([found])
+    told = how_to_forget([found], ["demo-control-plane-0"])
+    assert "demo-x86-0 (gone)" in told
+    assert "pulumi refresh --yes --target 'urn:a$b::y'" in told
+    assert "restore" not in told
+
+
+def test_a_lost_last_control_plane_is_for_a_snapshot() -> None:
+    first, second = Lost("urn:1", "1", "demo-control-plane-0"), Lost("urn:2", "2", "demo-control-plane-1")
+    planes = [first.name, second.name]
+    assert "restore" not in how_to_forget([first], planes)
+    assert "python -m q8s_infra restore" in how_to_forget([first, second], planes)
 
 
 def test_a_stack_of_its_own_has_lost_nothing() -> None:

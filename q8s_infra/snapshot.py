@@ -1,0 +1,214 @@
+"""Snapshots of a cluster, and a lost cluster made again from one.
+
+A snapshot holds etcd's data and the keys that the cluster is known by (``hostscripts/snapshot.sh``). As a file it is
+sealed for its stack: who has no secrets of the stack can't read it, and what was changed is refused.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import tarfile
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+
+import asyncssh
+from cryptography.fernet import Fernet, InvalidToken
+from pulumi import automation
+
+from q8s_infra.cloud import Instance
+from q8s_infra.hostkeys import snapshot_key
+from q8s_infra.plan import ClusterPlan
+from q8s_infra.remote import Step, archive, command_line
+from q8s_infra.spec import Mistake, SpecErrors
+from q8s_infra.ssh import StackKeys, connected, reason
+from q8s_infra.strays import Lost
+
+_SECONDS: Final = 900
+"""For taking one, or laying one on a host."""
+
+
+class SnapshotError(Exception):
+    """It can't be taken, read or laid; the message says why, and what to do."""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What a cluster can be made again from.
+
+    Attributes:
+        content: tar.gz with ``etcd.db``, ``pki/``, ``fixed`` and ``kubernetes-version``; secret.
+    """
+
+    content: bytes
+
+    def sealed(self, seed: str) -> bytes:
+        """As a file for whoever has the stack's seed."""
+        return _seal(seed).encrypt(self.content)
+
+    @property
+    def kubernetes(self) -> str:
+        """The version of Kubernetes that it is of, such as ``1.34.4``.
+
+        Raises:
+            SnapshotError: it has none.
+        """
+        try:
+            with tarfile.open(fileobj=io.BytesIO(self.content)) as tar:
+                named = tar.extractfile("./kubernetes-version")
+                return named.read().decode().strip().removeprefix("v") if named else ""
+        except (tarfile.TarError, KeyError, EOFError) as error:
+            raise SnapshotError(f"the snapshot is not whole: {error}") from None
+
+
+def unsealed(data: bytes, seed: str) -> Snapshot:
+    """The snapshot in a file.
+
+    Raises:
+        SnapshotError: it is of another stack, or was changed.
+    """
+    try:
+        return Snapshot(_seal(seed).decrypt(data))
+    except InvalidToken:
+        raise SnapshotError("this is no snapshot of this stack, or it is damaged") from None
+
+
+def _seal(seed: str) -> Fernet:
+    return Fernet(base64.urlsafe_b64encode(snapshot_key(seed)))
+
+
+async def take(planned: ClusterPlan, instances: Mapping[str, Instance], keys: StackKeys) -> Snapshot:
+    """A snapshot from the first control plane that gives one.
+
+    Args:
+        planned: the cluster.
+        instances: those of its control planes that are there, by node names.
+        keys: the stack's secrets.
+
+    Raises:
+        SnapshotError: none does; says why for each.
+    """
+    refused = []
+    for node in planned.control_planes:
+        try:
+            content = await _done(planned, node.name, instances, keys, Step("snapshot", node.name, "Kubernetes"), {})
+        except SnapshotError as error:
+            refused.append(str(error))
+            continue
+        return Snapshot(content)
+    raise SnapshotError("no control plane gives a snapshot\n" + "\n".join(refused))
+
+
+async def lay(planned: ClusterPlan, instances: Mapping[str, Instance], keys: StackKeys, snapshot: Snapshot) -> None:
+    """Put a snapshot on the first control plane's host, which has no cluster yet, for the next ``pulumi up``.
+
+    Raises:
+        SnapshotError: the host can't be reached, or has a cluster.
+    """
+    node = planned.control_planes[0].name
+    document = base64.encodebytes(snapshot.content).decode()
+    await _done(planned, node, instances, keys, Step("lay-snapshot", node, "Kubernetes"), {"snapshot": document})
+
+
+async def refuse_member(planned: ClusterPlan, instances: Mapping[str, Instance], keys: StackKeys) -> None:
+    """Stop where the first control plane lives: an earlier attempt has made its host, or it is in a cluster.
+
+    Raises:
+        SnapshotError: it is, or can't be asked.
+    """
+    name = planned.control_planes[0].name
+    if name not in instances:
+        return
+    async with _host(planned, name, instances, keys) as host:
+        has_etcd = await host.run("sudo -n test -e /etc/kubernetes/manifests/etcd.yaml", timeout=_SECONDS)
+    if has_etcd.exit_status == 0:
+        raise SnapshotError(
+            f"{name} is in a cluster, or has begun to make one, with which pulumi up goes on; nothing was changed. "
+            f"To give up that cluster for the snapshot's, `openstack server delete {name}` first"
+        )
+
+
+@asynccontextmanager
+async def _host(
+    planned: ClusterPlan, name: str, instances: Mapping[str, Instance], keys: StackKeys
+) -> AsyncIterator[asyncssh.SSHClientConnection]:
+    instance = instances.get(name)
+    if instance is None or not instance.address:
+        raise SnapshotError(f"{name}: there is no instance")
+    try:
+        async with connected(name, instance.address, planned.spec.access, keys) as host:
+            yield host
+    except (TimeoutError, OSError, asyncssh.Error) as error:
+        raise SnapshotError(f"{name}: SSH to {instance.address}: {reason(error)}") from None
+
+
+async def _done(
+    planned: ClusterPlan,
+    name: str,
+    instances: Mapping[str, Instance],
+    keys: StackKeys,
+    step: Step,
+    files: Mapping[str, str],
+) -> bytes:
+    """The result of a step on a node's host, run as those of ``pulumi up`` are."""
+    command = command_line(f"{name}-{step.script}", step, {})
+    async with _host(planned, name, instances, keys) as host:
+        done = await host.run(command, input=archive(files).encode(), encoding=None, timeout=_SECONDS)
+    if done.exit_status or not isinstance(done.stdout, bytes):
+        said = done.stderr.decode(errors="replace") if isinstance(done.stderr, bytes) else ""
+        raise SnapshotError(f"{name}: {said.strip() or f'the step ended with {done.exit_status}'}")
+    return done.stdout
+
+
+def refuse_living(planned: ClusterPlan, there: Mapping[str, Instance], snapshot: Snapshot) -> None:
+    """Stop where a restored cluster would stand beside what is left of the old one.
+
+    The first control plane may be there, see :func:`refuse_member`.
+
+    Args:
+        planned: the cluster.
+        there: the instances of its control planes that OpenStack has, by node names.
+        snapshot: what is to be restored.
+
+    Raises:
+        SpecErrors: another control plane is there, or the snapshot is of another minor version of Kubernetes.
+    """
+    version = planned.spec.kubernetes.version
+    mistakes = [
+        Mistake(
+            "controlPlanes",
+            node.name,
+            "is still there, with another state than the snapshot's: a snapshot is for a cluster whose control planes "
+            f"are lost. `openstack server delete {node.name}` first",
+        )
+        for node in planned.control_planes[1:]
+        if node.name in there
+    ]
+    if snapshot.kubernetes.rpartition(".")[0] != version.rpartition(".")[0]:
+        told = f"the snapshot is of {snapshot.kubernetes}: restore with that, then upgrade"
+        mistakes.append(Mistake("kubernetes.version", version, told))
+    if mistakes:
+        raise SpecErrors(mistakes)
+
+
+def known(deployment: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]]:
+    """Types and outputs of the resources in an exported state, by their URNs."""
+    return {
+        resource["urn"]: {"type": resource["type"], "outputs": resource.get("outputs", {})}
+        for resource in deployment.get("resources", [])
+        if not resource.get("delete")
+    }
+
+
+def make_host(stack: automation.Stack, planned: ClusterPlan, missing: Sequence[Lost]) -> None:
+    """Let the stack forget lost instances, and make the first control plane's host, and nothing else.
+
+    Raises:
+        pulumi.automation.CommandError: Pulumi failed; it has printed why.
+    """
+    if missing:
+        stack.refresh(target=[instance.urn for instance in missing], on_output=print)
+    first = planned.control_planes[0].name
+    stack.up(target=[f"**::{name}" for name in (first, f"{first}-scripts", f"{first}-host")], on_output=print)

@@ -1,0 +1,97 @@
+"""The way into a stack's hosts for who has the stack's secrets: SSH with its key, and pinned host keys."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import asyncssh
+from pulumi import automation
+
+from q8s_infra.hostkeys import derive
+from q8s_infra.spec import Access
+
+CONNECT_SECONDS: Final = 30
+"""For a TCP connection, and again for a login."""
+
+
+class NoState(Exception):
+    """The stack has no keys yet, so no host can be reached."""
+
+
+@dataclass(frozen=True)
+class StackKeys:
+    """The stack's secrets that lead into its hosts."""
+
+    private: str = field(repr=False)
+    seed: str = field(repr=False)
+
+    def known_host(self, machine: str) -> asyncssh.SSHKnownHosts:
+        """The one host key that a machine may show, whatever its address."""
+        return asyncssh.import_known_hosts(f"* {derive(self.seed, machine).public}\n")
+
+
+def stack_keys(deployment: Mapping[str, Any]) -> StackKeys:
+    """The keys in a stack's state, as exported with its secrets.
+
+    Raises:
+        NoState: it has none.
+    """
+    for resource in deployment.get("resources", []):
+        if resource["type"] == "command:local:Command" and resource["urn"].endswith("-keys"):
+            printed = resource.get("outputs", {}).get("stdout")
+            text = json.loads(printed["plaintext"]) if isinstance(printed, dict) else printed
+            if text:
+                keys = json.loads(text)
+                return StackKeys(keys["privateKey"], keys["hostKeySeed"])
+    raise NoState("the stack has no keys yet: pulumi up has not come so far")
+
+
+def exported(stack: str) -> Mapping[str, Any]:
+    """The state of a stack of this directory, with its secrets.
+
+    Raises:
+        NoState: there is no such stack, or its passphrase is not at hand.
+    """
+    try:
+        return automation.LocalWorkspace(work_dir=".").export_stack(stack).deployment or {}
+    except automation.CommandError as error:
+        raise NoState(str(error).rpartition("stderr:")[2].strip()) from None
+
+
+@asynccontextmanager
+async def connected(
+    name: str, address: str, access: Access, keys: StackKeys
+) -> AsyncIterator[asyncssh.SSHClientConnection]:
+    """An SSH connection to a host, through the bastion where there is one."""
+    async with AsyncExitStack() as undo:
+        tunnel = None
+        if bastion := access.bastion:
+            tunnel = await undo.enter_async_context(
+                asyncssh.connect(
+                    bastion.host, bastion.port, username=bastion.user, config=None, agent_path=None,
+                    client_keys=[asyncssh.import_private_key(bastion.private_key())],
+                    known_hosts=asyncssh.import_known_hosts(f"* {bastion.host_key}\n"),
+                    connect_timeout=CONNECT_SECONDS, login_timeout=CONNECT_SECONDS,
+                )
+            )  # fmt: skip
+        yield await undo.enter_async_context(login(address, f"host/{name}", access.user, keys, tunnel=tunnel))
+
+
+def login(
+    address: str, machine: str, user: str, keys: StackKeys, *, tunnel: asyncssh.SSHClientConnection | None
+) -> AbstractAsyncContextManager[asyncssh.SSHClientConnection]:
+    """An SSH connection to ``host/<node>`` or ``guest/<node>``."""
+    return asyncssh.connect(
+        address, 22, username=user, client_keys=[asyncssh.import_private_key(keys.private)],
+        known_hosts=keys.known_host(machine), config=None, tunnel=tunnel or (), agent_path=None,
+        connect_timeout=CONNECT_SECONDS, login_timeout=CONNECT_SECONDS,
+    )  # fmt: skip
+
+
+def reason(error: BaseException) -> str:
+    """What an error says, or at least what it is."""
+    return str(error) or type(error).__name__

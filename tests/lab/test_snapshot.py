@@ -1,0 +1,53 @@
+"""A cluster whose only control plane is lost, made again from its snapshot: workers and their pods go on."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import pytest
+from openstack.connection import Connection
+from pulumi import automation
+
+from tests.lab.conftest import Cluster, q8s
+from tests.lab.test_cluster import eventually
+from tests.lab.test_cluster_changes import running
+from tests.lab.test_control_planes import FIRST, etcd_members, lose
+
+pytestmark = pytest.mark.timeout(900)
+
+
+def configmaps(cluster: Cluster) -> set[str]:
+    """Names of those in the default namespace."""
+    return {each["metadata"]["name"] for each in cluster.kubectl.get("configmaps")["items"]}
+
+
+def test_a_cluster_without_a_control_plane_comes_back_from_its_snapshot(
+    cluster: Cluster, cloud: Connection, tmp_path: Path
+) -> None:
+    file, before = tmp_path / "cluster.snapshot", running(cluster, apart=FIRST)
+    cluster.kubectl("create", "configmap", "before")
+    taken = q8s(cluster, "snapshot", f"--output={file}")
+    assert taken.returncode == 0, taken.stdout
+    assert stat.S_IMODE(file.stat().st_mode) == stat.S_IRUSR | stat.S_IWUSR
+    cluster.kubectl("create", "configmap", "after")
+
+    refused = q8s(cluster, "restore", str(file))
+    assert refused.returncode == 1, refused.stdout
+    assert f"{FIRST} is in a cluster" in refused.stdout.replace("\n", " ")
+
+    lose(cloud, FIRST)
+    with pytest.raises(automation.CommandError, match="python -m q8s_infra restore FILE"):
+        cluster.preview()
+    restored = q8s(cluster, "restore", str(file))
+    print(restored.stdout)
+    assert restored.returncode == 0, restored.stdout
+
+    # The administrator's kubeconfig of before is good: it is the same cluster at the same address.
+    eventually(lambda: set(cluster.kubectl.ready().values()) == {"True"})
+    assert "before" in configmaps(cluster)
+    assert "after" not in configmaps(cluster)
+    assert etcd_members(cluster) == {FIRST}
+    assert before.items() <= running(cluster, apart=FIRST).items(), "a pod elsewhere was restarted or is gone"
+    assert cluster.preview() == {}
+    cluster.kubectl("delete", "configmap", "before")
