@@ -3,10 +3,9 @@
 import pulumi
 
 from q8s_infra.components import Cluster
-from q8s_infra.plan import plan
 from q8s_infra.stack import load_stack
 
-cluster = Cluster(plan(load_stack()))
+cluster = Cluster(*load_stack())
 
 pulumi.export("kubeconfig", pulumi.Output.secret(cluster.kubeconfig))
 pulumi.export("endpoint", cluster.endpoint)

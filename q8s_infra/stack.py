@@ -12,12 +12,16 @@ from q8s_infra.cloud import connect
 from q8s_infra.kept import made_with, refused
 from q8s_infra.plan import ClusterPlan, plan
 from q8s_infra.preflight import check
-from q8s_infra.spec import ClusterSpec, SpecErrors, load
+from q8s_infra.rollout import Turn, rollout
+from q8s_infra.spec import SpecErrors, load
 from q8s_infra.strays import how_to_forget, ids, lost, remove, strays
 
 
-def load_stack() -> ClusterSpec:
-    """The spec that ``q8s:cluster`` or ``q8s:clusterFile`` describes, checked against the cloud.
+def load_stack() -> tuple[ClusterPlan, Mapping[str, Turn]]:
+    """The plan of what ``q8s:cluster`` or ``q8s:clusterFile`` describes, checked against the cloud.
+
+    Returns:
+        The plan, and which of the stack's workers wait for which where they are made anew.
 
     Raises:
         pulumi.RunError: the spec has mistakes; all of them are in the message, and nothing has been created.
@@ -34,7 +38,10 @@ def load_stack() -> ClusterSpec:
         raise pulumi.RunError(f"the cluster's description has mistakes; nothing was changed\n{errors}") from None
     for warning in warnings:
         pulumi.log.warn(warning)
-    return spec
+    rolled = rollout(planned, known)
+    for note in rolled.notes:
+        pulumi.log.info(note)
+    return planned, rolled.turns
 
 
 def _known_resources() -> Mapping[str, Mapping[str, Any]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pulumi
 import pulumi_kubernetes as k8s
@@ -14,6 +14,7 @@ from q8s_infra.components.network import ClusterNetwork
 from q8s_infra.components.worker import Worker
 from q8s_infra.kept import COMPONENT, OUTPUT, kept_fields
 from q8s_infra.plan import ClusterPlan
+from q8s_infra.rollout import Turn
 
 
 class Cluster(pulumi.ComponentResource):
@@ -25,7 +26,16 @@ class Cluster(pulumi.ComponentResource):
         nodes: a row a node: name, role, type, architecture, CPU model, CPUs, memory, address.
     """
 
-    def __init__(self, plan: ClusterPlan, opts: pulumi.ResourceOptions | None = None) -> None:
+    def __init__(
+        self, plan: ClusterPlan, turns: Mapping[str, Turn] | None = None, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        """Declare the cluster.
+
+        Args:
+            plan: its nodes.
+            turns: which workers wait for which, by their names, where they are made anew.
+            opts: the component's options.
+        """
         super().__init__(COMPONENT, plan.name, None, opts)
         spec, inside = plan.spec, pulumi.ResourceOptions(parent=self)
         keys = ClusterKeys(plan.name, opts=inside)
@@ -55,8 +65,12 @@ class Cluster(pulumi.ComponentResource):
         previous: Sequence[pulumi.Resource] = [first.ready]
         for other in others:
             previous = other.join(first, previous)
-        workers = [
-            Worker(
+        turns = turns or {}
+        workers: dict[str, Worker] = {}
+        # Whoever waits comes after those who don't, and after the one that it waits for.
+        for planned in sorted(plan.workers, key=lambda worker: worker.name in turns):
+            turn = turns.get(planned.name)
+            workers[planned.name] = Worker(
                 planned,
                 spec=spec,
                 network=network,
@@ -64,10 +78,10 @@ class Cluster(pulumi.ComponentResource):
                 control_plane=first,
                 api_servers=[first.host.address, *(other.host.address for other in others)],
                 cluster_network=flannel.daemon,
+                turn=turn,
+                before=workers[turn.after].node if turn else None,
                 opts=inside,
             )
-            for planned in plan.workers
-        ]
 
         self.kubeconfig = first.kubeconfig
         self.endpoint = first.endpoint
@@ -84,9 +98,9 @@ class Cluster(pulumi.ComponentResource):
                 "cpuModel": planned.node_type.cpu_model,
                 "cpus": planned.node_type.cpus,
                 "memory": str(planned.node_type.memory),
-                "address": worker.host.address,
+                "address": workers[planned.name].host.address,
             }
-            for planned, worker in zip(plan.workers, workers, strict=True)
+            for planned in plan.workers
         ]
         self.nodes: pulumi.Output[list[dict[str, object]]] = pulumi.Output.all(*control_planes, *emulated)
         self.register_outputs(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pulumi
 import pulumi_openstack as openstack
 from pulumi_command import remote
@@ -38,6 +40,7 @@ class Host(pulumi.ComponentResource):
         network: ClusterNetwork,
         keys: ClusterKeys,
         keeps_flavor: bool = False,
+        after: Sequence[pulumi.Resource] = (),
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """Declare the host.
@@ -49,6 +52,7 @@ class Host(pulumi.ComponentResource):
             network: the cluster's network.
             keys: the cluster's keys.
             keeps_flavor: an edit of the flavor is for hosts that are yet to be made; else it makes another host.
+            after: what the instance is made after.
             opts: the component's options.
         """
         super().__init__("q8s:index:Host", name, None, opts)
@@ -76,6 +80,7 @@ class Host(pulumi.ComponentResource):
             metadata={OWNER: network.group_id},
             opts=pulumi.ResourceOptions(
                 parent=self,
+                depends_on=list(after),
                 # The port can serve one instance at a time.
                 delete_before_replace=True,
                 # A resized host would keep half of its old life: another flavor is another host.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -20,8 +19,9 @@ from q8s_infra.render.endpoint import balancer
 from q8s_infra.render.kubeadm import join_configuration
 from q8s_infra.render.node import authorized_keys
 from q8s_infra.render.payload import Payload, payload
-from q8s_infra.render.seed import GUEST_FORMAT, SEED_FILES, seed
+from q8s_infra.render.seed import SEED_FILES, seed
 from q8s_infra.render.sources import apt_files, registry_files
+from q8s_infra.rollout import Turn, guest_parts
 from q8s_infra.spec import ClusterSpec
 
 _HOST_SERVICES: Final = (
@@ -46,12 +46,35 @@ class Worker(pulumi.ComponentResource):
         control_plane: ControlPlane,
         api_servers: Sequence[pulumi.Output[str]],
         cluster_network: pulumi.Resource,
+        turn: Turn | None = None,
+        before: pulumi.Resource | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
+        """Declare the worker.
+
+        Args:
+            planned: the worker.
+            spec: the cluster.
+            network: the cluster's network.
+            keys: the cluster's keys.
+            control_plane: the one that knows when the node is Ready.
+            api_servers: addresses of all API servers.
+            cluster_network: what makes nodes Ready.
+            turn: when it is made anew, where it has to wait.
+            before: the node that it waits for then.
+            opts: the component's options.
+        """
         super().__init__("q8s:index:Worker", planned.name, None, opts)
         name = planned.name
+        waits = [before] if before is not None else []
         self.host = Host(
-            name, spec=spec, flavor=planned.flavor, network=network, keys=keys, opts=pulumi.ResourceOptions(parent=self)
+            name,
+            spec=spec,
+            flavor=planned.flavor,
+            network=network,
+            keys=keys,
+            after=waits if turn and turn.whole_host else [],
+            opts=pulumi.ResourceOptions(parent=self),
         )
         image = spec.guest_images[planned.architecture.name]
         disk = payload(spec, planned.architecture)
@@ -83,8 +106,7 @@ class Worker(pulumi.ComponentResource):
         guest_is: list[pulumi.Input[object]] = [
             self.host.instance.id,
             control_plane.identity,
-            f"image {image.sha256[:16]}, payload {disk.key}, guest format {GUEST_FORMAT}",
-            _described(planned),
+            *guest_parts(spec, planned),
         ]
         token = keys.join_token([name, *guest_is])
         documents = pulumi.Output.all(
@@ -124,7 +146,7 @@ class Worker(pulumi.ComponentResource):
                 **{path: _document(documents, path) for path in SEED_FILES},
             },
             triggers=guest_is,
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[prepared]),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[prepared, *waits]),
         )
         self.node = run(
             f"{name}-node",
@@ -160,21 +182,6 @@ def _host_files(spec: ClusterSpec, planned: PlannedWorker, disk: Payload) -> dic
         "network.xml": network_xml(),
         **{name: (HOSTSCRIPTS / name).read_text() for name in _HOST_SERVICES},
     }
-
-
-def _described(planned: PlannedWorker) -> str:
-    node_type = planned.node_type
-    return json.dumps(
-        {
-            "architecture": planned.architecture.name,
-            "cpuModel": node_type.cpu_model,
-            "cpus": node_type.cpus,
-            "memory": str(node_type.memory),
-            "disk": str(node_type.disk),
-            "machine": node_type.machine,
-            "qemuArgs": list(node_type.qemu_args),
-        }
-    )
 
 
 def _document(documents: pulumi.Output[Mapping[str, str]], path: str) -> pulumi.Output[str]:

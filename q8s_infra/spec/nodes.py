@@ -40,6 +40,13 @@ class NodeType(Model):
     machine: str = Field(default="", description="QEMU's machine, by default the architecture's.")
     labels: dict[LabelKey, LabelValue] = Field(default_factory=dict, description="Node labels beside Q8S's own.")
     taints: tuple[Taint, ...] = Field(default=(), description="Node taints, key[=value]:effect.")
+    max_unavailable: int = Field(
+        default=1,
+        ge=1,
+        le=1000,
+        strict=True,
+        description="How many of this type are made anew at a time when their guests change; each is drained first.",
+    )
     qemu_args: tuple[Annotated[str, StringConstraints(min_length=1)], ...] = Field(
         default=(), description="Further words for QEMU's command line, at your own risk."
     )

@@ -9,7 +9,9 @@ import json
 import os
 import signal
 import subprocess
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -161,22 +163,55 @@ def test_another_key_and_another_image_restart_nothing(cluster: Cluster, cloud: 
         cloud.delete_image(image.id)
 
 
+@contextmanager
+def ready_meanwhile(cluster: Cluster, names: set[str]) -> Iterator[set[frozenset[str]]]:
+    """Look at these nodes until the end; yields which of them were Ready together."""
+    seen: set[frozenset[str]] = set()
+    over = threading.Event()
+
+    def look() -> None:
+        while not over.wait(1):
+            ready = cluster.kubectl.ready()
+            seen.add(frozenset(name for name in names if ready.get(name) == "True"))
+
+    watcher = threading.Thread(target=look)
+    watcher.start()
+    try:
+        yield seen
+    finally:
+        over.set()
+        watcher.join()
+
+
 @pytest.mark.full
 @pytest.mark.usefixtures("as_before")
-def test_another_memory_makes_another_guest_on_the_same_host(cluster: Cluster, cloud: Connection) -> None:
-    host = cloud.compute.find_server("test-x86-small-0").id
+def test_another_memory_makes_one_guest_after_the_other_anew_on_the_same_hosts(
+    cluster: Cluster, cloud: Connection
+) -> None:
+    both = {"test-x86-small-0", ADDED}
+    cluster.configure(workers={"x86-small": 2})
+    cluster.up()
+    hosts = {name: cloud.compute.find_server(name).id for name in both}
     other = cluster.nodes()["test-arm-small-0"]["status"]["nodeInfo"]["bootID"]
 
-    cluster.configure(memory={"x86-small": "3GiB"})
+    cluster.configure(workers={"x86-small": 2}, memory={"x86-small": "3GiB"})
+    before = len(cluster.said)
     steps = cluster.preview()
     changed = set().union(*(names(each) for each in steps.values()))
-    assert changed == {f"test-x86-small-0{part}" for part in ("-guest", "-node")}
-    cluster.up()
+    assert changed == {f"{name}{part}" for name in both for part in ("-guest", "-node")}
+    told = "test-x86-small-0 and 1 more of its type are made anew, 1 at a time (maxUnavailable): memory 3GiB, was 2GiB"
+    assert told in "".join(cluster.said[before:])
+    with ready_meanwhile(cluster, both) as seen:
+        said = cluster.up()
+    assert seen >= {frozenset({"test-x86-small-0"}), frozenset({ADDED})}
+    assert frozenset() not in seen, "both were down at once"
 
-    assert cluster.kubectl.ready()["test-x86-small-0"] == "True"
-    node = cluster.nodes()["test-x86-small-0"]
-    assert 0.9 * 3 * 2**20 < int(node["status"]["capacity"]["memory"].removesuffix("Ki")) <= 3 * 2**20
-    assert cloud.compute.find_server("test-x86-small-0").id == host
+    assert {cluster.kubectl.ready()[name] for name in both} == {"True"}
+    for name in both:
+        assert f"{name}: draining" in said
+        memory = int(cluster.nodes()[name]["status"]["capacity"]["memory"].removesuffix("Ki"))
+        assert 0.9 * 3 * 2**20 < memory <= 3 * 2**20
+    assert {name: cloud.compute.find_server(name).id for name in both} == hosts
     assert cluster.nodes()["test-arm-small-0"]["status"]["nodeInfo"]["bootID"] == other
 
 

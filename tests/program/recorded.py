@@ -24,6 +24,7 @@ from pulumi.runtime.proto import resource_pb2
 
 from q8s_infra.components import Cluster
 from q8s_infra.plan import ClusterPlan
+from q8s_infra.rollout import rollout
 from tests.program import rules
 
 KUBECONFIG = "client-key-data: not-for-you"
@@ -38,6 +39,7 @@ class Declared:
         inputs: secrets among them are marked.
         outputs: secrets among them are not, so that only the program's own marks count.
         secret_outputs: those that the program or its library declares secret beside the inputs that are.
+        after: names of the resources that it depends on.
         deleted_with: name of the resource whose end is this one's, too; may be empty.
         deleted_first: the old one goes before the new one is made.
         generation: how many times it was made.
@@ -50,6 +52,7 @@ class Declared:
     inputs: dict[str, Any]
     outputs: dict[str, Any] = field(default_factory=dict)
     secret_outputs: frozenset[str] = frozenset()
+    after: frozenset[str] = frozenset()
     deleted_with: str = ""
     deleted_first: bool = False
     done: Literal["component", "created", "unchanged", "updated", "replaced"] = "component"
@@ -109,6 +112,7 @@ class Recorder(mocks.Mocks):
             declared.name,
             declared.inputs,
             secret_outputs=frozenset(request.additionalSecretOutputs),
+            after=frozenset(_named(urn).name for urn in request.dependencies),
             deleted_with=_named(request.deletedWith).name if request.deletedWith else "",
             deleted_first=request.deleteBeforeReplace,
             done=done,
@@ -200,7 +204,9 @@ def record(program: Callable[[], None], keys: str = "", before: Mapping[str, Dec
 def run(planned: ClusterPlan, keys: str, before: Mapping[str, Declared] | None = None) -> tuple[Recorder, Cluster]:
     """The same with the program of a cluster."""
     made: list[Cluster] = []
-    recorder = record(lambda: made.append(Cluster(planned)), keys, before)
+    known = {f"::::::{it.name}": {"type": it.type, "outputs": it.outputs} for it in (before or {}).values()}
+    turns = rollout(planned, known).turns
+    recorder = record(lambda: made.append(Cluster(planned, turns)), keys, before)
     return recorder, made[0]
 
 

@@ -14,6 +14,7 @@ import pulumi_openstack as openstack
 import pytest
 from pulumi_command import local
 
+from q8s_infra import rollout
 from q8s_infra.components import host, worker
 from q8s_infra.plan import plan
 from q8s_infra.render.templates import REPOSITORY, render
@@ -439,6 +440,37 @@ def test_a_lost_only_control_plane_takes_its_cluster_with_it(keys: str) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("edit", "at_once", "waiting"),
+    [
+        ("memory", 1, {"board-1-guest": "board-0-node", "board-2-guest": "board-1-node"}),
+        ("memory", 2, {"board-2-guest": "board-0-node"}),
+        (
+            "flavor",
+            1,
+            {
+                **{f"board-1{part}": "board-0-node" for part in ("", "-guest")},
+                **{f"board-2{part}": "board-1-node" for part in ("", "-guest")},
+            },
+        ),
+        ("labels", 1, {}),
+    ],
+)
+def test_a_changed_type_is_rolled(edit: str, at_once: int, waiting: dict[str, str], keys: str) -> None:
+    values = {"memory": "3GiB", "flavor": "c1.huge", "labels": {"tier": "edge"}}
+    pace = put("nodeTypes/board/maxUnavailable", at_once)
+    before = shipped("mixed", keys, pace)
+    after = stack(
+        {"cluster": described("mixed", pace, put(f"nodeTypes/board/{edit}", values[edit]))}, "mixed", keys, before
+    )
+    found = {
+        name.removeprefix("mixed-"): waits_for.removeprefix("mixed-")
+        for name, waits_for in ((it.name, node) for it in after.values() for node in it.after)
+        if waits_for.endswith("-node") and not name.startswith("mixed-control-plane")
+    }
+    assert found == waiting
+
+
 def test_what_costs_too_much_says_why() -> None:
     assert all(edit.why for edit in KNOWN_TO_COST_TOO_MUCH)
     assert not any(edit.why for edit in EDITS)
@@ -465,7 +497,7 @@ def another_argument(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def another_trigger(monkeypatch: pytest.MonkeyPatch) -> None:
     """Guests and what hangs on them."""
-    monkeypatch.setattr(worker, "GUEST_FORMAT", worker.GUEST_FORMAT + 1)
+    monkeypatch.setattr(rollout, "GUEST_FORMAT", rollout.GUEST_FORMAT + 1)
 
 
 def another_resource(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,93 @@
+"""Which workers are made anew, in which order, and what is said of it."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+from q8s_infra.plan import ClusterPlan, plan
+from q8s_infra.rollout import Rollout, Turn, guest_parts, rollout
+from q8s_infra.spec import validated
+from tests.unit.specs import GOOD
+
+
+def planned(**arm: object) -> ClusterPlan:
+    """Four workers of a type with these fields, and one of another."""
+    description = copy.deepcopy(GOOD)
+    description["nodeTypes"]["arm"].update(arm)
+    description["workers"] = {"arm": 4, "x86": 1}
+    return plan(validated(description))
+
+
+def stack(made: ClusterPlan, *missing: str) -> Mapping[str, Mapping[str, Any]]:
+    """What a stack knows of workers; some of it is missing."""
+    known: dict[str, Mapping[str, Any]] = {}
+    for worker in made.workers:
+        triggers = ["instance id", "cluster", *guest_parts(made.spec, worker)]
+        parts = {
+            "": ("openstack:compute/instance:Instance", {"flavorName": worker.flavor}),
+            "-guest": ("command:remote:Command", {"triggers": triggers}),
+            "-node": ("command:remote:Command", {}),
+        }
+        for suffix, (kind, outputs) in parts.items():
+            known[f"urn:pulumi:dev::q8s::{kind}::{worker.name}{suffix}"] = {"type": kind, "outputs": outputs}
+    return {urn: each for urn, each in known.items() if urn.rpartition("::")[2] not in missing}
+
+
+def test_what_stays_is_not_said() -> None:
+    assert rollout(planned(), stack(planned())) == Rollout({})
+
+
+def test_a_new_stack_waits_for_nothing() -> None:
+    assert rollout(planned(), {}) == Rollout({})
+
+
+def test_one_follows_the_other() -> None:
+    rolled = rollout(planned(memory="5GiB"), stack(planned()))
+    assert rolled.turns == {
+        f"demo-arm-{number}": Turn(f"demo-arm-{number - 1}", whole_host=False) for number in (1, 2, 3)
+    }
+    assert rolled.notes == (
+        "demo-arm-0 and 3 more of its type are made anew, 1 at a time (maxUnavailable): memory 5GiB, was 4GiB",
+    )
+
+
+def test_as_many_at_a_time_as_the_type_allows() -> None:
+    rolled = rollout(planned(cpus=4, maxUnavailable=2), stack(planned()))
+    assert {name: turn.after for name, turn in rolled.turns.items()} == {
+        "demo-arm-2": "demo-arm-0",
+        "demo-arm-3": "demo-arm-1",
+    }
+
+
+def test_another_flavor_is_another_host() -> None:
+    turns = rollout(planned(flavor="c1.huge"), stack(planned())).turns
+    assert turns["demo-arm-1"] == Turn("demo-arm-0", whole_host=True)
+
+
+def test_those_that_are_down_already_go_first() -> None:
+    broken = stack(planned(), "demo-arm-2-node", "demo-arm-3")
+    turns = rollout(planned(memory="5GiB"), broken).turns
+    assert {name: turn.after for name, turn in turns.items()} == {
+        "demo-arm-0": "demo-arm-3",
+        "demo-arm-1": "demo-arm-0",
+    }
+
+
+def test_one_that_is_new_is_in_no_queue() -> None:
+    former = stack(planned(), "demo-arm-3", "demo-arm-3-guest", "demo-arm-3-node")
+    assert "demo-arm-3" not in rollout(planned(memory="5GiB"), former).turns
+
+
+def test_a_guest_of_an_older_form_is_told_apart() -> None:
+    former = {
+        urn: {
+            **it,
+            "outputs": {"triggers": ["instance id", "cluster", "hash"]} if urn.endswith("-guest") else it["outputs"],
+        }
+        for urn, it in stack(planned()).items()
+    }
+    (arm, x86) = rollout(planned(), former).notes
+    assert "memory 4GiB, was unknown" in arm
+    assert x86.startswith("demo-x86-0 is made anew: ")
