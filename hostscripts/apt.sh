@@ -41,8 +41,7 @@ apt_gpg() {
 apt_fetch_key() {
 	local url=$1 file=$2 allowed=$3 work found key
 	work=$(mktemp -d "$inbox/key.XXXXXX")
-	retry 4 curl -fsSL --connect-timeout 10 --retry 3 --output "$work/download" "$url" ||
-		fail "cannot download $url: is the source reachable from this host?"
+	download "$url" "$work/download"
 	local -a gpg=(gpg --homedir "$work" --no-options --batch --quiet --no-autostart --no-auto-check-trustdb)
 	"${gpg[@]}" --import "$work/download" || fail "no OpenPGP public key that gpg can read at $url"
 	found=$(
@@ -79,13 +78,25 @@ apt_host_sources() {
 	fi
 }
 
-# apt_install PACKAGE...: install what is missing, without recommendations.
-apt_install() {
+# apt_try_install PACKAGE...: install what is missing, without recommendations; false where that fails.
+apt_try_install() {
 	retry 3 apt-get -q -y -o DPkg::Lock::Timeout=600 -o Dpkg::Use-Pty=0 --no-install-recommends \
-		--allow-change-held-packages install "$@" || fail "apt-get install failed: $*"
+		--allow-change-held-packages install "$@"
 }
 
-# apt_archive_keyrings: the distributions' keyrings that inbox/apt/keyrings lists (PACKAGE FILE), from the host's sources.
+# apt_install PACKAGE...: the same, and no step goes on without.
+apt_install() {
+	apt_try_install "$@" || fail "apt-get install failed: $*"
+}
+
+# apt_keyring PACKAGE FILE ADVICE: a distribution's keyring, from the host's sources where its image lacks it.
+apt_keyring() {
+	local package=$1 file=$2 advice=$3
+	[[ -s $file ]] || apt_try_install "$package" || fail "cannot install $package, which has $file: $advice"
+	[[ -s $file ]] || fail "no $file in package $package: $advice"
+}
+
+# apt_archive_keyrings: the distributions' keyrings that inbox/apt/keyrings lists (PACKAGE FILE).
 apt_archive_keyrings() {
 	[[ -s $inbox/apt/keyrings ]] || return 0
 	local -a lines
@@ -93,8 +104,7 @@ apt_archive_keyrings() {
 	local line package file
 	for line in "${lines[@]}"; do
 		read -r package file <<<"$line"
-		[[ -s $file ]] || apt_install "$package"
-		[[ -s $file ]] || fail "no $file in package $package: give sources.guestApt a keyUrl"
+		apt_keyring "$package" "$file" "give sources.guestApt a keyUrl"
 	done
 }
 

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # The emulated machine: its disks, its seed and its libvirt domain, started and set to start with the host.
-# Arguments: image_sha256, payload_key, disk (bytes), firmware_code, firmware_vars (empty where BIOS)
+# Arguments: image_sha256 or image_key, payload_key, disk (bytes), firmware_code, firmware_vars (empty where BIOS)
 # inbox: domain.xml, seed/{user-data,meta-data,network-config}
 # shellcheck source=hostscripts/lib.sh
 . ./lib.sh
 
-: "${image_sha256:?}" "${payload_key:?}" "${disk:?}"
+: "${payload_key:?}" "${disk:?}"
 data=/var/lib/libvirt/q8s
 guest=$data/guest
 install -d -m 0711 "$guest"
@@ -29,7 +29,7 @@ if virsh -q dominfo "$node" >/dev/null 2>&1; then
 fi
 
 progress "disks and seed"
-base=$data/images/$image_sha256.qcow2
+base=$data/images/${image_sha256:-${image_key:?}}.qcow2
 payload=$data/images/payload-$payload_key.qcow2
 overlay() { # BASE OVERLAY BYTES: an overlay, at least as large as its base
 	local size

@@ -59,12 +59,17 @@ retry() {
 	done
 }
 
+# download URL FILE [ADVICE]: a download that is yet to be verified.
+download() {
+	retry 4 curl -fsSL --connect-timeout 10 --retry 3 --output "$2" "$1" ||
+		fail "cannot download $1: ${3:-is the source reachable from this host?}"
+}
+
 # fetch URL FILE SHA256: a verified download; an existing good file is kept.
 fetch() {
 	local url=$1 file=$2 sum=$3
 	if [[ -f $file ]] && echo "$sum  $file" | sha256sum --check --status; then return; fi
-	retry 4 curl -fsSL --connect-timeout 10 --retry 3 --output "$file.part" "$url" ||
-		fail "cannot download $url: is the source reachable from this host?"
+	download "$url" "$file.part"
 	echo "$sum  $file.part" | sha256sum --check --status ||
 		fail "wrong checksum of $url: expected $sum, got $(sha256sum "$file.part" | cut -d' ' -f1)"
 	mv "$file.part" "$file"

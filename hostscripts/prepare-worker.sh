@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # A worker's host: libvirt and QEMU, the guest's image and payload, and the network that the guest answers on.
-# Arguments: address, guest_address, architecture, platform, image_url, image_sha256, payload_key
+# Arguments: address, guest_address, architecture, platform, image_url, image_sha256 or image_key, payload_key
 # shellcheck source=hostscripts/lib.sh
 . ./lib.sh
 # shellcheck source=hostscripts/access.sh
@@ -11,10 +11,12 @@
 . ./container-runtime.sh
 # shellcheck source=hostscripts/payload.sh
 . ./payload.sh
+# shellcheck source=hostscripts/guest-image.sh
+. ./guest-image.sh
 # shellcheck source=hostscripts/guest-network.sh
 . ./guest-network.sh
 
-: "${address:?}" "${guest_address:?}" "${architecture:?}" "${platform:?}" "${image_url:?}" "${image_sha256:?}" "${payload_key:?}"
+: "${address:?}" "${guest_address:?}" "${architecture:?}" "${platform:?}" "${image_url:?}" "${payload_key:?}"
 data=/var/lib/libvirt/q8s
 install -d -m 0755 "$data" "$data/images" /var/lib/q8s /etc/q8s
 
@@ -32,7 +34,11 @@ systemctl enable --now libvirtd.service
 retry 5 virsh -q uri >/dev/null || fail "libvirtd does not answer: see journalctl -u libvirtd"
 
 progress "guest image"
-fetch "$image_url" "$data/images/$image_sha256.qcow2" "$image_sha256"
+if [[ ${image_sha256:-} ]]; then
+	fetch "$image_url" "$data/images/$image_sha256.qcow2" "$image_sha256"
+else
+	guest_image "$image_url" "$data/images/${image_key:?}.qcow2"
+fi
 
 payload_build "$data/images/payload-$payload_key.qcow2"
 

@@ -24,7 +24,7 @@ class Architecture:
         firmware_code: UEFI firmware, or None where the guest boots by BIOS. Without Secure Boot: a cloud image's
             loader need not be signed.
         firmware_vars: template of the firmware's variables.
-        image_url: the guest image unless the spec says otherwise; its checksum is the user's to give.
+        image_url: a guest image for it that shipped stacks have: a dated release, whose checksums Ubuntu signs.
         guest_apt: package sources of that image's distribution, as (URI, suites).
     """
 
@@ -146,7 +146,7 @@ ARCHITECTURES: Final[dict[str, Architecture]] = {
             cpu_models=_X86_MODELS,
             default_cpu_model="Nehalem",
             host_packages=(*_COMMON_PACKAGES, "qemu-system-x86"),
-            image_url="https://cloud-images.ubuntu.com/releases/noble/release/ubuntu-24.04-server-cloudimg-amd64.img",
+            image_url="https://cloud-images.ubuntu.com/releases/noble/release-20260911/ubuntu-24.04-server-cloudimg-amd64.img",
             guest_apt=("http://archive.ubuntu.com/ubuntu", ("noble", "noble-updates", "noble-security")),
         ),
         Architecture(
@@ -160,7 +160,7 @@ ARCHITECTURES: Final[dict[str, Architecture]] = {
             cpu_models=_ARM_MODELS,
             default_cpu_model="cortex-a57",
             host_packages=(*_COMMON_PACKAGES, "qemu-system-arm", "qemu-efi-aarch64"),
-            image_url="https://cloud-images.ubuntu.com/releases/noble/release/ubuntu-24.04-server-cloudimg-arm64.img",
+            image_url="https://cloud-images.ubuntu.com/releases/noble/release-20260911/ubuntu-24.04-server-cloudimg-arm64.img",
             guest_apt=("http://ports.ubuntu.com/ubuntu-ports", ("noble", "noble-updates", "noble-security")),
             firmware_code="/usr/share/AAVMF/AAVMF_CODE.fd",
             firmware_vars="/usr/share/AAVMF/AAVMF_VARS.fd",

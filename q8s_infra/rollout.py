@@ -62,7 +62,7 @@ def guest_parts(spec: ClusterSpec, planned: Worker) -> tuple[str, str]:
     """
     image, disk = spec.guest_images[planned.architecture.name], payload(spec, planned.architecture)
     node_type = planned.node_type
-    made_from = f"image {image.sha256[:16]}, payload {disk.key}, guest format {GUEST_FORMAT}"
+    made_from = f"image {image.identity}, payload {disk.key}, guest format {GUEST_FORMAT}"
     described = {
         "architecture": planned.architecture.name,
         "cpuModel": node_type.cpu_model,

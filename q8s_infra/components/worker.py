@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -20,9 +21,9 @@ from q8s_infra.render.kubeadm import join_configuration
 from q8s_infra.render.node import authorized_keys
 from q8s_infra.render.payload import Payload, payload
 from q8s_infra.render.seed import SEED_FILES, seed
-from q8s_infra.render.sources import apt_files, registry_files
+from q8s_infra.render.sources import apt_files, image_files, registry_files
 from q8s_infra.rollout import Turn, guest_parts
-from q8s_infra.spec import ClusterSpec
+from q8s_infra.spec import ClusterSpec, GuestImage
 
 _HOST_SERVICES: Final = (
     *("q8s-forward.sh", "q8s-forward.service"),
@@ -91,12 +92,13 @@ class Worker(pulumi.ComponentResource):
                     "architecture": planned.architecture.debian,
                     "platform": f"linux/{planned.architecture.debian}",
                     "image_url": image.url,
-                    "image_sha256": image.sha256,
+                    **_image_argument(image),
                     "payload_key": disk.key,
                 },
             ),
             files={
                 **_host_files(spec, planned, disk),
+                **image_files(image),
                 "haproxy.cfg": pulumi.Output.all(*api_servers).apply(balancer),
             },
             triggers=[self.host.instance.id],
@@ -138,7 +140,7 @@ class Worker(pulumi.ComponentResource):
                 "define-guest",
                 name,
                 "libvirt",
-                {"image_sha256": image.sha256, "payload_key": disk.key, "disk": str(planned.node_type.disk.bytes)},
+                {**_image_argument(image), "payload_key": disk.key, "disk": str(planned.node_type.disk.bytes)},
             ),
             delete=Step("remove-guest", name, "libvirt"),
             files={
@@ -182,6 +184,13 @@ def _host_files(spec: ClusterSpec, planned: PlannedWorker, disk: Payload) -> dic
         "network.xml": network_xml(),
         **{name: (HOSTSCRIPTS / name).read_text() for name in _HOST_SERVICES},
     }
+
+
+def _image_argument(image: GuestImage) -> dict[str, str]:
+    """What an image's file is named by on a host: its checksum, or where Ubuntu signed that, a key made of its URL."""
+    if image.sha256:
+        return {"image_sha256": image.sha256}
+    return {"image_key": hashlib.sha256(image.url.encode()).hexdigest()[:16]}
 
 
 def _document(documents: pulumi.Output[Mapping[str, str]], path: str) -> pulumi.Output[str]:

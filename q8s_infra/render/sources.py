@@ -1,4 +1,4 @@
-"""Where hosts get their packages and images from: apt sources (deb822), keys, registry mirror, proxy."""
+"""Where hosts get their packages and images from, and what checks them: apt sources, keys, registry mirror, proxy."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from q8s_infra.spec import AptSource, ClusterSpec
+    from q8s_infra.spec import AptSource, ClusterSpec, GuestImage
 
 # Debian and Ubuntu both have both packages, by these names.
 _ARCHIVE_KEYRINGS: Final = {
     "debian": ("debian-archive-keyring", "/usr/share/keyrings/debian-archive-keyring.gpg"),
     "ubuntu": ("ubuntu-keyring", "/usr/share/keyrings/ubuntu-archive-keyring.gpg"),
 }
+# Another key than the archive's, in the same package.
+_IMAGE_KEYRING: Final = ("ubuntu-keyring", "/usr/share/keyrings/ubuntu-cloudimage-keyring.gpg")
 
 
 def apt_files(spec: ClusterSpec, *, guest_architecture: str | None = None) -> Mapping[str, str]:
@@ -44,6 +46,11 @@ def apt_files(spec: ClusterSpec, *, guest_architecture: str | None = None) -> Ma
     if spec.proxy.http:
         files["apt/proxy"] = f'Acquire::http::Proxy "{spec.proxy.http}";\n'
     return files
+
+
+def image_files(image: GuestImage) -> Mapping[str, str]:
+    """``image-keyring``, where the image has no checksum: a package, and the file in it that its sums need."""
+    return {} if image.sha256 else {"image-keyring": f"{' '.join(_IMAGE_KEYRING)}\n"}
 
 
 def registry_files(spec: ClusterSpec) -> Mapping[str, str]:

@@ -9,6 +9,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, StringConstraints, model_validator
 
 from q8s_infra import versions
+from q8s_infra.arch import ARCHITECTURES
 from q8s_infra.spec.access import Access, OpenPorts
 from q8s_infra.spec.addresses import DEFAULT_SIZE, Addresses, NodeCidrMaskSize
 from q8s_infra.spec.nodes import ControlPlanes, NodeType
@@ -102,7 +103,8 @@ class ClusterSpec(Model):
             if count and name in self.node_types
         }
         mistakes += [
-            f"guestImages.{name}: missing, workers of this architecture need an image with its checksum"
+            f"guestImages.{name}: missing, workers of this architecture need an image, such as "
+            f"{ARCHITECTURES[name].image_url}"
             for name in sorted(used - set(self.guest_images))
         ]
         mistakes += self._addresses().mistakes()

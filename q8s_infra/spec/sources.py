@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints, WithJsonSchema, model_validator
@@ -12,6 +13,8 @@ from q8s_infra.spec.types import ArchitectureName, ImageSha256, KeySha256, Model
 KUBERNETES_KEY: Final = "DE15B14486CD377B9E876E1A234654DA9A296436"
 """Fingerprint of the key that signs pkgs.k8s.io (isv:kubernetes OBS Project), as in kubernetes/kubernetes#128609."""
 _FINGERPRINT_DIGITS: Final = 40
+_DATED: Final = re.compile(r"/(release-)?[0-9]{8}(\.[0-9]+)?/[^/?#]+$")
+"""An image in a folder of Ubuntu's that stays as it is: ``release-20260911/``, or ``20260911/`` of daily images."""
 
 
 def _fingerprint(given: str) -> str:
@@ -31,13 +34,36 @@ Fingerprint = Annotated[
 Distribution = Literal["debian", "ubuntu"]
 
 
+def _named(url: str) -> Distribution:
+    """The distribution whose name is the last one in a URL, or else Debian."""
+    return "ubuntu" if url.rfind("ubuntu") > url.rfind("debian") else "debian"
+
+
 class GuestImage(Model):
     """A cloud image for guests of one architecture."""
 
     url: Url = Field(description="Where each host downloads it from.")
-    sha256: ImageSha256 = Field(
-        description="Checksum of the file, from the publisher's SHA256SUMS; a download that differs is refused."
+    sha256: ImageSha256 | None = Field(
+        default=None,
+        description="Checksum of the file; a download that differs is refused. By default, for a dated release of "
+        "Ubuntu, the one in the SHA256SUMS beside it, which Ubuntu signed.",
     )
+
+    @model_validator(mode="after")
+    def _is_checked(self) -> GuestImage:
+        if self.sha256 is None and _named(self.url) != "ubuntu":
+            raise ValueError("sha256: is missing, and only Ubuntu's images have a signature that says it")
+        if self.sha256 is None and not _DATED.search(self.url):
+            raise ValueError(
+                "url: has an image that moves, as no date is in it: "
+                "take a dated release (.../release-20260911/...) or give sha256"
+            )
+        return self
+
+    @property
+    def identity(self) -> str:
+        """What guests are made of, as previews show it: the checksum's first digits, or the URL of a dated release."""
+        return self.sha256[:16] if self.sha256 else self.url
 
 
 class AptSource(Model):
@@ -79,7 +105,7 @@ class AptSource(Model):
     @property
     def distribution(self) -> Distribution:
         """Whose archive keyring checks packages of a source without a key, where no image does."""
-        return self.archive or ("ubuntu" if self.uri.rfind("ubuntu") > self.uri.rfind("debian") else "debian")
+        return self.archive or _named(self.uri)
 
 
 class Sources(Model):

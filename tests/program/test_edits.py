@@ -155,6 +155,7 @@ class Edit:
 
 
 X86 = "nodeTypes/x86-small"
+RELEASES = "https://cloud-images.ubuntu.com/releases/noble"
 NEW_GUEST = Cost(replaced=of("x86-small-0", *GUEST))
 
 EDITS = (
@@ -192,6 +193,12 @@ EDITS = (
         "guest image's url",
         Cost(updated=of("x86-small-0", "-host")),
         put("guestImages/x86_64/url", "http://mirror/amd64.img"),
+    ),
+    Edit(
+        "guest image's url, where Ubuntu signed its checksum",
+        Cost(updated=of("x86-small-0", "-host"), replaced=of("x86-small-0", *GUEST)),
+        put("guestImages/x86_64/url", f"{RELEASES}/release-20260814/ubuntu-24.04-server-cloudimg-amd64.img"),
+        given=drop("guestImages/x86_64/sha256"),
     ),
     # How many there are
     Edit("one more worker", Cost(created=of("gateway-5", *WORKER)), put("workers/gateway", 6), "mixed"),

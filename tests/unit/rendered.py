@@ -28,7 +28,7 @@ LOGIN = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGJ1dCBub3QgYSByZWFsIG9uZSBhdCBhbGw
 
 
 def shipped(shape: str) -> dict[str, Any]:
-    """A shipped stack's description, with the guest images' checksums that its user is to give."""
+    """A shipped stack's description, with checksums of the guest images, as a user may give them."""
     images = {name: {"sha256": "e" * 64} for name in ARCHITECTURES}
     return merged(read(REPOSITORY / f"Pulumi.{shape}.yaml")["cluster"], {"guestImages": images})
 

@@ -3,70 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
 import subprocess
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
 
 import pytest
 
-from q8s_infra.render.templates import REPOSITORY
-
-LIMIT: Final = 120
-# The functions of lib.sh, without what it does to the machine that a step runs on. Retries don't wait.
-STEP: Final = """
-set -Eeuo pipefail
-step=test node=node layer=host step_log=$PWD/log inbox=$PWD apt_keyrings=$PWD/keyrings
-touch "$step_log"
-exec 4>&2
-source <(sed -n '/^# fail MESSAGE/,$p' "$1/lib.sh")
-source "$1/apt.sh"
-sleep() { :; }
-shift
-"$@"
-"""
-
-
-class Keys:
-    """A gpg home with three keys: of the publisher, of its successor, and of somebody else."""
-
-    def __init__(self, home: Path) -> None:
-        self.home = home
-        for name in ("publisher", "successor", "foreign"):
-            self.gpg("--pinentry-mode", "loopback", "--passphrase", "", "--quick-generate-key", name, "ed25519", "sign")
-
-    def gpg(self, *words: str | Path) -> bytes:
-        """What gpg prints."""
-        command = ["gpg", "--homedir", self.home, "--batch", "--quiet", *words]
-        return subprocess.run(command, check=True, capture_output=True, timeout=LIMIT).stdout
-
-    def fingerprint(self, name: str) -> str:
-        """Of a key itself, not of a subkey."""
-        lines = self.gpg("--with-colons", "--list-keys", name).decode().splitlines()
-        return next(line.split(":")[9] for line in lines if line.startswith("fpr:"))
-
-    def file(self, *names: str) -> bytes:
-        """Keys in one file, ASCII-armoured."""
-        return self.gpg("--armor", "--export", *names)
-
-
-@pytest.fixture(scope="session")
-def keys() -> Iterator[Keys]:
-    # The agent's socket is in there, and its path has at most 107 bytes.
-    home = Path(tempfile.mkdtemp(prefix="q8s-", dir="/tmp"))
-    try:
-        yield Keys(home)
-    finally:
-        subprocess.run(["gpgconf", "--homedir", home, "--kill", "all"], check=False, timeout=LIMIT)
-        shutil.rmtree(home, ignore_errors=True)
-
-
-def step(folder: Path, *words: str | Path) -> subprocess.CompletedProcess[str]:
-    """A function of apt.sh with the step's documents in a folder."""
-    command = ["bash", "-c", STEP, "bash", REPOSITORY / "hostscripts", *words]
-    return subprocess.run(command, cwd=folder, check=False, capture_output=True, text=True, timeout=LIMIT)
+from tests.unit.hostscript import LIMIT, Keys, apt_get, step
 
 
 def taken(folder: Path, pin: str, content: bytes, name: str = "") -> subprocess.CompletedProcess[str]:
@@ -217,21 +159,12 @@ def test_foreign_packages_are_unpacked_if_the_installed_keyring_has_their_key(
         f"Types: deb\nURIs: file://{repository(tmp_path, keys, signer)}\nSuites: ./\nSigned-By: {keyring}\n"
     )
     (tmp_path / "apt" / "keyrings").write_text(f"archive-keyring {keyring}\n")
-    install = f"apt_install() {{ [[ $* = archive-keyring ]] && cp keyrings/q8s-key.asc {keyring}; }}"
+    install = f"apt_try_install() {{ [[ $* = archive-keyring ]] && cp keyrings/q8s-key.asc {keyring}; }}"
     foreign = f"apt_foreign {tmp_path}/root arm64 {sources} {tmp_path}/unpacked q8s-probe"
     done = step(tmp_path, "eval", f"{install}; {foreign}")
     assert (done.returncode == 0) == (signer == "publisher"), done.stderr
     assert (tmp_path / "unpacked" / "probe").exists() == (signer == "publisher")
     assert ("NO_PUBKEY" in done.stdout + done.stderr) == (signer == "foreign")
-
-
-def apt_get(folder: Path, does: str = "") -> tuple[str, str]:
-    """The words of a command that has no other programs than an ``apt-get`` that notes its last word and does this."""
-    programs = folder / "programs"
-    programs.mkdir()
-    (programs / "apt-get").write_text(f'#!/bin/bash\necho "${{@: -1}}" >>{folder}/asked\n{does}\n')
-    (programs / "apt-get").chmod(0o755)
-    return "eval", f"PATH={programs};"
 
 
 def test_gpg_is_installed_where_the_image_has_none_even_if_some_sources_lack_their_key(tmp_path: Path) -> None:
@@ -270,6 +203,13 @@ def test_a_package_without_its_keyring_is_an_error_that_says_what_to_give(tmp_pa
     done = step(tmp_path, run, f"{words} apt_archive_keyrings")
     assert done.returncode != 0
     assert "give sources.guestApt a keyUrl" in done.stderr
+
+
+def test_a_keyring_that_no_source_has_is_an_error_that_says_what_to_give(tmp_path: Path) -> None:
+    run, words = apt_get(tmp_path, "exit 100")
+    done = step(tmp_path, run, f"{words} apt_keyring archive-keyring {tmp_path}/archive.gpg 'give another'")
+    assert done.returncode != 0
+    assert f"cannot install archive-keyring, which has {tmp_path}/archive.gpg: give another" in done.stderr
 
 
 def test_a_step_without_keyrings_installs_none(tmp_path: Path) -> None:

@@ -13,18 +13,20 @@ from lab.mirrors.facts import Facts
 from lab.site import merged
 from q8s_infra.arch import ARCHITECTURES
 from q8s_infra.plan import plan
-from q8s_infra.render.sources import apt_files
+from q8s_infra.render.sources import apt_files, image_files
 from q8s_infra.render.templates import REPOSITORY
-from q8s_infra.spec import AptSource, ClusterSpec, Sources, SpecErrors, load, read, validated
+from q8s_infra.spec import AptSource, ClusterSpec, GuestImage, Sources, SpecErrors, load, read, validated
 from q8s_infra.spec.reference import reference
 from q8s_infra.spec.sources import KUBERNETES_KEY, Distribution
 from q8s_infra.units import Size
-from tests.unit.rendered import planned, shipped
+from tests.unit.rendered import shipped
 from tests.unit.specs import GOOD, refused, spoiled
 
 X86 = "nodeTypes/x86"
 KEYLESS: dict[str, object] = {"uri": "http://m", "suites": ["a"]}
 KEYED = {**KEYLESS, "keyUrl": "http://m/k"}
+UBUNTU = "https://cloud-images.ubuntu.com/releases/noble"
+DEBIAN = "https://cloud.debian.org/images/cloud"
 MALFORMED: list[tuple[str, object, str]] = [
     ("name", "Demo", "name"),
     ("name", "", "name"),
@@ -108,6 +110,18 @@ MALFORMED: list[tuple[str, object, str]] = [
     ("guestImages/x86_64", ..., "guestImages.x86_64"),
     ("guestImages/x86_64/sha256", "abc", "guestImages.x86_64.sha256"),
     ("guestImages/x86_64/url", "mirror/amd64", "guestImages.x86_64.url"),
+    ("guestImages/x86_64/sha256", ..., "guestImages.x86_64.sha256"),
+    (
+        "guestImages/x86_64",
+        {"url": f"{DEBIAN}/bookworm/20260911-2271/debian-12-generic.qcow2"},
+        "guestImages.x86_64.sha256",
+    ),
+    ("guestImages/x86_64", {"url": f"{UBUNTU}/release/ubuntu-24.04.img"}, "guestImages.x86_64.url"),
+    ("guestImages/x86_64", {"url": f"{UBUNTU}/current/ubuntu-24.04.img"}, "guestImages.x86_64.url"),
+    ("guestImages/x86_64", {"url": f"{UBUNTU}/release-20260911/"}, "guestImages.x86_64.url"),
+    ("guestImages/x86_64", {"url": f"{UBUNTU}/release-20260911/a.img?b"}, "guestImages.x86_64.url"),
+    ("guestImages/x86_64", {"url": f"{UBUNTU}/release-20260911/unpacked/a.img"}, "guestImages.x86_64.url"),
+    ("guestImages/x86_64", {"url": f"{UBUNTU}/release-202609/a.img"}, "guestImages.x86_64.url"),
     ("guestImages/mips", {"url": "http://m/i", "sha256": "a" * 64}, "guestImages.mips"),
     ("openPorts/tcp", [0], "openPorts.tcp.0"),
     ("openPorts/tcp", [70000], "openPorts.tcp.0"),
@@ -252,7 +266,39 @@ def test_workers_of_no_type_are_named_once_and_along_with_a_missing_checksum() -
     told = "workers.tape: no such node type, there are arm, x86"
     assert refused(bad) == [told]
     del bad["guestImages"]["arm64"]["sha256"]
-    assert refused(bad) == ["guestImages.arm64.sha256: is missing", told]
+    missing = "guestImages.arm64.sha256: is missing, and only Ubuntu's images have a signature that says it"
+    assert refused(bad) == [missing, told]
+
+
+@pytest.mark.parametrize("folder", ["release-20260911", "release-20260911.1", "20260911"])
+@pytest.mark.parametrize("base", [UBUNTU, "http://mirror/debian-and-ubuntu", "file:///srv/ubuntu"])
+def test_a_dated_release_of_ubuntu_needs_no_checksum_and_is_known_by_its_address(base: str, folder: str) -> None:
+    url = f"{base}/{folder}/ubuntu-24.04-server-cloudimg-amd64.img"
+    image = validated(spoiled("guestImages/x86_64", {"url": url})).guest_images["x86_64"]
+    assert image.identity == url
+    (keyring,) = image_files(image).values()
+    assert keyring == "ubuntu-keyring /usr/share/keyrings/ubuntu-cloudimage-keyring.gpg\n"
+
+
+@pytest.mark.parametrize("url", [f"{UBUNTU}/release/a.img", f"{UBUNTU}/release-20260911/a.img", f"{DEBIAN}/a.qcow2"])
+def test_an_image_with_a_checksum_needs_nothing_else_and_is_known_by_it(url: str) -> None:
+    image = validated(spoiled("guestImages/x86_64", {"url": url, "sha256": "a" * 64})).guest_images["x86_64"]
+    assert image.identity == "a" * 16
+    assert not image_files(image)
+
+
+def test_an_image_that_moves_is_refused_with_both_ways_out() -> None:
+    (told,) = refused(spoiled("guestImages/arm64", {"url": f"{UBUNTU}/release/a.img"}))
+    assert told == (
+        "guestImages.arm64.url: has an image that moves, as no date is in it: "
+        "take a dated release (.../release-20260911/...) or give sha256"
+    )
+
+
+def test_a_missing_image_is_refused_with_one_that_would_do() -> None:
+    (told,) = refused(spoiled("guestImages/arm64", ...))
+    url = told.rpartition(" ")[2]
+    assert validated(spoiled("guestImages/arm64", {"url": url})).guest_images["arm64"].url == url
 
 
 def test_a_checksum_may_have_many_zeros() -> None:
@@ -307,19 +353,13 @@ def test_the_shipped_prototype_file_is_the_shipped_stacks_cluster() -> None:
 
 
 @pytest.mark.parametrize("shape", ["dev", "prototype", "mixed"])
-def test_shipped_stacks_are_without_mistakes_once_their_images_have_checksums(shape: str) -> None:
-    found = planned(shape)
+def test_shipped_stacks_are_without_mistakes_and_without_checksums(shape: str) -> None:
+    found = plan(load(read(REPOSITORY / f"Pulumi.{shape}.yaml"), shape, base=REPOSITORY))
+    assert found.spec.guest_images == {
+        name: GuestImage(url=ARCHITECTURES[name].image_url) for name in ("x86_64", "arm64")
+    }
     assert {worker.architecture.name for worker in found.workers} == {"x86_64", "arm64"}
     assert (found.spec.sources, found.spec.sources.kubernetes_apt_of("1.34.4").key_sha256) == (Sources(), None)
-
-
-@pytest.mark.parametrize("shape", ["dev", "prototype", "mixed"])
-def test_shipped_stacks_lack_nothing_but_their_images_checksums(shape: str) -> None:
-    with pytest.raises(SpecErrors) as caught:
-        load(read(REPOSITORY / f"Pulumi.{shape}.yaml"), shape, base=REPOSITORY)
-    assert [str(mistake) for mistake in caught.value.mistakes] == [
-        f"guestImages.{name}.sha256: is missing" for name in ("x86_64", "arm64")
-    ]
 
 
 @pytest.mark.parametrize("shape", ["dev", "prototype", "mixed"])
