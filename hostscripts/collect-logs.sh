@@ -49,7 +49,7 @@ case $role in
 		keep nat.txt iptables-save
 		keep balancer.txt journalctl --boot --no-pager --lines 1000 --unit haproxy
 		keep guest-watch.txt journalctl --boot --no-pager --lines 1000 --unit q8s-guest-watch
-		fact watch_says sh -c "journalctl --boot --no-pager --output cat --unit q8s-guest-watch | grep ': reset$'"
+		fact watch_says sh -c "journalctl --boot --no-pager --output cat --unit q8s-guest-watch | grep -E ': (reset|powered on)$'"
 		fact balancer systemctl is-active haproxy
 		fact domain virsh -q domstate "$node"
 		fact network sh -c "virsh -q net-info q8s | awk '\$1 == \"Active:\" { print \$2 }'"

@@ -21,7 +21,7 @@ guest_network() {
 	iptables -t nat -C PREROUTING -j Q8S-PREROUTING || fail "the forwarding rules are not in place"
 }
 
-# guest_watch: the service that resets a guest which hangs while it boots.
+# guest_watch: the service that powers the guest on where it is off, and resets it where it hangs while it boots.
 guest_watch() {
 	printf 'NODE=%s\nGUEST_ADDRESS=%s\n' "$node" "$guest_address" >"$inbox/guest-watch.env"
 	host_service guest-watch no

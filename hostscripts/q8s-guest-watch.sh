@@ -1,12 +1,16 @@
 #!/usr/bin/env bash
-# Resets a guest that hangs while it boots. An emulated machine of several CPUs can lose an interrupt then, and idles for ever
-# (docs/decisions/0011-a-guest-that-hangs.md). Such a guest runs, has not answered on its link since it was powered on, and
-# computes next to nothing. One that boots slowly computes; one that has answered is left alone, whatever it does later.
-# Environment: NODE, GUEST_ADDRESS, QUIET_SECONDS (twice as long after each reset of the same power-on), POLL_SECONDS
+# Keeps a guest going (docs/decisions/0011-a-guest-that-hangs.md):
+# - One that is off is powered on: the emulator can crash, and a worker is to run. Not one that is half made or about to go, which
+#   has no mark; nor one in a cluster that an operator stops for good, who stops this service first.
+# - One that hangs while it boots is reset. An emulated machine of several CPUs can lose an interrupt then, and idles for ever.
+#   Such a guest runs, has not answered on its link since it was powered on, and computes next to nothing. One that boots slowly
+#   computes; one that has answered is left alone, whatever it does later.
+# What does not help is done again after twice the time, until the guest answers.
+# Environment: NODE, GUEST_ADDRESS, QUIET_SECONDS, POLL_SECONDS
 set -euo pipefail
 
 : "${NODE:?}" "${GUEST_ADDRESS:?}" "${QUIET_SECONDS:?}" "${POLL_SECONDS:?}"
-readonly busy_percent=5 most_doublings=5
+readonly busy_percent=5 most_doublings=5 mark=/var/lib/libvirt/q8s/guest/whole
 
 # Whatever a guest's firewall drops, it says its hardware address to who asks.
 forget_neighbour() { ip -4 neigh flush to "$GUEST_ADDRESS"; }
@@ -18,7 +22,9 @@ cpu_milliseconds() {
 	virsh -q domstats --cpu-total "$NODE" | awk -F= '$1 ~ /cpu\.time$/ { printf "%d", $2 / 1000000; exit }'
 }
 
-power_on=unknown
+doubled() { echo "$(($1 < most_doublings ? $1 + 1 : $1))"; }
+
+power_on=unknown starts=0
 while sleep "$POLL_SECONDS"; do
 	# libvirt's number of a run of the domain; a dash where it is off.
 	now_on=$(virsh -q domid "$NODE" 2>/dev/null) || continue
@@ -26,9 +32,17 @@ while sleep "$POLL_SECONDS"; do
 		power_on=$now_on answered=no resets=0 used=0 quiet_since=$SECONDS
 		forget_neighbour
 	fi
-	if [[ $power_on = - || $answered = yes ]]; then continue; fi
+	if [[ $power_on = - ]]; then
+		if [[ -e $mark ]] && ((SECONDS - quiet_since >= POLL_SECONDS << starts)); then
+			echo "$NODE is off ($(virsh -q domstate --reason "$NODE")): powered on"
+			virsh -q start "$NODE" || true
+			starts=$(doubled "$starts") quiet_since=$SECONDS
+		fi
+		continue
+	fi
+	if [[ $answered = yes ]]; then continue; fi
 	if answers; then
-		answered=yes
+		answered=yes starts=0
 		continue
 	fi
 	before=$used used=$(cpu_milliseconds) || continue
@@ -37,6 +51,6 @@ while sleep "$POLL_SECONDS"; do
 	elif ((SECONDS - quiet_since >= QUIET_SECONDS << resets)); then
 		echo "$NODE has not answered on its link since it was powered on, and has been idle for $((SECONDS - quiet_since)) s: reset"
 		virsh -q reset "$NODE"
-		resets=$((resets < most_doublings ? resets + 1 : resets)) quiet_since=$SECONDS
+		resets=$(doubled "$resets") quiet_since=$SECONDS
 	fi
 done

@@ -4,6 +4,8 @@
 . ./lib.sh
 
 guest=/var/lib/libvirt/q8s/guest
+# Without the mark nobody powers it on again (q8s-guest-watch.sh).
+rm -f "$guest/whole"
 if virsh -q dominfo "$node" >/dev/null 2>&1; then
 	virsh -q shutdown "$node" >/dev/null 2>&1 || true
 	virsh -q destroy "$node" >/dev/null 2>&1 || true

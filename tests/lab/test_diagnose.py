@@ -52,15 +52,17 @@ def test_a_cluster_that_works_has_no_broken_layer(cluster: Cluster, tmp_path: Pa
 
 def test_a_guest_that_is_off_is_libvirts(cluster: Cluster, cloud: Connection, tmp_path: Path) -> None:
     name = "test-x86-small-0"
-    virsh = [*inside(cloud, name), "virsh", "-q"]
-    subprocess.run([*virsh, "destroy", name], check=True)
+    host = inside(cloud, name)
+    subprocess.run([*host, "systemctl", "stop", "q8s-guest-watch"], check=True)
+    subprocess.run([*host, "virsh", "-q", "destroy", name], check=True)
     try:
         code, said = diagnosed(cluster, tmp_path / "off.tar.gz", name)
         assert code == 2, said
         assert broken_layer(said, name) == "libvirt"
         assert "shut off" in said
     finally:
-        subprocess.run([*virsh, "start", name], check=True)
+        subprocess.run([*host, "virsh", "-q", "start", name], check=True)
+        subprocess.run([*host, "systemctl", "start", "q8s-guest-watch"], check=True)
     code, said = diagnosed(cluster, tmp_path / "booting.tar.gz", name)
     assert code == 2, said
     assert broken_layer(said, name) == "guest"

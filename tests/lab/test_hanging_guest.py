@@ -1,4 +1,4 @@
-"""A guest that hangs while it boots is reset by its host."""
+"""A guest that hangs while it boots is reset by its host, and one that is off is powered on."""
 
 from __future__ import annotations
 
@@ -36,10 +36,19 @@ class Host:
     def write(self, path: Path, text: str) -> None:
         self("sh", "-c", f"mkdir -p {path.parent} && printf '%s\n' '{text}' >{path}")
 
+    def told(self, end: str) -> list[str]:
+        """What the watch has said that ends like this."""
+        said = self("journalctl", "--boot", "--output=cat", "--unit=q8s-guest-watch")
+        return [line for line in said.splitlines() if line.endswith(end)]
+
     def resets(self) -> list[str]:
         """What the watch has said of resets."""
-        said = self("journalctl", "--boot", "--output=cat", "--unit=q8s-guest-watch")
-        return [line for line in said.splitlines() if line.endswith(": reset")]
+        return self.told(": reset")
+
+    def off(self) -> None:
+        """The guest is off, as after a crash of its emulator; the watch is, too."""
+        self("systemctl", "stop", "q8s-guest-watch")
+        self("virsh", "-q", "destroy", NODE)
 
 
 @pytest.fixture
@@ -56,14 +65,14 @@ def host(cloud: Connection) -> Iterator[Host]:
 
 
 def test_a_guest_that_idles_and_never_answers_is_reset_and_one_that_boots_is_not(cluster: Cluster, host: Host) -> None:
-    before = host.resets()
-    host("virsh", "-q", "destroy", NODE)
+    before, powered_on = host.resets(), host.told(": powered on")
+    host.off()
     host("mv", ROOT, f"{ROOT}.kept")
     try:
         # Firmware without a system to boot waits for ever, as the hung kernel does: on, silent and idle.
         host("qemu-img", "create", "-q", "-f", "qcow2", ROOT, "1G")
         host("chown", "libvirt-qemu:kvm", ROOT)
-        host("virsh", "-q", "start", NODE)
+        host("systemctl", "start", "q8s-guest-watch")
         first = eventually(lambda: host.resets()[len(before) :], seconds=90)
         assert first[0].startswith(f"{NODE} has not answered on its link since it was powered on")
         # The next time it waits twice as long: a system that is slow where nobody expected it comes up in the end.
@@ -71,9 +80,10 @@ def test_a_guest_that_idles_and_never_answers_is_reset_and_one_that_boots_is_not
         assert len(host.resets()) == len(before) + 1
         eventually(lambda: len(host.resets()) == len(before) + 2, seconds=60)
     finally:
-        host("virsh", "-q", "destroy", NODE)
+        host.off()
         host("mv", f"{ROOT}.kept", ROOT)
-        host("virsh", "-q", "start", NODE)
+        host("systemctl", "start", "q8s-guest-watch")
     eventually(lambda: cluster.kubectl.ready()[NODE] != "True", seconds=120)
     eventually(lambda: cluster.kubectl.ready()[NODE] == "True", seconds=400)
     assert len(host.resets()) == len(before) + 2, "a guest that booted was reset"
+    assert host.told(": powered on")[len(powered_on) :] == [f"{NODE} is off (shut off (destroyed)): powered on"] * 2
