@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final
 
-from lab.hosts.host import all_hosts
+from lab.hosts.host import Folders, all_hosts
 
 _STEP: Final = re.compile(r"(\d+\.\d+) q8s: (.+)")
 _UNPRINTABLE: Final = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[^ -~]")
@@ -74,7 +74,7 @@ class Consoles:
         found = {}
         for host in all_hosts(self._instances):
             try:
-                with (host.folder(self._instances) / "var/log/q8s/console.log").open("rb") as console:
+                with (Folders.of(host, self._instances).var / "log/q8s/console.log").open("rb") as console:
                     console.seek(max(0, console.seek(0, 2) - _TAIL_BYTES))
                     found[host.hostname] = console.read().decode(errors="replace")
             except OSError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,9 @@ if TYPE_CHECKING:
 _PARENT: Final = "q8s-lab"
 _MIB: Final = 1 << 20
 # Those that are treated here; what else a hierarchy carries makes no difference.
-_CONTROLLERS: Final = frozenset({"cpuset", "memory"})
+_CONTROLLERS: Final = frozenset({"cpu", "cpuset", "memory"})
+# Microseconds in which the host's CPU time is counted; the kernel's own default.
+_PERIOD: Final = 100_000
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,7 @@ class Hierarchy:
 
     Attributes:
         path: where it is mounted.
-        controllers: which of the v1 controllers cpuset and memory it carries; none for v2.
+        controllers: which of the v1 controllers cpu, cpuset and memory it carries; none for v2.
         is_v2: the unified hierarchy.
     """
 
@@ -55,12 +58,17 @@ def is_unified(found: Sequence[Hierarchy]) -> bool:
     return not any("memory" in each.controllers for each in found)
 
 
-def create(name: str, memory_mib: int, found: Sequence[Hierarchy] | None = None) -> list[Path]:
-    """Make the groups of a host, one in each hierarchy, with its memory limit.
+def create(name: str, memory_mib: int, cpus: int, found: Sequence[Hierarchy] | None = None) -> list[Path]:
+    """Make the groups of a host, one in each hierarchy, with its limits of memory and CPUs.
+
+    A host gets as many of the machine's CPUs as its flavor has, those that the fewest other hosts have got: so it sees
+    its number of them, too (``nproc``). A quota of CPU time would show all of the machine's, and in cgroup v1 would
+    refuse the larger limit that a pod or guest inside may have; it stands in where the kernel offers no cpuset.
 
     Args:
         name: name of the groups.
         memory_mib: limit of the memory that all processes of the host use together, in MiB.
+        cpus: how many CPUs they use at most; 0, or more than there are, for all.
         found: the hierarchies; those mounted here by default.
 
     Returns:
@@ -68,6 +76,7 @@ def create(name: str, memory_mib: int, found: Sequence[Hierarchy] | None = None)
     """
     found = hierarchies() if found is None else found
     unified = is_unified(found)
+    pinned = any("cpuset" in each.controllers for each in found)
     groups = []
     for each in found:
         parent = each.path / _PARENT
@@ -77,13 +86,24 @@ def create(name: str, memory_mib: int, found: Sequence[Hierarchy] | None = None)
             _inherit_cpuset(each.path, parent)
         if each.is_v2 and unified:
             _delegate(each.path, parent)
+        # One that a killed host has left may have groups below it, which hold on to its CPUs.
+        new = not group.exists()
         group.mkdir(exist_ok=True)
         if "cpuset" in each.controllers:
             _inherit_cpuset(parent, group)
+            if cpus and new:
+                _pin(parent / "cpuset.cpus", group, cpus)
+        if "cpu" in each.controllers and cpus and not pinned:
+            (group / "cpu.cfs_period_us").write_text(str(_PERIOD))
+            (group / "cpu.cfs_quota_us").write_text(str(cpus * _PERIOD))
         if "memory" in each.controllers:
             (group / "memory.limit_in_bytes").write_text(str(memory_mib * _MIB))
-        elif each.is_v2 and unified:
+        if each.is_v2 and unified:
             (group / "memory.max").write_text(str(memory_mib * _MIB))
+            if cpus and not (group / "cpuset.cpus").exists():
+                (group / "cpu.max").write_text(f"{cpus * _PERIOD} {_PERIOD}")
+            elif cpus and new:
+                _pin(parent / "cpuset.cpus.effective", group, cpus)
         groups.append(group)
     return groups
 
@@ -148,6 +168,22 @@ def _inherit_cpuset(parent: Path, group: Path) -> None:
         if not (group / name).read_text().strip():
             (group / name).write_text((parent / name).read_text())
     (group / "cgroup.clone_children").write_text("1")
+
+
+def _pin(available: Path, group: Path, cpus: int) -> None:
+    """Give a group some of the CPUs that the file names, those that the fewest groups beside it have."""
+    taken = Counter[int]()
+    for other in group.parent.glob("*/cpuset.cpus"):
+        if other.parent != group:
+            taken.update(_numbers(other.read_text()))
+    chosen = sorted(_numbers(available.read_text()), key=lambda cpu: (taken[cpu], cpu))[:cpus]
+    (group / "cpuset.cpus").write_text(",".join(map(str, sorted(chosen))))
+
+
+def _numbers(text: str) -> list[int]:
+    """The numbers in a list as the kernel writes it (cpuset(7), ``0-1,4``)."""
+    ranges = (each.split("-") for each in text.strip().split(",") if each)
+    return [number for bounds in ranges for number in range(int(bounds[0]), int(bounds[-1]) + 1)]
 
 
 def _delegate(root: Path, parent: Path) -> None:

@@ -27,12 +27,17 @@ class Host:
         name: Nova's internal name (``instance-00000001``).
         hostname: the host name that the host boots with.
         memory_mib: the flavor's memory in MiB, enforced by control group.
+        cpus: the flavor's CPUs, enforced by control group; 0 for all that the machine has.
+        disk_gib: the flavor's disk in GiB, enforced by a file system of that size; 0 for a host without one of its own.
     """
 
     uuid: str
     name: str
     hostname: str
     memory_mib: int
+    # Hosts recorded before these were enforced have neither.
+    cpus: int = 0
+    disk_gib: int = 0
 
     @property
     def machine(self) -> str:
@@ -68,9 +73,36 @@ class Folders:
 
     The root is an overlay over the host image. ``/var`` is a real folder instead: containerd, kubelet and payload
     builds make overlays of their own below it, which an overlay cannot carry, and etcd wants a fast ``fsync``.
+    Whatever the host writes is on its disk, a file system in a sparse file: full at the flavor's size, and for no other
+    host.
+
+    Attributes:
+        top: the host's folder.
+        own_disk: the host has a disk of its own.
     """
 
     top: Path
+    own_disk: bool
+
+    @classmethod
+    def of(cls, host: Host, instances: Path) -> Self:
+        """Those of a host below Nova's ``instances_path``."""
+        return cls(host.folder(instances), own_disk=host.disk_gib > 0)
+
+    @property
+    def image(self) -> Path:
+        """The file that holds the disk's file system."""
+        return self.top / "disk.img"
+
+    @property
+    def disk(self) -> Path:
+        """Mount point of the disk."""
+        return self.top / "disk"
+
+    @property
+    def written(self) -> Path:
+        """What holds all that the host writes."""
+        return self.disk if self.own_disk else self.top
 
     @property
     def root(self) -> Path:
@@ -80,22 +112,37 @@ class Folders:
     @property
     def upper(self) -> Path:
         """What this host has written outside ``/var``."""
-        return self.top / "upper"
+        return self.written / "upper"
 
     @property
     def work(self) -> Path:
         """The overlay's own work folder."""
-        return self.top / "work"
+        return self.written / "work"
 
     @property
     def var(self) -> Path:
         """The host's ``/var``."""
-        return self.top / "var"
+        return self.written / "var"
 
     @property
     def console(self) -> Path:
         """Everything that the host printed on its console."""
         return self.top / "console.log"
+
+
+def disk_commands(host: Host, folders: Folders) -> list[list[str]]:
+    """The commands that make a new host's disk; it takes no more of the machine's than the host writes."""
+    # A new file reads as zeros: there is nothing to be wiped, now or in the background.
+    options = ["-q", "-F", "-m", "0", "-E", "assume_storage_prezeroed=1,nodiscard"]
+    return [
+        ["truncate", f"--size={host.disk_gib}G", str(folders.image)],
+        ["mkfs.ext4", *options, str(folders.image)],
+    ]
+
+
+def disk_mount_command(folders: Folders) -> list[str]:
+    """The command that mounts a host's disk, with a loop device that goes with the mount; deleted files free room."""
+    return ["mount", "-o", "loop,discard", str(folders.image), str(folders.disk)]
 
 
 def mount_command(image: Path, folders: Folders) -> list[str]:

@@ -16,7 +16,16 @@ from typing import TYPE_CHECKING, Final
 from lab import command as commands
 from lab import files
 from lab.hosts import cgroups, network
-from lab.hosts.host import Folders, Host, all_hosts, boot_command, boot_environment, mount_command
+from lab.hosts.host import (
+    Folders,
+    Host,
+    all_hosts,
+    boot_command,
+    boot_environment,
+    disk_commands,
+    disk_mount_command,
+    mount_command,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -118,19 +127,25 @@ def prepare(host: Host, instances: Path, image: Path, files: Sequence[SeedFile])
         files: what makes this host different from others.
 
     Raises:
-        HostError: the image is missing or the overlay can't be mounted.
+        HostError: the image is missing, or the disk or the overlay can't be mounted.
     """
     if not (image / "etc/os-release").exists():
         message = f"no host image at {image}: run `make lab`"
         raise HostError(message)
-    folders = Folders(host.folder(instances))
-    for folder in (folders.root, folders.upper, folders.work):
-        folder.mkdir(parents=True, exist_ok=True)
+    folders = Folders.of(host, instances)
+    folders.root.mkdir(parents=True, exist_ok=True)
     folders.top.chmod(0o711)
+    if folders.own_disk:
+        folders.disk.mkdir(exist_ok=True)
+        for command in disk_commands(host, folders):
+            run(*command)
+    _mount_disk(folders, instances)
+    for folder in (folders.upper, folders.work):
+        folder.mkdir(exist_ok=True)
     run("cp", "-a", "--reflink=auto", image / "var", folders.var, limit=_DISK_SECONDS)
-    _mount(folders, image)
+    _mount_root(folders, image)
     for file in files:
-        path = (folders.top if file.path.startswith("var/") else folders.root) / file.path
+        path = (folders.written if file.path.startswith("var/") else folders.root) / file.path
         path.parent.mkdir(parents=True, exist_ok=True)
         path.unlink(missing_ok=True)
         path.touch(mode=file.mode)
@@ -172,10 +187,11 @@ def start(host: Host, instances: Path, image: Path) -> None:
     """
     if is_running(host):
         return
-    folders = Folders(host.folder(instances))
-    _mount(folders, image)
+    folders = Folders.of(host, instances)
+    _mount_disk(folders, instances)
+    _mount_root(folders, image)
     found = cgroups.hierarchies()
-    groups = [str(group) for group in cgroups.create(host.machine, host.memory_mib, found)]
+    groups = [str(group) for group in cgroups.create(host.machine, host.memory_mib, host.cpus, found)]
     command = ["setsid", "--fork", "bash", str(_LAUNCH), *groups, "--", *boot_command(host, folders)]
     with folders.console.open("ab") as console:
         environment = boot_environment(unified=cgroups.is_unified(found))
@@ -215,15 +231,15 @@ def stop(host: Host, grace: float) -> None:
 
 
 def release(host: Host, instances: Path) -> None:
-    """Unmount a stopped host's root and take its network; its disk stays."""
+    """Unmount a stopped host's root and disk, and take its network; what is on the disk stays."""
     unplug(host)
-    root = Folders(host.folder(instances)).root
-    if not os.path.ismount(root):
-        return
-    lock = _NSPAWN_RUNTIME / "locks" / f"inode-{root.stat().st_dev}:{root.stat().st_ino}"
-    lock.unlink(missing_ok=True)
-    if run("umount", root, check=False).returncode:
-        run("umount", "--lazy", root)
+    folders = Folders.of(host, instances)
+    if os.path.ismount(folders.root):
+        root = folders.root.stat()
+        (_NSPAWN_RUNTIME / "locks" / f"inode-{root.st_dev}:{root.st_ino}").unlink(missing_ok=True)
+    for point in (folders.root, folders.disk):
+        if os.path.ismount(point) and run("umount", point, check=False).returncode:
+            run("umount", "--lazy", point)
 
 
 def remove(host: Host, instances: Path) -> None:
@@ -262,14 +278,36 @@ def stop_all(instances: Path, grace: float = 20.0) -> list[Host]:
 def console_output(host: Host, instances: Path) -> bytes:
     """The last 64 KiB that the host printed on its console."""
     try:
-        with Folders(host.folder(instances)).console.open("rb") as console:
+        with Folders.of(host, instances).console.open("rb") as console:
             console.seek(max(0, console.seek(0, os.SEEK_END) - _CONSOLE_LIMIT))
             return console.read()
     except FileNotFoundError:
         return b""
 
 
-def _mount(folders: Folders, image: Path) -> None:
+def _mount_disk(folders: Folders, instances: Path) -> None:
+    if not folders.own_disk or os.path.ismount(folders.disk):
+        return
+    _share_mounts(instances)
+    run(*disk_mount_command(folders))
+    # Else what the host reads and writes would be cached twice; not every file system below can do without.
+    device = run("findmnt", "--noheadings", "--output=SOURCE", "--mountpoint", folders.disk).stdout.strip()
+    run("losetup", "--direct-io=on", device, check=False)
+
+
+def _share_mounts(instances: Path) -> None:
+    """Let what is unmounted here be unmounted everywhere.
+
+    Each host's mount namespace begins as a copy of the lab's, and keeps the mounts of the hosts before it, out of its
+    sight but in use: without this, their disks would be held until it stops.
+    """
+    found = run("findmnt", "--noheadings", "--output=PROPAGATION", "--mountpoint", instances, check=False)
+    if "shared" not in found.stdout:
+        run("mount", "--bind", instances, instances)
+        run("mount", "--make-shared", instances)
+
+
+def _mount_root(folders: Folders, image: Path) -> None:
     if not os.path.ismount(folders.root):
         run(*mount_command(image, folders))
 

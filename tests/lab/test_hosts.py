@@ -5,13 +5,15 @@ Run inside the lab's namespace: ``python -m lab enter .venv/bin/python -m pytest
 
 from __future__ import annotations
 
+import os
 import shlex
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.lab.servers import NETWORK, Server, eventually, is_open
+from lab import layout
+from tests.lab.servers import FLAVOR, NETWORK, Create, Server, eventually, is_open
 
 MACHINE = """
 <domain type='qemu'>
@@ -44,6 +46,35 @@ def test_it_is_a_host_of_its_own(server: Server) -> None:
 
 def test_the_flavor_limits_its_memory(server: Server) -> None:
     assert server.ssh("cat /sys/fs/cgroup/memory/memory.limit_in_bytes") == str(2048 << 20)
+
+
+def test_the_flavor_limits_its_cpus(server: Server) -> None:
+    flavor, _, _ = layout.FLAVORS[FLAVOR]
+    cpus = min(flavor, os.cpu_count() or 1)
+    assert server.ssh("nproc") == str(cpus)
+    # Twice as many busy loops as CPUs: seconds by the clock, and nanoseconds of all the host's processes.
+    busy, usage = "timeout 5 sh -c 'while :; do :; done' &", "cat /sys/fs/cgroup/cpuacct/cpuacct.usage"
+    read = f"date +%s%N; {usage}"
+    said = server.ssh(f"{read}; for _ in $(seq {2 * cpus}); do {busy} done; wait; {read}")
+    begin, before, end, after = map(int, said.split())
+    assert (after - before) / (end - begin) < 1.1 * cpus
+
+
+def test_the_flavor_limits_its_disk(server: Server, create: Create) -> None:
+    other = create("hosts-test-other")
+    other.await_ssh()
+    _, _, disk = layout.FLAVORS[FLAVOR]
+    for place in ("/", "/var"):
+        assert 0.9 < int(server.ssh(f"df --output=size -B1 {place} | tail -1")) / (disk << 30) <= 1
+    try:
+        # What is only reserved takes nothing of the machine's.
+        server.ssh("sudo fallocate -l $(( $(df --output=avail -B1 /var | tail -1) - (64 << 20) )) /var/most")
+        for place in ("/var", "/opt"):
+            said = server.ssh(f"sudo dd if=/dev/zero of={place}/rest bs=1M count=128 2>&1", check=False)
+            assert "No space left on device" in said
+        other.ssh("dd if=/dev/zero of=rest bs=1M count=128 conv=fsync && rm rest")
+    finally:
+        server.ssh("sudo rm -f /var/most /var/rest /opt/rest")
 
 
 def test_its_mtu_is_the_networks(server: Server, cloud: Any) -> None:

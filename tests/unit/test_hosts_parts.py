@@ -19,7 +19,7 @@ from lab.hosts.network import Nic
 from lab.hosts.seed import seed_files
 
 PACKAGE = Path(lab.hosts.__file__).parent
-HOST = Host("0f6a2c1e-7d1b-4d0a-9a53-1f1f0c0d0e0f", "instance-00000001", "w1", 4096)
+HOST = Host("0f6a2c1e-7d1b-4d0a-9a53-1f1f0c0d0e0f", "instance-00000001", "w1", 4096, cpus=2, disk_gib=40)
 NIC = Nic("eth0", "tap01234567-89", "brq01234567-89", "fa:16:3e:01:02:03", 1450, ("10.254.1.10/24",), "10.254.1.1")
 
 
@@ -39,14 +39,23 @@ class TestHost:
         assert len(HOST.machine) <= 64
 
     def test_root_is_an_overlay_and_var_is_not(self, tmp_path: Path) -> None:
-        folders = Folders(tmp_path)
-        assert f"lowerdir=/image,upperdir={tmp_path}/upper,workdir={tmp_path}/work" in mount_command(
+        folders = Folders.of(HOST, tmp_path)
+        written = tmp_path / HOST.uuid / "disk"
+        assert f"lowerdir=/image,upperdir={written}/upper,workdir={written}/work" in mount_command(
             Path("/image"), folders
         )
-        assert f"--bind={tmp_path}/var:/var" in boot_command(HOST, folders)
+        assert f"--bind={written}/var:/var" in boot_command(HOST, folders)
+
+    def test_a_host_from_before_disks_and_cpus_were_enforced_goes_on_without(self, tmp_path: Path) -> None:
+        record = {"uuid": HOST.uuid, "name": HOST.name, "hostname": HOST.hostname, "memory_mib": 4096}
+        HOST.folder(tmp_path).mkdir()
+        (HOST.folder(tmp_path) / "host.json").write_text(json.dumps(record))
+        host = Host.load(tmp_path, HOST.uuid)
+        assert host == Host(HOST.uuid, HOST.name, HOST.hostname, 4096, cpus=0, disk_gib=0)
+        assert Folders.of(host, tmp_path).var == HOST.folder(tmp_path) / "var"
 
     def test_a_host_gets_what_kubernetes_and_libvirt_need_and_no_kvm(self, tmp_path: Path) -> None:
-        command = boot_command(HOST, Folders(tmp_path))
+        command = boot_command(HOST, Folders.of(HOST, tmp_path))
         assert {"--bind=/dev/net/tun", "--bind=/dev/kmsg", "--boot", "--register=no"} <= set(command)
         assert not [word for word in command if "kvm" in word]
         assert f"--network-namespace-path=/run/netns/{HOST.machine}" in command
@@ -96,11 +105,37 @@ class TestCgroups:
             for name in ("cpuset.cpus", "cpuset.mems"):
                 (group / name).write_text("0-1\n" if group == cpuset else "\n")
         found = [Hierarchy(memory, frozenset({"memory"})), Hierarchy(cpuset, frozenset({"cpuset"}))]
-        groups = cgroups.create("h", 2048, found)
+        groups = cgroups.create("h", 2048, 0, found)
         assert groups == [memory / "q8s-lab" / "h", cpuset / "q8s-lab" / "h"]
         assert (groups[0] / "memory.limit_in_bytes").read_text() == str(2048 * 1024 * 1024)
         assert (groups[1] / "cpuset.cpus").read_text() == "0-1\n"
         assert (groups[1] / "cgroup.clone_children").read_text() == "1"
+
+    @pytest.mark.parametrize(("count", "chosen"), [(1, "2"), (2, "2,8"), (3, "0,2,8"), (9, "0,1,2,3,8")])
+    def test_cpus_are_those_that_the_fewest_other_hosts_have(self, tmp_path: Path, count: int, chosen: str) -> None:
+        available = tmp_path / "cpuset.cpus"
+        available.write_text("0-3,8\n")
+        # The last is the host's own, as it got it from its parent; one that is empty has all.
+        for name, cpus in {"a": "0-1,3", "b": "1", "c": "0-3,8", "d": "", "h": "0-3,8"}.items():
+            (tmp_path / name).mkdir()
+            (tmp_path / name / "cpuset.cpus").write_text(f"{cpus}\n")
+        cgroups._pin(available, tmp_path / "h", count)
+        assert (tmp_path / "h" / "cpuset.cpus").read_text() == chosen
+
+    def test_a_group_that_is_there_keeps_its_cpus(self, tmp_path: Path) -> None:
+        for group in (tmp_path, tmp_path / "q8s-lab", tmp_path / "q8s-lab" / "h"):
+            group.mkdir(exist_ok=True)
+            for file in ("cpuset.cpus", "cpuset.mems"):
+                (group / file).write_text("0-1\n")
+        [group] = cgroups.create("h", 2048, 1, [Hierarchy(tmp_path, frozenset({"cpuset"}))])
+        assert (group / "cpuset.cpus").read_text() == "0-1\n"
+
+    def test_the_unified_hierarchy_limits_time_where_it_has_no_cpuset(self, tmp_path: Path) -> None:
+        for group in (tmp_path, tmp_path / "q8s-lab"):
+            group.mkdir(exist_ok=True)
+            (group / "cgroup.controllers").write_text("cpu memory\n")
+        [group] = cgroups.create("h", 2048, 2, [Hierarchy(tmp_path, is_v2=True)])
+        assert (group / "cpu.max").read_text() == "200000 100000"
 
     def test_members_are_those_of_all_groups_of_a_host(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(cgroups, "hierarchies", lambda: [Hierarchy(tmp_path / "a"), Hierarchy(tmp_path / "b")])

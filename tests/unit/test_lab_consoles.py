@@ -6,14 +6,14 @@ import pytest
 
 from lab import consoles
 from lab.consoles import Consoles
-from lab.hosts.host import Host
+from lab.hosts.host import Folders, Host
 
 
 @pytest.fixture
 def console(tmp_path: Path) -> Path:
     """The console of the one guest, on its host."""
     host = Host("u-1", "instance-1", "demo-x86-small-0", 2048)
-    folder = host.folder(tmp_path) / "var/log/q8s"
+    folder = Folders.of(host, tmp_path).var / "log/q8s"
     folder.mkdir(parents=True)
     host.save(tmp_path)
     (folder / "console.log").write_text("\x1b[2J[    0.0] Linux\r\n\r\n")

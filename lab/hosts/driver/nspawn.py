@@ -99,7 +99,15 @@ class NspawnDriver(fake.FakeDriverWithoutFakeNodes):
         accel_info: Any = None,
     ) -> None:
         """Make and boot a server; returns when Neutron has said that its ports are filtered and up."""
-        host = Host(instance.uuid, instance.name, instance.hostname, instance.flavor.memory_mb)
+        flavor = instance.flavor
+        host = Host(
+            instance.uuid,
+            instance.name,
+            instance.hostname,
+            flavor.memory_mb,
+            cpus=flavor.vcpus,
+            disk_gib=flavor.root_gb,
+        )
         files = seed_files(
             host,
             user_data=base64.b64decode(instance.user_data) if instance.user_data else None,

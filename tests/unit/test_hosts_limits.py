@@ -1,0 +1,176 @@
+"""A flavor's limits, as the machine's kernel enforces them: real control groups, real disks, no host that boots."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from lab.artifact import REPOSITORY
+from lab.hosts import cgroups
+from lab.hosts.cgroups import Hierarchy
+
+pytestmark = [
+    pytest.mark.skipif(os.geteuid() != 0, reason="the kernel takes limits from root"),
+    pytest.mark.timeout(120),
+]
+BUSY = "import time\nend = time.monotonic() + 1.5\nwhile time.monotonic() < end: pass"
+CPUS = len(os.sched_getaffinity(0))
+
+
+@pytest.fixture
+def parent(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The group that holds all hosts' groups: one of the test's own."""
+    name = f"q8s-test-{uuid.uuid4()}"
+    monkeypatch.setattr(cgroups, "_PARENT", name)
+    yield name
+    groups = [folder for each in cgroups.hierarchies() for folder in (each.path / name).glob("*")]
+    for host in {group.name for group in groups if group.is_dir()}:
+        cgroups.kill(host)
+        cgroups.remove(host)
+    for each in cgroups.hierarchies():
+        with suppress(FileNotFoundError):
+            (each.path / name).rmdir()
+
+
+def controlled_by(controller: str) -> list[Hierarchy]:
+    """The machine's v1 hierarchy of a controller, of which nothing else is used."""
+    paths = [each.path for each in cgroups.hierarchies() if controller in each.controllers]
+    if not paths:
+        pytest.skip(f"this machine has no v1 hierarchy of {controller}")
+    return [Hierarchy(path, frozenset({controller})) for path in paths]
+
+
+def started(group: Path, *words: str) -> subprocess.Popen[str]:
+    """A process that is in a group from its beginning."""
+    script = 'echo $$ >"$0/cgroup.procs"; exec "$@"'
+    return subprocess.Popen(["sh", "-c", script, group, *words], stdout=subprocess.PIPE, text=True)
+
+
+@pytest.mark.usefixtures("parent")
+def test_a_host_sees_and_uses_as_many_cpus_as_its_flavor_has() -> None:
+    found = controlled_by("cpuset")
+    groups = [cgroups.create(name, 64, 1, found)[0] for name in ("a", "b")]
+    [roomy] = cgroups.create("c", 64, CPUS + 1, found)
+    said = [started(group, "nproc").communicate(timeout=10)[0].strip() for group in (*groups, roomy)]
+    assert said == ["1", "1", str(CPUS)]
+    if CPUS > 1:
+        assert len({(group / "cpuset.cpus").read_text() for group in groups}) == 2
+
+
+@pytest.mark.usefixtures("parent")
+@pytest.mark.skipif(CPUS < 2, reason="one CPU is all that there is")
+@pytest.mark.parametrize("controller", ["cpuset", "cpu"])
+def test_busy_processes_get_no_more_than_the_flavors_cpus(controller: str) -> None:
+    [group] = cgroups.create("a", 64, 1, controlled_by(controller))
+    begin, before = time.monotonic(), os.times()
+    for process in [started(group, sys.executable, "-c", BUSY) for _ in range(2)]:
+        process.communicate(timeout=30)
+    seconds, after = time.monotonic() - begin, os.times()
+    used = after.children_user + after.children_system - before.children_user - before.children_system
+    assert used < 1.3 * seconds
+
+
+DISK = """
+import errno, os, pathlib, subprocess, sys, time, uuid
+from lab.hosts import lifecycle
+from lab.hosts.host import Folders, Host
+
+instances, image = map(pathlib.Path, sys.argv[1:])
+hosts = [Host(str(uuid.uuid4()), name, name, 64, cpus=1, disk_gib=1) for name in ("a", "b")]
+folders = [Folders.of(host, instances) for host in hosts]
+for host in hosts:
+    lifecycle.prepare(host, instances, image, [])
+
+def devices(of):
+    said = subprocess.run(["losetup", "--noheadings", "-j", of.image], capture_output=True, text=True, timeout=30)
+    return said.stdout.split()
+
+def gone(of):
+    # The kernel takes a moment for what it unmounts.
+    for _ in range(50):
+        if not devices(of):
+            return True
+        time.sleep(0.1)
+    return False
+"""
+
+
+def in_own_namespace(tmp_path: Path, script: str) -> Path:
+    """Run a script with two hosts that each have a disk of 1 GiB, where its mounts end with it.
+
+    Returns:
+        Nova's ``instances_path``.
+    """
+    image, instances = tmp_path / "image", tmp_path / "instances"
+    for folder in (image / "etc", image / "var", instances):
+        folder.mkdir(parents=True)
+    (image / "etc/os-release").touch()
+    words = ["unshare", "--mount", "--propagation=private", sys.executable, "-c", DISK + script, instances, image]
+    done = subprocess.run(words, cwd=REPOSITORY, capture_output=True, text=True, check=False, timeout=90)
+    assert done.returncode == 0, done.stderr
+    return instances
+
+
+def test_a_host_fills_its_own_disk_only(tmp_path: Path) -> None:
+    in_own_namespace(
+        tmp_path,
+        """
+sizes = [os.statvfs(path) for path in (folders[0].root, folders[0].var)]
+assert all(0.9 < size.f_blocks * size.f_frsize / (1 << 30) <= 1 for size in sizes), sizes
+assert folders[0].image.stat().st_blocks * 512 < 32 << 20, "an empty disk takes no room"
+for place in (folders[0].var, folders[0].root):
+    with (place / "large").open("wb") as large:
+        try:
+            os.posix_fallocate(large.fileno(), 0, 2 << 30)
+        except OSError as error:
+            assert error.errno == errno.ENOSPC, error
+        else:
+            raise AssertionError("the disk is larger than its flavor's")
+    (folders[1].var / "small").write_bytes(bytes(1 << 20))
+    (place / "large").unlink()
+(folders[0].var / "small").write_bytes(bytes(1 << 20))
+""",
+    )
+
+
+def test_a_disk_lives_as_long_as_its_host(tmp_path: Path) -> None:
+    in_own_namespace(
+        tmp_path,
+        """
+(folders[0].root / "kept").write_text("yes")
+# As hosts that run do: with a copy of the mounts that were there before them.
+copy = subprocess.Popen(["unshare", "--mount", "--propagation=slave", "sleep", "60"])
+time.sleep(0.5)
+lifecycle.release(hosts[0], instances)
+assert gone(folders[0]) and devices(folders[1])
+lifecycle._mount_disk(folders[0], instances)
+lifecycle._mount_root(folders[0], image)
+assert (folders[0].root / "kept").read_text() == "yes"
+for host, of in zip(hosts, folders):
+    lifecycle.remove(host, instances)
+    assert not of.top.exists() and gone(of)
+copy.kill()
+""",
+    )
+
+
+def test_a_disk_is_let_go_of_with_the_namespace(tmp_path: Path) -> None:
+    instances = in_own_namespace(tmp_path, "assert all(map(devices, folders))")
+    images = list(instances.glob("*/disk.img"))
+    assert len(images) == 2
+    deadline = time.monotonic() + 10
+    while any(str(image) in _loops() for image in images):
+        assert time.monotonic() < deadline, _loops()
+        time.sleep(0.1)
+
+
+def _loops() -> str:
+    return subprocess.run(["losetup", "--all"], capture_output=True, text=True, check=True, timeout=30).stdout
