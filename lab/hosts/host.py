@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Final, Self
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from pathlib import Path
+from typing import Final, Self
 
 _RECORD: Final = "host.json"
+_VIEW: Final = Path(__file__).with_name("view.sh")
 # runc joins session keyrings and loads device filters; all of it is refused by nspawn's default filter.
 _SYSTEM_CALLS: Final = "@keyring bpf perf_event_open"
 # The clock and the modules are the machine's.
@@ -125,6 +124,11 @@ class Folders:
         return self.written / "var"
 
     @property
+    def view(self) -> Path:
+        """Mount point, in the host's own mount namespace, of what it is shown of the machine."""
+        return self.top / "view"
+
+    @property
     def console(self) -> Path:
         """Everything that the host printed on its console."""
         return self.top / "console.log"
@@ -152,11 +156,12 @@ def mount_command(image: Path, folders: Folders) -> list[str]:
 
 
 def boot_command(host: Host, folders: Folders) -> list[str]:
-    """The systemd-nspawn command line of a host; see systemd-nspawn(1).
+    """The systemd-nspawn command line of a host, with what shows it its own size; see systemd-nspawn(1).
 
     It reports to no systemd (``--register=no --keep-unit``), because the machine need not run one.
     """
     return [
+        *("unshare", "--mount", "--propagation=slave", "bash", str(_VIEW), str(folders.view)),
         "systemd-nspawn",
         "--quiet",
         "--boot",
@@ -176,6 +181,8 @@ def boot_command(host: Host, folders: Folders) -> list[str]:
         "--link-journal=no",
         "--console=read-only",
         *(f"--bind={device}" for device in _DEVICES),
+        # The host's own /proc is mounted after this: its first service puts these files there (host-early).
+        f"--bind={folders.view}/proc:/run/q8s-lab/proc",
     ]
 
 

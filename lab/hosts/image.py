@@ -9,7 +9,7 @@ from typing import Final
 from lab import apt, versions
 from lab.artifact import Artifact, Builder
 
-APT_PACKAGES: Final = ("mmdebstrap", "systemd-container", "iproute2", "util-linux")
+APT_PACKAGES: Final = ("mmdebstrap", "systemd-container", "iproute2", "util-linux", "mount", "e2fsprogs", "lxcfs")
 """What the machine needs to build the image and to run hosts."""
 
 _ROOTFS: Final = Path(__file__).with_name("rootfs")

@@ -188,6 +188,7 @@ def start(host: Host, instances: Path, image: Path) -> None:
     if is_running(host):
         return
     folders = Folders.of(host, instances)
+    folders.view.mkdir(exist_ok=True)
     _mount_disk(folders, instances)
     _mount_root(folders, image)
     found = cgroups.hierarchies()

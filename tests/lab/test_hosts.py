@@ -46,12 +46,13 @@ def test_it_is_a_host_of_its_own(server: Server) -> None:
 
 def test_the_flavor_limits_its_memory(server: Server) -> None:
     assert server.ssh("cat /sys/fs/cgroup/memory/memory.limit_in_bytes") == str(2048 << 20)
+    assert server.ssh("grep MemTotal /proc/meminfo").split()[1] == str(2048 << 10)
 
 
 def test_the_flavor_limits_its_cpus(server: Server) -> None:
     flavor, _, _ = layout.FLAVORS[FLAVOR]
     cpus = min(flavor, os.cpu_count() or 1)
-    assert server.ssh("nproc") == str(cpus)
+    assert server.ssh("nproc; grep -c ^processor /proc/cpuinfo") == f"{cpus}\n{cpus}"
     # Twice as many busy loops as CPUs: seconds by the clock, and nanoseconds of all the host's processes.
     busy, usage = "timeout 5 sh -c 'while :; do :; done' &", "cat /sys/fs/cgroup/cpuacct/cpuacct.usage"
     read = f"date +%s%N; {usage}"

@@ -200,6 +200,7 @@ def test_nothing_is_left_of_a_lab_that_is_down(lab: Lab, host: Host, damage: Cal
     lab("down")
     eventually(lambda: not _members(inside), "the end of all processes", seconds=10)
     assert str(lab.root) not in Path("/proc/self/mounts").read_text()
+    eventually(lambda: str(lab.root) not in _disks(), "the end of the hosts' disks", seconds=10)
     assert not (lab.root / "run").exists()
     assert not cgroups.members(f"q8s-{host.id}")
     assert _links() == links
@@ -264,3 +265,8 @@ def _links() -> set[str]:
     """The machine's own network interfaces."""
     said = subprocess.run(["ip", "-json", "link"], capture_output=True, text=True, check=True).stdout
     return {link["ifname"] for link in json.loads(said)}
+
+
+def _disks() -> str:
+    """The machine's loop devices, with the files that they stand for."""
+    return subprocess.run(["losetup", "--all"], capture_output=True, text=True, check=True).stdout

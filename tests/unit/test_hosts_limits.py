@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -16,6 +17,7 @@ import pytest
 from lab.artifact import REPOSITORY
 from lab.hosts import cgroups
 from lab.hosts.cgroups import Hierarchy
+from lab.hosts.host import Folders, Host, boot_command
 
 pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="the kernel takes limits from root"),
@@ -76,6 +78,57 @@ def test_busy_processes_get_no_more_than_the_flavors_cpus(controller: str) -> No
     seconds, after = time.monotonic() - begin, os.times()
     used = after.children_user + after.children_system - before.children_user - before.children_system
     assert used < 1.3 * seconds
+
+
+def viewed(tmp_path: Path, path: str, group: Path | None, *words: str) -> subprocess.CompletedProcess[str]:
+    """A command run as a host's is, with VIEW for what the host is shown."""
+    host = Host("h", "h", "h", 64)
+    boot = boot_command(host, Folders.of(host, tmp_path))
+    before = boot[: boot.index("systemd-nspawn")]
+    view = Folders.of(host, tmp_path).view
+    view.mkdir(parents=True)
+    join = f'[ -z "$0" ] || echo $$ >"$0/cgroup.procs"; export VIEW={view}; exec "$@"'
+    command = ["sh", "-c", join, str(group or ""), *before, *words]
+    environment = {**os.environ, "PATH": path}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=30)
+
+
+@pytest.mark.usefixtures("parent")
+@pytest.mark.skipif(shutil.which("lxcfs") is None, reason="lxcfs is not installed: make lab does that")
+def test_a_host_is_shown_its_flavors_memory(tmp_path: Path) -> None:
+    [group] = cgroups.create("a", 64, 1, controlled_by("memory"))
+    # As from inside a host: its first process is in the group.
+    words = ["unshare", "--pid", "--fork", "--mount-proc", "sh", "-c", "grep MemTotal $VIEW/proc/meminfo"]
+    done = viewed(tmp_path, os.environ["PATH"], group, *words)
+    assert done.stdout.split() == ["MemTotal:", "65536", "kB"], done.stderr
+    assert str(tmp_path) not in Path("/proc/self/mounts").read_text()
+    assert not cgroups.members("a")
+
+
+FILE_SYSTEM = """#!/bin/sh
+for view; do :; done
+echo $$ >"$view.started"
+mkdir "$view/proc"
+echo >"$view/proc/meminfo"
+exec sleep 60
+"""
+
+
+@pytest.mark.parametrize(
+    ("lxcfs", "code", "said"), [(FILE_SYSTEM, 133, "booted\n"), ("#!/bin/sh\necho no fuse; exit 1", 1, "")]
+)
+def test_a_hosts_exit_code_is_told_and_what_shows_it_the_machine_ends_with_it(
+    tmp_path: Path, lxcfs: str, code: int, said: str
+) -> None:
+    program = tmp_path / "bin/lxcfs"
+    program.parent.mkdir()
+    program.write_text(lxcfs)
+    program.chmod(0o755)
+    done = viewed(tmp_path, f"{program.parent}:{os.environ['PATH']}", None, "sh", "-c", "echo booted; exit 133")
+    assert (done.returncode, done.stdout) == (code, said)
+    assert said or "no fuse" in done.stderr
+    started = tmp_path / "h/view.started"
+    assert not started.exists() or not Path("/proc", started.read_text().strip()).exists()
 
 
 DISK = """
