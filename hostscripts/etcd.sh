@@ -32,11 +32,11 @@ etcd_tool() {
 		--mount "type=bind,src=$folder,dst=/data,options=rbind:rw" "$image" "q8s-etcd-$$" "$@"
 }
 
-# etcd_restore IMAGE FOLDER: the member's data from the folder's etcd.db, as the only member. The revision is raised, so that
+# etcd_restore IMAGE FOLDER: the member's data, of which there is none, from the folder's etcd.db, as the only member. The revision is raised, so that
 # nobody who watched the lost cluster takes what he knows for newer ("Restoring with revision bump", etcd 3.6 documentation).
 etcd_restore() {
 	local image=$1 folder=$2
-	rm -rf "$folder/etcd" /var/lib/etcd
+	rm -rf "$folder/etcd"
 	etcd_tool "$image" "$folder" etcdutl snapshot restore /data/etcd.db --data-dir /data/etcd --name "${node:?}" \
 		--initial-cluster "$node=https://${address:?}:2380" --initial-advertise-peer-urls "https://$address:2380" \
 		--bump-revision 1000000000 --mark-compacted

@@ -16,7 +16,7 @@
 export KUBECONFIG=/etc/kubernetes/admin.conf
 
 mark=/var/lib/q8s-initialised fixed=/etc/kubernetes/q8s-fixed snapshot=/var/lib/q8s-restore
-if [[ -e $snapshot/fixed && ! -e $fixed ]]; then install -m 0644 "$snapshot/fixed" "$fixed"; fi
+if [[ -e $snapshot/fixed && ! -e $fixed ]]; then install -D -m 0644 "$snapshot/fixed" "$fixed"; fi
 if [[ -e $fixed ]]; then
 	while read -r field value; do
 		was=$(awk -v field="$field" '$1 == field { print $2 }' "$fixed")
@@ -40,10 +40,13 @@ if [[ ! -e $mark && ! -e /var/lib/q8s-joined ]]; then
 		left=(--ignore-preflight-errors=all)
 	elif [[ -e $snapshot ]]; then
 		progress "from the snapshot that was laid here"
+		# kubeadm looks at the host before there is anything that it takes for the remains of a cluster.
+		rm -rf /var/lib/etcd
+		kubeadm init phase preflight --config /etc/kubernetes/q8s-kubeadm.yaml
 		install -d /etc/kubernetes/pki
 		cp -rp "$snapshot/pki/." /etc/kubernetes/pki/
 		etcd_restore "$(kubeadm config images list --config /etc/kubernetes/q8s-kubeadm.yaml | grep '/etcd:')" "$snapshot"
-		left=(--ignore-preflight-errors=DirAvailable--var-lib-etcd)
+		left=(--skip-phases=preflight)
 	fi
 	kubeadm init --skip-token-print "${left[@]}" --config /etc/kubernetes/q8s-kubeadm.yaml
 	retry 6 kubectl get --raw /readyz >/dev/null || fail "the API server is not ready after kubeadm init"

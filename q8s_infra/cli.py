@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,12 +15,14 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from q8s_infra import diagnose, snapshot
-from q8s_infra.cloud import Instance, OpenStackCloud, connect
+from q8s_infra.cloud import OpenStackCloud, connect
+from q8s_infra.hosts import HostError, Hosts
 from q8s_infra.plan import ClusterPlan, plan
 from q8s_infra.preflight import Need, check, needs
+from q8s_infra.remote import Step
 from q8s_infra.spec import ClusterSpec, Mistake, SpecErrors, load, read
 from q8s_infra.spec.reference import reference
-from q8s_infra.ssh import NoState, exported, stack_keys
+from q8s_infra.ssh import NoState, StackKeys, exported, stack_keys
 from q8s_infra.strays import lost
 
 cli = typer.Typer(no_args_is_help=True, add_completion=False)
@@ -96,8 +97,8 @@ def snapshot_command(
     try:
         planned = plan(_spec(None, stack))
         keys = stack_keys(exported(stack))
-        taken = asyncio.run(snapshot.take(planned, _control_planes(planned, connect()), keys))
-    except (SpecErrors, NoState, snapshot.SnapshotError) as error:
+        taken = asyncio.run(snapshot.take(planned, _control_planes(planned, connect(), keys)))
+    except (SpecErrors, NoState, HostError, snapshot.SnapshotError) as error:
         errors.print(f"error: {error}", markup=False)
         raise typer.Exit(1) from None
     path = output or Path(f"q8s-{planned.name}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.snapshot")
@@ -117,14 +118,14 @@ def restore_command(
         planned, cloud, state = plan(_spec(None, stack)), connect(), exported(stack)
         keys = stack_keys(state)
         content = snapshot.unsealed(file.read_bytes(), keys.seed)
-        there = _control_planes(planned, cloud)
-        snapshot.refuse_living(planned, there, content)
-        asyncio.run(snapshot.refuse_member(planned, there, keys))
+        there = _control_planes(planned, cloud, keys)
+        snapshot.refuse_living(planned, there.instances, content)
+        asyncio.run(snapshot.refuse_member(planned, there))
         selected = automation.select_stack(stack, work_dir=".")
         snapshot.make_host(selected, planned, lost(snapshot.known(state), cloud))
-        asyncio.run(snapshot.lay(planned, _control_planes(planned, cloud), keys, content))
+        asyncio.run(snapshot.lay(planned, _control_planes(planned, cloud, keys), content))
         selected.up(on_output=print)
-    except (SpecErrors, NoState, snapshot.SnapshotError) as error:
+    except (SpecErrors, NoState, HostError, snapshot.SnapshotError) as error:
         errors.print(f"error: {error}", markup=False)
         raise typer.Exit(1) from None
     except automation.CommandError:
@@ -132,8 +133,31 @@ def restore_command(
         raise typer.Exit(1) from None
 
 
-def _control_planes(planned: ClusterPlan, cloud: OpenStackCloud) -> Mapping[str, Instance]:
-    return cloud.instances(node.name for node in planned.control_planes)
+@cli.command("renew")
+def renew_command(
+    stack: Annotated[str, typer.Option(help="A stack of this directory, by name.")] = "dev",
+) -> None:
+    """Renew the certificates of all control planes for another year, one control plane after the other."""
+    try:
+        planned = plan(_spec(None, stack))
+        hosts = _control_planes(planned, connect(), stack_keys(exported(stack)))
+        for node in planned.control_planes:
+            console.print(f"{node.name}: renewing its certificates", markup=False)
+            asyncio.run(hosts.run(Step("renew-certificates", node.name, "Kubernetes")))
+        # The administrator's kubeconfig is a result of the first one's step.
+        first = planned.control_planes[0].name
+        automation.select_stack(stack, work_dir=".").up(replace=[f"**::{first}-init"], on_output=print)
+    except (SpecErrors, NoState, HostError) as error:
+        errors.print(f"error: {error}", markup=False)
+        raise typer.Exit(1) from None
+    except automation.CommandError:
+        errors.print("error: Pulumi has failed, see above; renew once more when the cause is mended", markup=False)
+        raise typer.Exit(1) from None
+
+
+def _control_planes(planned: ClusterPlan, cloud: OpenStackCloud, keys: StackKeys) -> Hosts:
+    instances = cloud.instances(node.name for node in planned.control_planes)
+    return Hosts(planned.spec.access, instances, keys)
 
 
 def _known(names: list[str], planned: ClusterPlan) -> list[str]:

@@ -9,25 +9,23 @@ from __future__ import annotations
 import base64
 import io
 import tarfile
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-import asyncssh
 from cryptography.fernet import Fernet, InvalidToken
 from pulumi import automation
 
 from q8s_infra.cloud import Instance
 from q8s_infra.hostkeys import snapshot_key
+from q8s_infra.hosts import HostError, Hosts
 from q8s_infra.plan import ClusterPlan
-from q8s_infra.remote import Step, archive, command_line
+from q8s_infra.remote import Step
 from q8s_infra.spec import Mistake, SpecErrors
-from q8s_infra.ssh import StackKeys, connected, reason
 from q8s_infra.strays import Lost
 
-_SECONDS: Final = 900
-"""For taking one, or laying one on a host."""
+_SECONDS: Final = 60
+"""For a question to a host."""
 
 
 class SnapshotError(Exception):
@@ -79,13 +77,8 @@ def _seal(seed: str) -> Fernet:
     return Fernet(base64.urlsafe_b64encode(snapshot_key(seed)))
 
 
-async def take(planned: ClusterPlan, instances: Mapping[str, Instance], keys: StackKeys) -> Snapshot:
+async def take(planned: ClusterPlan, hosts: Hosts) -> Snapshot:
     """A snapshot from the first control plane that gives one.
-
-    Args:
-        planned: the cluster.
-        instances: those of its control planes that are there, by node names.
-        keys: the stack's secrets.
 
     Raises:
         SnapshotError: none does; says why for each.
@@ -93,73 +86,39 @@ async def take(planned: ClusterPlan, instances: Mapping[str, Instance], keys: St
     refused = []
     for node in planned.control_planes:
         try:
-            content = await _done(planned, node.name, instances, keys, Step("snapshot", node.name, "Kubernetes"), {})
-        except SnapshotError as error:
+            return Snapshot(await hosts.run(Step("snapshot", node.name, "Kubernetes")))
+        except HostError as error:
             refused.append(str(error))
-            continue
-        return Snapshot(content)
     raise SnapshotError("no control plane gives a snapshot\n" + "\n".join(refused))
 
 
-async def lay(planned: ClusterPlan, instances: Mapping[str, Instance], keys: StackKeys, snapshot: Snapshot) -> None:
+async def lay(planned: ClusterPlan, hosts: Hosts, snapshot: Snapshot) -> None:
     """Put a snapshot on the first control plane's host, which has no cluster yet, for the next ``pulumi up``.
 
     Raises:
-        SnapshotError: the host can't be reached, or has a cluster.
+        HostError: the host can't be reached, or has a cluster.
     """
-    node = planned.control_planes[0].name
     document = base64.encodebytes(snapshot.content).decode()
-    await _done(planned, node, instances, keys, Step("lay-snapshot", node, "Kubernetes"), {"snapshot": document})
+    await hosts.run(Step("lay-snapshot", planned.control_planes[0].name, "Kubernetes"), {"snapshot": document})
 
 
-async def refuse_member(planned: ClusterPlan, instances: Mapping[str, Instance], keys: StackKeys) -> None:
+async def refuse_member(planned: ClusterPlan, hosts: Hosts) -> None:
     """Stop where the first control plane lives: an earlier attempt has made its host, or it is in a cluster.
 
     Raises:
-        SnapshotError: it is, or can't be asked.
+        SnapshotError: it is.
+        HostError: it is there and can't be asked.
     """
     name = planned.control_planes[0].name
-    if name not in instances:
+    if name not in hosts.instances:
         return
-    async with _host(planned, name, instances, keys) as host:
+    async with hosts.at(name) as host:
         has_etcd = await host.run("sudo -n test -e /etc/kubernetes/manifests/etcd.yaml", timeout=_SECONDS)
     if has_etcd.exit_status == 0:
         raise SnapshotError(
             f"{name} is in a cluster, or has begun to make one, with which pulumi up goes on; nothing was changed. "
             f"To give up that cluster for the snapshot's, `openstack server delete {name}` first"
         )
-
-
-@asynccontextmanager
-async def _host(
-    planned: ClusterPlan, name: str, instances: Mapping[str, Instance], keys: StackKeys
-) -> AsyncIterator[asyncssh.SSHClientConnection]:
-    instance = instances.get(name)
-    if instance is None or not instance.address:
-        raise SnapshotError(f"{name}: there is no instance")
-    try:
-        async with connected(name, instance.address, planned.spec.access, keys) as host:
-            yield host
-    except (TimeoutError, OSError, asyncssh.Error) as error:
-        raise SnapshotError(f"{name}: SSH to {instance.address}: {reason(error)}") from None
-
-
-async def _done(
-    planned: ClusterPlan,
-    name: str,
-    instances: Mapping[str, Instance],
-    keys: StackKeys,
-    step: Step,
-    files: Mapping[str, str],
-) -> bytes:
-    """The result of a step on a node's host, run as those of ``pulumi up`` are."""
-    command = command_line(f"{name}-{step.script}", step, {})
-    async with _host(planned, name, instances, keys) as host:
-        done = await host.run(command, input=archive(files).encode(), encoding=None, timeout=_SECONDS)
-    if done.exit_status or not isinstance(done.stdout, bytes):
-        said = done.stderr.decode(errors="replace") if isinstance(done.stderr, bytes) else ""
-        raise SnapshotError(f"{name}: {said.strip() or f'the step ended with {done.exit_status}'}")
-    return done.stdout
 
 
 def refuse_living(planned: ClusterPlan, there: Mapping[str, Instance], snapshot: Snapshot) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pulumi
 
+from q8s_infra import certificates
 from q8s_infra.cloud import connect
 from q8s_infra.kept import made_with, refused
 from q8s_infra.plan import ClusterPlan, plan
@@ -36,7 +37,7 @@ def load_stack() -> tuple[ClusterPlan, Mapping[str, Turn]]:
         warnings = planned.warnings if config.get_bool("offline") else (*planned.warnings, *_fits(planned, known))
     except SpecErrors as errors:
         raise pulumi.RunError(f"the cluster's description has mistakes; nothing was changed\n{errors}") from None
-    for warning in warnings:
+    for warning in (*warnings, *certificates.warnings(known)):
         pulumi.log.warn(warning)
     rolled = rollout(planned, known)
     for note in rolled.notes:

@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 import pulumi
 import pulumi_kubernetes as k8s
 
+from q8s_infra import certificates, kept
 from q8s_infra.components.control_plane import ControlPlane, JoiningControlPlane
 from q8s_infra.components.flannel import Flannel
 from q8s_infra.components.keys import ClusterKeys
 from q8s_infra.components.network import ClusterNetwork
 from q8s_infra.components.worker import Worker
-from q8s_infra.kept import COMPONENT, OUTPUT, kept_fields
 from q8s_infra.plan import ClusterPlan
 from q8s_infra.rollout import Turn
 
@@ -36,7 +36,7 @@ class Cluster(pulumi.ComponentResource):
             turns: which workers wait for which, by their names, where they are made anew.
             opts: the component's options.
         """
-        super().__init__(COMPONENT, plan.name, None, opts)
+        super().__init__(kept.COMPONENT, plan.name, None, opts)
         spec, inside = plan.spec, pulumi.ResourceOptions(parent=self)
         keys = ClusterKeys(plan.name, opts=inside)
         network = ClusterNetwork(plan.name, spec, keys, opts=inside)
@@ -108,6 +108,7 @@ class Cluster(pulumi.ComponentResource):
                 "endpoint": self.endpoint,
                 "nodes": self.nodes,
                 "kubeconfig": self.kubeconfig,
-                OUTPUT: kept_fields(spec),
+                kept.OUTPUT: kept.kept_fields(spec),
+                certificates.OUTPUT: pulumi.Output.unsecret(self.kubeconfig.apply(certificates.expires)),
             }
         )

@@ -26,6 +26,7 @@ from q8s_infra.components import Cluster
 from q8s_infra.plan import ClusterPlan
 from q8s_infra.rollout import rollout
 from tests.program import rules
+from tests.unit.certificate import client_certificate_data
 
 KUBECONFIG = "client-key-data: not-for-you"
 ADDRESSES = IPv4Network("10.254.0.0/16")
@@ -156,7 +157,9 @@ class Recorder(mocks.Mocks):
         """The standard output of a step's last run."""
         if "init-cluster" in create:
             name = next(word for word in create.split() if word.startswith("endpoint=")).removeprefix("endpoint=")
-            return json.dumps({"kubeconfig": f"server: https://{name}:6443\n{KUBECONFIG} {declared.generation}"})
+            certificate = f"client-certificate-data: {client_certificate_data()}"
+            user = f"users: [{{user: {{{certificate}, {KUBECONFIG} {declared.generation}}}}}]"
+            return json.dumps({"kubeconfig": f"server: https://{name}:6443\n{user}"})
         first = declared.name.rpartition("-")[0]
         if "find-cluster" in create:
             # The others are in the cluster when their first one is made for a second time.
