@@ -25,7 +25,9 @@ def configmaps(cluster: Cluster) -> set[str]:
 def test_a_cluster_without_a_control_plane_comes_back_from_its_snapshot(
     cluster: Cluster, cloud: Connection, tmp_path: Path
 ) -> None:
+    eventually(lambda: set(cluster.kubectl.ready().values()) == {"True"})
     file, before = tmp_path / "cluster.snapshot", running(cluster, apart=FIRST)
+    cluster.kubectl("delete", "configmap", "before", "--ignore-not-found")
     cluster.kubectl("create", "configmap", "before")
     taken = q8s(cluster, "snapshot", f"--output={file}")
     assert taken.returncode == 0, taken.stdout
@@ -50,4 +52,3 @@ def test_a_cluster_without_a_control_plane_comes_back_from_its_snapshot(
     assert etcd_members(cluster) == {FIRST}
     assert before.items() <= running(cluster, apart=FIRST).items(), "a pod elsewhere was restarted or is gone"
     assert cluster.preview() == {}
-    cluster.kubectl("delete", "configmap", "before")
