@@ -2,6 +2,7 @@
 # Package sources with pinned keys, for the host itself and for another architecture's packages.
 
 apt_keyrings=${apt_keyrings:-/etc/apt/keyrings}
+apt_configuration=${apt_configuration:-/etc/apt/apt.conf.d}
 
 # apt_keys: the keys that inbox/apt/keys lists, verified, in /etc/apt/keyrings. A line is SHA256 URL, of the whole file;
 # or FINGERPRINT[,FINGERPRINT...] URL NAME, of every primary key in it.
@@ -59,6 +60,17 @@ apt_fetch_key() {
 	rm -rf "$work"
 }
 
+# apt_proxy: apt's proxies on the host, as the spec has them or has none; true when they changed. apt hands them from root to
+# those who download.
+apt_proxy() {
+	local file=$apt_configuration/80q8s-proxy
+	if [[ -s $inbox/apt/proxy ]]; then
+		place "$inbox/apt/proxy" "$file" 0600
+	else
+		[[ -e $file ]] && rm "$file"
+	fi
+}
+
 # apt_host_sources: the host's own sources, where the spec replaces them, and the Kubernetes packages'.
 apt_host_sources() {
 	local file changed=no
@@ -66,7 +78,7 @@ apt_host_sources() {
 		[[ -e $file ]] || continue
 		if place "$file" "/etc/apt/sources.list.d/${file##*/}" 0644; then changed=yes; fi
 	done
-	if [[ -s $inbox/apt/proxy ]] && place "$inbox/apt/proxy" /etc/apt/apt.conf.d/80q8s-proxy 0644; then changed=yes; fi
+	if apt_proxy; then changed=yes; fi
 	# Gone until the lists are there, whatever fails in between.
 	if [[ $changed = yes ]]; then rm -f /var/lib/apt/q8s-updated; fi
 	# After the sources, as gpg may have to come from them.

@@ -59,9 +59,24 @@ retry() {
 	done
 }
 
+# proxy_environment: the site's proxies, where there are any, into the environment of a subshell, and of nothing else: kubeadm
+# writes proxies that it finds there into the control plane's pods. As variables, since everybody reads command lines.
+proxy_environment() {
+	[[ -s $inbox/proxy.env ]] || return 0
+	local -a variables
+	mapfile -t variables <"$inbox/proxy.env"
+	export "${variables[@]}"
+}
+
+# proxied COMMAND...: a program that finds the site's proxies in its environment.
+proxied() (
+	proxy_environment
+	exec "$@"
+)
+
 # download URL FILE [ADVICE]: a download that is yet to be verified.
 download() {
-	retry 4 curl -fsSL --connect-timeout 10 --retry 3 --output "$2" "$1" ||
+	retry 4 proxied curl -fsSL --connect-timeout 10 --retry 3 --output "$2" "$1" ||
 		fail "cannot download $1: ${3:-is the source reachable from this host?}"
 }
 

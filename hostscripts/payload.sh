@@ -37,11 +37,15 @@ payload_images() {
 	registry_hosts "$work/certs.d"
 	local -a containerd=(containerd --config "$work/containerd.toml" --root "$root" --state "$work/state" --address "$work/containerd.sock")
 	printf 'version = 2\nimports = ["/etc/containerd/conf.d/*.toml"]\ndisabled_plugins = ["io.containerd.grpc.v1.cri"]\n' >"$work/containerd.toml"
-	"${containerd[@]}" >"$work/containerd.log" 2>&1 &
+	(
+		proxy_environment
+		exec "${containerd[@]}"
+	) >"$work/containerd.log" 2>&1 &
 	local pid=$!
 	retry 5 ctr --address "$work/containerd.sock" version >/dev/null || fail "containerd did not start: $(tail -n 3 "$work/containerd.log")"
+	# By its release, ctr or containerd is the one that downloads.
 	for image in "$@"; do
-		retry 3 ctr --address "$work/containerd.sock" --namespace k8s.io images pull \
+		retry 3 proxied ctr --address "$work/containerd.sock" --namespace k8s.io images pull \
 			--platform "$platform" --hosts-dir "$work/certs.d" "$image" >/dev/null || {
 			kill "$pid"
 			fail "cannot pull $image for $platform: is the registry reachable from this host?"

@@ -33,8 +33,11 @@ sysctl -q -p /etc/sysctl.d/90-q8s.conf || fail "kernel settings of /etc/sysctl.d
 place "$inbox/node/q8s-flannel-offload.sh" /usr/local/sbin/q8s-flannel-offload 0755 || true
 place "$inbox/node/q8s-flannel-offload.service" /etc/systemd/system/q8s-flannel-offload.service 0644 || true
 registry_hosts /etc/containerd/certs.d
-if place "$inbox/node/containerd.toml" /etc/containerd/config.toml 0644; then systemctl restart containerd; fi
+restart=no
+if containerd_proxy; then restart=yes; fi
+if place "$inbox/node/containerd.toml" /etc/containerd/config.toml 0644; then restart=yes; fi
 systemctl daemon-reload
+if [[ $restart = yes ]]; then systemctl restart containerd.service; fi
 systemctl enable --now containerd.service q8s-flannel-offload.service
 systemctl enable kubelet.service
 

@@ -17,6 +17,7 @@ from q8s_infra.remote import Step, run, secret
 from q8s_infra.render import kubeadm
 from q8s_infra.render.endpoint import endpoint_name
 from q8s_infra.render.node import authorized_keys, node_files
+from q8s_infra.render.proxy import containerd_files, proxy_files
 from q8s_infra.render.sources import apt_files, registry_files
 from q8s_infra.spec import ClusterSpec
 
@@ -239,7 +240,14 @@ def _prepared(parent: pulumi.Resource, name: str, host: Host, spec: ClusterSpec)
         f"{name}-host",
         host.shell,
         Step("prepare-control-plane", name, "host", {"kubernetes": spec.kubernetes.version}),
-        files={**apt_files(spec), **registry_files(spec), **node_files(spec), **authorized_keys(spec)},
+        files={
+            **apt_files(spec),
+            **registry_files(spec),
+            **proxy_files(spec),
+            **containerd_files(spec),
+            **node_files(spec),
+            **authorized_keys(spec),
+        },
         triggers=[host.instance.id],
         opts=pulumi.ResourceOptions(parent=parent),
     )

@@ -20,6 +20,7 @@ from q8s_infra.render.endpoint import balancer
 from q8s_infra.render.kubeadm import join_configuration
 from q8s_infra.render.node import authorized_keys
 from q8s_infra.render.payload import Payload, payload
+from q8s_infra.render.proxy import proxy_files
 from q8s_infra.render.seed import SEED_FILES, seed
 from q8s_infra.render.sources import apt_files, image_files, registry_files
 from q8s_infra.rollout import Turn, guest_parts
@@ -177,6 +178,7 @@ def _host_files(spec: ClusterSpec, planned: PlannedWorker, disk: Payload) -> dic
     return {
         **apt_files(spec, guest_architecture=planned.architecture.name),
         **registry_files(spec),
+        **proxy_files(spec),
         **authorized_keys(spec),
         "host-packages": "".join(f"{package}\n" for package in planned.architecture.host_packages),
         "payload/packages": "".join(f"{package}\n" for package in disk.packages),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from q8s_infra.defaults import GUEST_LINK
 from q8s_infra.render.endpoint import endpoint_name
 from q8s_infra.render.node import MODULES, SYSCTL, containerd_toml
+from q8s_infra.render.proxy import containerd_files, proxy_files
 from q8s_infra.render.sources import registry_files
 from q8s_infra.render.templates import render, text
 
@@ -35,7 +36,7 @@ class SeedFile:
 
 
 def guest_files(spec: ClusterSpec, *, name: str, node_address: str, join_configuration: str) -> tuple[SeedFile, ...]:
-    """All files of a guest; the join configuration is the only one with a secret in it."""
+    """All files of a guest; the join configuration has a secret in it, and so may proxies."""
     units = {
         f"/etc/systemd/system/{name}": text(f"guest/{name}")
         for name in ("containerd.service", "kubelet.service", "q8s-node-address.service")
@@ -44,9 +45,13 @@ def guest_files(spec: ClusterSpec, *, name: str, node_address: str, join_configu
         f"/etc/containerd/certs.d/_default/{path.split('/')[-1]}": content
         for path, content in registry_files(spec).items()
     }
+    proxy = {
+        f"/etc/systemd/system/containerd.service.d/{path}": content for path, content in containerd_files(spec).items()
+    }
     plain = {
         **units,
         **hosts,
+        **proxy,
         "/etc/systemd/system/q8s-flannel-offload.service": text("q8s-flannel-offload.service"),
         "/etc/modules-load.d/q8s.conf": MODULES,
         "/etc/sysctl.d/90-q8s.conf": SYSCTL,
@@ -59,6 +64,7 @@ def guest_files(spec: ClusterSpec, *, name: str, node_address: str, join_configu
         SeedFile("/usr/local/sbin/q8s-flannel-offload", text("q8s-flannel-offload.sh"), "0755"),
         SeedFile("/usr/local/sbin/q8s-join", text("guest/q8s-join.sh"), "0755"),
         SeedFile("/etc/kubernetes/q8s-join.yaml", join_configuration, "0600"),
+        *(SeedFile(f"/etc/q8s/{path}", content, "0600") for path, content in proxy_files(spec).items()),
     )
 
 

@@ -1,10 +1,12 @@
-"""Where hosts get their packages and images from, and what checks them: apt sources, keys, registry mirror, proxy."""
+"""Where hosts get their packages and images from, and what checks them: apt sources, keys, registry mirror."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Final
+
+from q8s_infra.render.proxy import apt_proxy
 
 if TYPE_CHECKING:
     from q8s_infra.spec import AptSource, ClusterSpec, GuestImage
@@ -43,8 +45,8 @@ def apt_files(spec: ClusterSpec, *, guest_architecture: str | None = None) -> Ma
         if unsigned := {source.distribution for source in guest if not source.key_url}:
             files["apt/keyrings"] = "".join(f"{' '.join(_ARCHIVE_KEYRINGS[name])}\n" for name in sorted(unsigned))
     files["apt/keys"] = _keys(used)
-    if spec.proxy.http:
-        files["apt/proxy"] = f'Acquire::http::Proxy "{spec.proxy.http}";\n'
+    if proxy := apt_proxy(spec, (source.uri for source in used)):
+        files["apt/proxy"] = proxy
     return files
 
 

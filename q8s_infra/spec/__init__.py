@@ -7,7 +7,8 @@ from q8s_infra.spec.cluster import ClusterSpec, HostImage, Kubernetes, Network
 from q8s_infra.spec.errors import Mistake, SpecErrors
 from q8s_infra.spec.load import load, read, validated
 from q8s_infra.spec.nodes import ControlPlanes, NodeType
-from q8s_infra.spec.sources import AptSource, GuestImage, Proxy, Sources
+from q8s_infra.spec.proxy import Proxy
+from q8s_infra.spec.sources import AptSource, GuestImage, Sources
 
 __all__ = [
     "Access",

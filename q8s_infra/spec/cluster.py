@@ -13,7 +13,8 @@ from q8s_infra.arch import ARCHITECTURES
 from q8s_infra.spec.access import Access, OpenPorts
 from q8s_infra.spec.addresses import DEFAULT_SIZE, Addresses, NodeCidrMaskSize
 from q8s_infra.spec.nodes import ControlPlanes, NodeType
-from q8s_infra.spec.sources import GuestImage, Proxy, Sources
+from q8s_infra.spec.proxy import Proxy
+from q8s_infra.spec.sources import GuestImage, Sources
 from q8s_infra.spec.types import ArchitectureName, DnsLabel, Model, Name, PortRangeText, Version
 
 Tag = Annotated[str, StringConstraints(pattern=r"^[^,/]{1,60}$")]
@@ -107,6 +108,8 @@ class ClusterSpec(Model):
             f"{ARCHITECTURES[name].image_url}"
             for name in sorted(used - set(self.guest_images))
         ]
+        if self.proxy and self.network.cidr is None:
+            mistakes.append("network.cidr: is missing, and with a proxy nodes have to know their own addresses")
         mistakes += self._addresses().mistakes()
         if mistakes:
             raise ValueError("; ".join(mistakes))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,6 +16,8 @@ from q8s_infra.spec.errors import Mistake, SpecErrors
 from q8s_infra.spec.nodes import ControlPlanes
 from q8s_infra.spec.types import Model
 
+_ENCRYPTED: Final = "http://encrypted:1"
+"""Stands for a proxy whose URL only Pulumi can read, where nothing is to be made with it."""
 _WORDS: Final = {
     "missing": "is missing",
     "extra_forbidden": "is no field",
@@ -86,7 +88,7 @@ def read(path: Path) -> dict[str, Any]:
         raise SpecErrors([Mistake(str(path), content, "must be a mapping")])
     if "config" in content or "encryptionsalt" in content:
         config = content.get("config") or {}
-        return {"cluster": config.get("q8s:cluster"), "clusterFile": config.get("q8s:clusterFile")}
+        return {"cluster": _without_secrets(config.get("q8s:cluster")), "clusterFile": config.get("q8s:clusterFile")}
     return {"cluster": content}
 
 
@@ -97,6 +99,15 @@ def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]
         known = result.get(key)
         result[key] = merged(known, value) if isinstance(known, Mapping) and isinstance(value, Mapping) else value
     return result
+
+
+def _without_secrets(cluster: Any) -> Any:
+    """A description with something in place of proxies that Pulumi has encrypted in its file."""
+    proxy = cluster.get("proxy") if isinstance(cluster, Mapping) else None
+    if not isinstance(proxy, Mapping):
+        return cluster
+    encrypted = {name: _ENCRYPTED for name, value in proxy.items() if isinstance(value, Mapping) and "secure" in value}
+    return {**cluster, "proxy": {**proxy, **encrypted}}
 
 
 def _of_no_type(described: Mapping[str, Any]) -> list[str]:
@@ -134,10 +145,16 @@ def _right(model: type[Model], given: Any, name: str) -> Any:
 def _mistakes(error: Any) -> list[Mistake]:
     path = ".".join(str(part) for part in error["loc"] if part not in ("[key]",))
     message = _WORDS.get(error["type"], error["msg"].removeprefix("Value error, "))
-    given = error["input"] if error["type"] != "missing" and not isinstance(error["input"], Mapping) else None
+    told = error["type"] != "missing" and not isinstance(error["input"], Mapping) and not _is_secret(error["loc"])
+    given = error["input"] if told else None
     if error["type"] == "value_error" and _is_collected(error["msg"]):
         return [_split(path, part) for part in message.split("; ")]
     return [Mistake(path or "q8s:cluster", given, message)]
+
+
+def _is_secret(place: Sequence[object]) -> bool:
+    """A proxy may have a password in it, wherever in its part of the description it was written by mistake."""
+    return place[:1] == ("proxy",) and "noProxy" not in place
 
 
 def _is_collected(message: str) -> bool:

@@ -163,11 +163,3 @@ class Sources(Model):
             else self.kubernetes_key_fingerprints or (KUBERNETES_KEY,),
             key_sha256=self.kubernetes_key_sha256,
         )
-
-
-class Proxy(Model):
-    """HTTP proxies for hosts and guests."""
-
-    http: Url | None = Field(default=None, description="For http.")
-    https: Url | None = Field(default=None, description="For https.")
-    no_proxy: tuple[str, ...] = Field(default=(), description="Names and addresses that are reached without.")

@@ -274,7 +274,6 @@ EDITS = (
         Cost(updated=of(("control-plane-0", *DEV), "", "-port") | {"group"}),
         put("tags", ["q8s", "thesis"]),
     ),
-    Edit("http proxy", Cost(updated=of(("control-plane-0", *DEV), "-host")), put("proxy/http", "http://proxy:3128")),
     # What makes another cluster
     Edit(
         "another network",
@@ -360,6 +359,13 @@ KNOWN_TO_COST_TOO_MUCH = (
         Cost(updated=of(("control-plane-0", *DEV), "-host") | of(DEV, "-guest")),
         put("sources/registryMirror", "http://mirror:5000"),
         why="a running guest keeps its mirror, and its own step runs again to find that it is there",
+    ),
+    Edit(
+        "http proxy",
+        Cost(updated=of(("control-plane-0", *DEV), "-host") | of(DEV, "-guest")),
+        put("proxy/http", "http://proxy:3128"),
+        given=put("network/cidr", "10.254.1.0/24"),
+        why="a running guest keeps its proxies, and its own step runs again to find that it is there",
     ),
     Edit(
         "guestTimeoutMinutes",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import re
 import tarfile
 from collections import Counter
 from collections.abc import Iterator
@@ -15,7 +16,10 @@ import pytest
 from pulumi.runtime import rpc
 
 from q8s_infra.hostkeys import certificate_key, join_token
-from q8s_infra.plan import ClusterPlan
+from q8s_infra.plan import ClusterPlan, plan
+from q8s_infra.render.templates import REPOSITORY
+from q8s_infra.spec import load
+from q8s_infra.spec.load import merged
 from tests.program.recorded import KUBECONFIG, ca_cert_hash, run
 from tests.program.rules import COMMAND
 from tests.unit import rendered
@@ -112,6 +116,25 @@ def test_no_secret_is_in_a_command_line_even_as_a_secret(keys: str) -> None:
     # They go by stdin: the test looks for what is really on its way.
     for what in ("token", "certificate key"):
         assert secrets_of(keys)[what] in carried
+
+
+def test_a_proxy_s_password_goes_to_those_who_download_and_never_to_kubeadm(keys: str) -> None:
+    proxy = {"http": "http://user:hunter2@proxy:3128"}
+    description = merged(rendered.shipped("prototype"), {"proxy": proxy, "network": {"cidr": "10.254.1.0/24"}})
+    recorder, _ = run(plan(load({"cluster": description}, "prototype", base=REPOSITORY)), keys)
+    carry = set()
+    for declared in recorder.declared.values():
+        assert "hunter2" not in "\n".join(spoken(declared.inputs)), declared.name
+        if declared.type == COMMAND:
+            given = {name: rpc.unwrap_rpc_secret(value) for name, value in declared.inputs.items()}
+            assert "hunter2" not in str({**given, "stdin": ""}), declared.name
+            documents = unpacked(given["stdin"])
+            written = [base64.b64decode(word).decode() for word in re.findall(r"content: (\S+)", documents)]
+            if "hunter2" in "\n".join([documents, *written]):
+                carry.add(declared.name.removeprefix("prototype-"))
+    workers = {"x86-small-0", "arm-mid-0"}
+    hosts = {f"{name}-host" for name in ("control-plane-0", "control-plane-1", *workers)}
+    assert carry == hosts | {f"{name}-guest" for name in workers}
 
 
 def test_results_that_are_secrets_are_declared_so(keys: str) -> None:

@@ -128,6 +128,30 @@ MALFORMED: list[tuple[str, object, str]] = [
     ("openPorts/udp", ["9-1"], "openPorts.udp.0"),
     ("openPorts/cidr", "0.0.0.0/99", "openPorts.cidr"),
     ("nodePorts", "all", "nodePorts"),
+    ("proxy", "http://proxy:3128", "proxy"),
+    ("proxy/http", "proxy:3128", "proxy.http"),
+    ("proxy/http", "socks5://proxy:1080", "proxy.http"),
+    ("proxy/http", "file:///proxy:3128", "proxy.http"),
+    ("proxy/http", "http://:3128", "proxy.http"),
+    ("proxy/http", "http://user:word@:3128", "proxy.http"),
+    ("proxy/http", "http://proxy", "proxy.http"),
+    ("proxy/http", "http://proxy:0", "proxy.http"),
+    ("proxy/http", "http://proxy:70000", "proxy.http"),
+    ("proxy/http", "http://proxy:3128/path", "proxy.http"),
+    ("proxy/http", "http://proxy:3128\n", "proxy.http"),
+    ("proxy/https", 'http://user:a"b@proxy:3128', "proxy.https"),
+    ("proxy/https", "http://user:a b@proxy:3128", "proxy.https"),
+    ("proxy/https", "http://user:a@b@proxy:3128", "proxy.https"),
+    ("proxy/ftp", "http://proxy:3128", "proxy.ftp"),
+    ("proxy", {"noProxy": ["mirror"]}, "proxy.noProxy"),
+    ("proxy", {"http": "http://p:1", "noProxy": "mirror"}, "proxy.noProxy"),
+    ("proxy", {"http": "http://p:1", "noProxy": ["mirror other"]}, "proxy.noProxy.0"),
+    ("proxy", {"http": "http://p:1", "noProxy": ["mirror", "a,b"]}, "proxy.noProxy.1"),
+    ("proxy", {"http": "http://p:1", "noProxy": ["mirror:5000"]}, "proxy.noProxy.0"),
+    ("proxy", {"http": "http://p:1", "noProxy": ["*.example.org"]}, "proxy.noProxy.0"),
+    ("proxy", {"http": "http://p:1", "noProxy": ["http://mirror"]}, "proxy.noProxy.0"),
+    ("proxy", {"http": "http://p:1", "noProxy": ["10.0.0.0/33"]}, "proxy.noProxy.0"),
+    ("proxy", {"http": "http://p:1", "noProxy": [""]}, "proxy.noProxy.0"),
     ("sources/registryMirror", "mirror:5000", "sources.registryMirror"),
     ("sources/hostApt", [{"uri": "http://m", "suites": []}], "sources.hostApt.0.suites"),
     ("sources/hostApt", [{"uri": "http://m", "suites": ["a"], "keyUrl": "http://m/k"}], "sources.hostApt.0.keyUrl"),
@@ -175,6 +199,41 @@ def test_a_mistake_is_refused_with_its_field(path: str, value: object, named: st
     paths = [mistake.path for mistake in caught.value.mistakes]
     assert any(it == named or it.startswith(f"{named}.") for it in paths), paths
     assert all(mistake.allowed for mistake in caught.value.mistakes)
+
+
+@pytest.mark.parametrize(
+    "proxy",
+    [
+        "http://user:hunter2@proxy:3128",
+        {"http": "socks5://user:hunter2@proxy:1080"},
+        {"https": "http://user:hunter2@proxy"},
+        {"htpp": "http://user:hunter2@proxy:3128"},
+        {"http": ["http://user:hunter2@proxy:3128"]},
+    ],
+)
+def test_a_mistaken_proxy_is_refused_without_its_password(proxy: object) -> None:
+    (told,) = refused(spoiled("proxy", proxy))
+    assert told.startswith("proxy")
+    assert "hunter2" not in told
+
+
+def test_a_proxy_needs_the_network_s_addresses() -> None:
+    bad = spoiled(
+        "proxy", {"https": "https://user:%40%25@proxy.example:3128/", "noProxy": ["::1", "10.0.0.0/8", ".a.b"]}
+    )
+    assert validated(bad).proxy.for_https == "https://user:%40%25@proxy.example:3128/"
+    del bad["network"]["cidr"]
+    (told,) = refused(bad)
+    assert told.startswith("network.cidr: is missing")
+
+
+def test_a_proxy_that_pulumi_has_encrypted_is_one(tmp_path: Path) -> None:
+    file = tmp_path / "Pulumi.demo.yaml"
+    encrypted = spoiled("proxy", {"http": {"secure": "v1:bm90aGluZw=="}, "noProxy": ["mirror"]})
+    file.write_text(yaml.safe_dump({"config": {"q8s:cluster": encrypted}}))
+    proxy = load(read(file), "demo").proxy
+    assert proxy
+    assert proxy.no_proxy == ("mirror",)
 
 
 def kubernetes_source(sources: Mapping[str, object]) -> AptSource:
