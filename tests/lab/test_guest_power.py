@@ -1,7 +1,11 @@
-"""A guest that hangs while it boots is reset by its host, and one that is off is powered on."""
+"""A guest that hangs while it boots is reset by its host, one that is off is powered on, and `diagnose` tells of both.
+
+One test, since each boot of an emulated machine takes a minute of the two cores that all this has.
+"""
 
 from __future__ import annotations
 
+import os
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
@@ -13,6 +17,7 @@ from openstack.connection import Connection
 
 from tests.lab.conftest import Cluster, inside
 from tests.lab.test_cluster import eventually
+from tests.lab.test_diagnose import broken_layer, diagnosed
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -64,9 +69,18 @@ def host(cloud: Connection) -> Iterator[Host]:
     host("systemctl", "restart", "q8s-guest-watch")
 
 
-def test_a_guest_that_idles_and_never_answers_is_reset_and_one_that_boots_is_not(cluster: Cluster, host: Host) -> None:
+def test_a_guest_that_hangs_is_reset_and_one_that_is_off_is_powered_on(
+    cluster: Cluster, host: Host, tmp_path: Path
+) -> None:
+    def layer(expected: str) -> str:
+        code, said = diagnosed(cluster, tmp_path / f"{os.urandom(4).hex()}.tar.gz", NODE)
+        assert code == (2 if expected else 0), said
+        assert broken_layer(said, NODE) == (expected or "none"), said
+        return said
+
     before, powered_on = host.resets(), host.told(": powered on")
     host.off()
+    assert "shut off" in layer("libvirt")
     host("mv", ROOT, f"{ROOT}.kept")
     try:
         # Firmware without a system to boot waits for ever, as the hung kernel does: on, silent and idle.
@@ -83,7 +97,8 @@ def test_a_guest_that_idles_and_never_answers_is_reset_and_one_that_boots_is_not
         host.off()
         host("mv", f"{ROOT}.kept", ROOT)
         host("systemctl", "start", "q8s-guest-watch")
-    eventually(lambda: cluster.kubectl.ready()[NODE] != "True", seconds=120)
-    eventually(lambda: cluster.kubectl.ready()[NODE] == "True", seconds=400)
+    eventually(lambda: host("virsh", "-q", "domstate", NODE).strip() == "running", seconds=60)
+    layer("guest")
+    eventually(lambda: bool(layer("")), seconds=400)
     assert len(host.resets()) == len(before) + 2, "a guest that booted was reset"
     assert host.told(": powered on")[len(powered_on) :] == [f"{NODE} is off (shut off (destroyed)): powered on"] * 2
