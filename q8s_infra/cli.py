@@ -102,9 +102,11 @@ def snapshot_command(
         errors.print(f"error: {error}", markup=False)
         raise typer.Exit(1) from None
     path = output or Path(f"q8s-{planned.name}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.snapshot")
-    with path.open("xb") as file:
-        path.chmod(0o600)
-        file.write(taken.sealed(keys.seed))
+    try:
+        snapshot.write(path, taken.sealed(keys.seed))
+    except OSError as error:
+        errors.print(f"error: {error}", markup=False)
+        raise typer.Exit(1) from None
     console.print(f"snapshot: {path}", markup=False, soft_wrap=True)
 
 

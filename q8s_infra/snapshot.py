@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import base64
 import io
+import os
 import tarfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 from cryptography.fernet import Fernet, InvalidToken
@@ -59,6 +61,16 @@ class Snapshot:
                 return named.read().decode().strip().removeprefix("v") if named else ""
         except (tarfile.TarError, KeyError, EOFError) as error:
             raise SnapshotError(f"the snapshot is not whole: {error}") from None
+
+
+def write(path: Path, sealed: bytes) -> None:
+    """A new file for its owner alone; none in place of another snapshot.
+
+    Raises:
+        OSError: there is a file already, or it can't be written.
+    """
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(sealed)
 
 
 def unsealed(data: bytes, seed: str) -> Snapshot:

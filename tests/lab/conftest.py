@@ -10,7 +10,9 @@ import copy
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -160,6 +162,24 @@ def q8s(cluster: Cluster, command: str, *words: str) -> subprocess.CompletedProc
         text=True,
         check=False,
     )
+
+
+@contextmanager
+def meanwhile(look: Callable[[], object], seconds: float) -> Iterator[None]:
+    """Look again and again, with so many seconds in between, until the end."""
+    over = threading.Event()
+
+    def again() -> None:
+        while not over.wait(seconds):
+            look()
+
+    watcher = threading.Thread(target=again)
+    watcher.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watcher.join()
 
 
 def inside(cloud: Connection, node: str) -> list[str]:

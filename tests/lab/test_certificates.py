@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.full, pytest.mark.timeout(900)]
 
 def test_renewed_certificates_expire_later_and_pods_elsewhere_go_on(cluster: Cluster, tmp_path: Path) -> None:
     eventually(lambda: set(cluster.kubectl.ready().values()) == {"True"})
-    former, before = str(cluster.stack.outputs()["kubeconfig"].value), running(cluster, apart=FIRST)
+    former, before = str(cluster.stack.outputs()["kubeconfig"].value), running(cluster, FIRST)
     renewed = q8s(cluster, "renew")
     print(renewed.stdout)
     assert renewed.returncode == 0, renewed.stdout
@@ -27,5 +27,5 @@ def test_renewed_certificates_expire_later_and_pods_elsewhere_go_on(cluster: Clu
     assert expires(given) > expires(former)
     kubectl = Kubectl.of(cluster.stack, tmp_path / "kubeconfig")
     eventually(lambda: set(kubectl.ready().values()) == {"True"})
-    assert before.items() <= running(cluster, apart=FIRST).items(), "a pod elsewhere was restarted or is gone"
+    assert before.items() <= running(cluster, FIRST).items(), "a pod elsewhere was restarted or is gone"
     assert cluster.preview() == {}

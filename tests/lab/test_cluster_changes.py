@@ -9,7 +9,6 @@ import json
 import os
 import signal
 import subprocess
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +17,7 @@ import pytest
 from openstack.connection import Connection
 from pulumi import automation
 
-from tests.lab.conftest import Cluster, run
+from tests.lab.conftest import Cluster, meanwhile, run
 from tests.lab.test_cluster import eventually
 
 pytestmark = pytest.mark.timeout(1200)
@@ -60,9 +59,9 @@ def names(steps: set[str]) -> set[str]:
     return {step.split("::")[-1] for step in steps if not step.startswith(("q8s:", "pulumi:"))}
 
 
-def running(cluster: Cluster, *, apart: str = "") -> dict[str, int]:
-    """Restarts by each pod that runs and is to go on, on a node that is there; on one of them they do not count."""
-    there = cluster.nodes().keys() - {apart}
+def running(cluster: Cluster, *apart: str) -> dict[str, int]:
+    """Restarts by each pod that runs and is to go on, on a node that is there; on some of them they do not count."""
+    there = cluster.nodes().keys() - set(apart)
     return {
         pod["metadata"]["uid"]: sum(it["restartCount"] for it in pod["status"].get("containerStatuses", []))
         for pod in cluster.kubectl.get("pods", "-A")["items"]
@@ -167,20 +166,13 @@ def test_another_key_and_another_image_restart_nothing(cluster: Cluster, cloud: 
 def ready_meanwhile(cluster: Cluster, names: set[str]) -> Iterator[set[frozenset[str]]]:
     """Look at these nodes until the end; yields which of them were Ready together."""
     seen: set[frozenset[str]] = set()
-    over = threading.Event()
 
     def look() -> None:
-        while not over.wait(1):
-            ready = cluster.kubectl.ready()
-            seen.add(frozenset(name for name in names if ready.get(name) == "True"))
+        ready = cluster.kubectl.ready()
+        seen.add(frozenset(name for name in names if ready.get(name) == "True"))
 
-    watcher = threading.Thread(target=look)
-    watcher.start()
-    try:
+    with meanwhile(look, 1):
         yield seen
-    finally:
-        over.set()
-        watcher.join()
 
 
 @pytest.mark.full

@@ -69,7 +69,7 @@ def comes_and_goes(
     """From one control plane to more, and back; meanwhile, something that restarts the pods of one node apart."""
     names = {f"test-control-plane-{number}" for number in range(count)}
     added = names - {FIRST}
-    before = running(cluster, apart=apart)
+    before = running(cluster, apart)
 
     with_control_planes(cluster, count)
     steps = cluster.preview()
@@ -95,7 +95,7 @@ def comes_and_goes(
     assert etcd_members(cluster) == {FIRST}
     assert cluster.kubectl("get", "--raw", "/readyz") == "ok"
     assert not added & cluster.nodes().keys()
-    assert before.items() <= running(cluster, apart=apart).items(), "a pod elsewhere was restarted or is gone"
+    assert before.items() <= running(cluster, apart).items(), "a pod elsewhere was restarted or is gone"
     assert cluster.preview() == {}
 
 
@@ -190,7 +190,7 @@ def test_a_first_control_plane_that_is_lost_comes_back_to_its_cluster(
     workers = {name for name in cluster.nodes() if "control-plane" not in name}
     with_control_planes(cluster, 3)
     cluster.up()
-    before, second = running(cluster, apart=FIRST), through(cluster, SECOND, tmp_path)
+    before, second = running(cluster, FIRST), through(cluster, SECOND, tmp_path)
 
     lost = lose(cloud, FIRST)
     eventually(lambda: second.ready()[FIRST] == "Unknown", seconds=180)
@@ -206,5 +206,5 @@ def test_a_first_control_plane_that_is_lost_comes_back_to_its_cluster(
     assert f"{FIRST}: its host is new: taking the lost one, {lost}, out of the cluster" in said
     assert etcd_members(cluster) == names
     eventually(lambda: set(cluster.kubectl.ready().values()) == {"True"})
-    assert before.items() <= running(cluster, apart=FIRST).items(), "a pod elsewhere was restarted or is gone"
+    assert before.items() <= running(cluster, FIRST).items(), "a pod elsewhere was restarted or is gone"
     assert cluster.preview() == {}

@@ -7,7 +7,6 @@ import random
 import re
 import signal
 import subprocess
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -16,7 +15,7 @@ from pathlib import Path
 import pytest
 from openstack.connection import Connection
 
-from tests.lab.conftest import Cluster
+from tests.lab.conftest import Cluster, meanwhile
 from tests.lab.test_cluster import eventually
 from tests.lab.test_cluster_changes import ADDED, tokens
 
@@ -50,22 +49,15 @@ def watched() -> Iterator[set[str]]:
     """
     seen: set[str] = set()
     twice: set[str] = set()
-    over = threading.Event()
 
     def look() -> None:
-        while not over.wait(0.2):
-            for key, processes in steps().items():
-                seen.add(key)
-                if len(processes) > 1:
-                    twice.add(key)
+        for key, processes in steps().items():
+            seen.add(key)
+            if len(processes) > 1:
+                twice.add(key)
 
-    watcher = threading.Thread(target=look)
-    watcher.start()
-    try:
+    with meanwhile(look, 0.2):
         yield seen
-    finally:
-        over.set()
-        watcher.join()
     assert not twice, f"steps that ran twice at once: {twice}"
 
 

@@ -12,7 +12,7 @@ from pulumi import automation
 from tests.lab.conftest import Cluster, q8s
 from tests.lab.test_cluster import eventually
 from tests.lab.test_cluster_changes import running
-from tests.lab.test_control_planes import FIRST, etcd_members, lose
+from tests.lab.test_control_planes import FIRST, etcd_members, lose, with_control_planes
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -22,11 +22,27 @@ def configmaps(cluster: Cluster) -> set[str]:
     return {each["metadata"]["name"] for each in cluster.kubectl.get("configmaps")["items"]}
 
 
+def workers_pods(cluster: Cluster) -> dict[str, int]:
+    """Restarts by each pod that runs on a worker."""
+    return running(cluster, *(name for name in cluster.nodes() if "control-plane" in name))
+
+
+def restored(cluster: Cluster, file: Path) -> None:
+    """Make the cluster again from a snapshot; what a run without control planes says is the way to it."""
+    with pytest.raises(automation.CommandError, match="python -m q8s_infra restore FILE"):
+        cluster.preview()
+    done = q8s(cluster, "restore", str(file))
+    print(done.stdout)
+    assert done.returncode == 0, done.stdout
+    # The administrator's kubeconfig of before is good: it is the same cluster at the same address.
+    eventually(lambda: set(cluster.kubectl.ready().values()) == {"True"})
+
+
 def test_a_cluster_without_a_control_plane_comes_back_from_its_snapshot(
     cluster: Cluster, cloud: Connection, tmp_path: Path
 ) -> None:
     eventually(lambda: set(cluster.kubectl.ready().values()) == {"True"})
-    file, before = tmp_path / "cluster.snapshot", running(cluster, apart=FIRST)
+    file, before = tmp_path / "cluster.snapshot", running(cluster, FIRST)
     cluster.kubectl("delete", "configmap", "before", "--ignore-not-found")
     cluster.kubectl("create", "configmap", "before")
     taken = q8s(cluster, "snapshot", f"--output={file}")
@@ -39,16 +55,35 @@ def test_a_cluster_without_a_control_plane_comes_back_from_its_snapshot(
     assert f"{FIRST} is in a cluster" in refused.stdout.replace("\n", " ")
 
     lose(cloud, FIRST)
-    with pytest.raises(automation.CommandError, match="python -m q8s_infra restore FILE"):
-        cluster.preview()
-    restored = q8s(cluster, "restore", str(file))
-    print(restored.stdout)
-    assert restored.returncode == 0, restored.stdout
-
-    # The administrator's kubeconfig of before is good: it is the same cluster at the same address.
-    eventually(lambda: set(cluster.kubectl.ready().values()) == {"True"})
+    restored(cluster, file)
     assert "before" in configmaps(cluster)
     assert "after" not in configmaps(cluster)
     assert etcd_members(cluster) == {FIRST}
-    assert before.items() <= running(cluster, apart=FIRST).items(), "a pod elsewhere was restarted or is gone"
+    assert before.items() <= running(cluster, FIRST).items(), "a pod elsewhere was restarted or is gone"
     assert cluster.preview() == {}
+
+
+@pytest.mark.full
+def test_three_lost_control_planes_come_back(cluster: Cluster, cloud: Connection, tmp_path: Path) -> None:
+    file, names = tmp_path / "cluster.snapshot", {f"test-control-plane-{number}" for number in range(3)}
+    try:
+        with_control_planes(cluster, 3)
+        cluster.up()
+        eventually(lambda: set(cluster.kubectl.ready().values()) == {"True"})
+        before = workers_pods(cluster)
+        taken = q8s(cluster, "snapshot", f"--output={file}")
+        assert taken.returncode == 0, taken.stdout
+
+        lose(cloud, "test-control-plane-1")
+        refused = q8s(cluster, "restore", str(file))
+        assert refused.returncode == 1, refused.stdout
+        assert "openstack server delete test-control-plane-2" in refused.stdout.replace("\n", " ")
+        for name in sorted(names - {"test-control-plane-1"}):
+            lose(cloud, name)
+        restored(cluster, file)
+        assert etcd_members(cluster) == names
+        assert before.items() <= workers_pods(cluster).items(), "a worker's pod was restarted or is gone"
+        assert cluster.preview() == {}
+    finally:
+        with_control_planes(cluster, 1)
+        cluster.up()

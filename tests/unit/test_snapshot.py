@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import io
+import stat
 import tarfile
+from pathlib import Path
 
 import pytest
 
 from q8s_infra.cloud import Instance
 from q8s_infra.plan import plan
-from q8s_infra.snapshot import Snapshot, SnapshotError, known, refuse_living, unsealed
+from q8s_infra.snapshot import Snapshot, SnapshotError, known, refuse_living, unsealed, write
 from q8s_infra.spec import SpecErrors, validated
 from tests.unit.specs import GOOD, spoiled
 
@@ -33,6 +35,15 @@ def test_a_file_is_for_its_stack_alone() -> None:
     assert unsealed(sealed, SEED).kubernetes == "1.34.4"
     with pytest.raises(SnapshotError, match="no snapshot of this stack"):
         unsealed(sealed, OTHER)
+
+
+def test_it_is_written_for_its_owner_and_in_place_of_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "snapshot"
+    write(file, b"sealed")
+    assert stat.S_IMODE(file.stat().st_mode) == stat.S_IRUSR | stat.S_IWUSR
+    with pytest.raises(FileExistsError):
+        write(file, b"another")
+    assert file.read_bytes() == b"sealed"
 
 
 def test_a_changed_file_is_refused() -> None:
