@@ -30,7 +30,8 @@ case ${role:?} in
 		;;
 	control-plane)
 		joined() {
-			kubectl -n kube-system wait --for=create --timeout="$1s" "pod/kube-apiserver-$node" >/dev/null 2>&1 &&
+			kubectl wait --for=create --timeout="$1s" "node/$node" >/dev/null 2>&1 &&
+				kubectl -n kube-system wait --for=create --timeout="$1s" "pod/kube-apiserver-$node" >/dev/null 2>&1 &&
 				kubectl -n kube-system wait --for=condition=Ready --timeout="$1s" "pod/kube-apiserver-$node" >/dev/null 2>&1
 		}
 		where="see journalctl -u q8s-join on it"
@@ -42,7 +43,7 @@ if [[ $role = control-plane ]]; then
 	if [[ $former && $former != "${instance:?}" ]]; then
 		progress "its host is new: taking the lost one, $former, out of the cluster"
 		leave_etcd
-		kubectl delete node "$node"
+		leave_cluster
 	fi
 fi
 if ! joined 0; then

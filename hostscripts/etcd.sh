@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# etcd's members, leaving them, and its data. Sourced by steps on a control plane.
+# etcd's members and its data, and leaving both etcd and the cluster. Sourced by steps on a control plane.
 
 # etcd ARGUMENTS...: etcdctl in the etcd of the control plane that `first` names.
 etcd() {
@@ -20,6 +20,13 @@ leave_etcd() {
 		fail "etcd would lose its quorum: of the $stay members that stay, $healthy are healthy. Mend those first"
 	etcd member remove "$member"
 	progress "left etcd"
+}
+
+# leave_cluster: a control plane that is no member any more is no node either. What it ran as pods is gone with it at once: nobody
+# is to take these for a new host's of the same name.
+leave_cluster() {
+	kubectl delete node "${node:?}" --ignore-not-found --wait=false
+	kubectl -n kube-system delete pods --field-selector "spec.nodeName=$node" --force --grace-period=0
 }
 
 # etcd_tool IMAGE FOLDER COMMAND...: a command of etcd's image on this host, with the folder as /data and etcd's keys as /pki.

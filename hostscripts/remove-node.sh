@@ -17,6 +17,8 @@ kubectl drain "$node" --ignore-daemonsets --delete-emptydir-data --force --timeo
 
 if kubectl get node "$node" -o json | grep -q '"node-role.kubernetes.io/control-plane"'; then
 	leave_etcd
+	leave_cluster
+else
+	kubectl delete node "$node" --wait=false
 fi
-kubectl delete node "$node" --wait=false
 progress "removed from the cluster"
