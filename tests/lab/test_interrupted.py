@@ -69,9 +69,10 @@ def killed(run: subprocess.Popen[bytes]) -> None:
 def interrupted(run: subprocess.Popen[bytes]) -> None:
     """Ctrl-C, and again for who does not wait for running steps."""
     for _ in range(2):
-        os.killpg(run.pid, signal.SIGINT)
-        with suppress(subprocess.TimeoutExpired):
-            run.wait(5)
+        if run.poll() is None:
+            os.killpg(run.pid, signal.SIGINT)
+            with suppress(subprocess.TimeoutExpired):
+                run.wait(5)
 
 
 def cut_off(_: subprocess.Popen[bytes]) -> None:
