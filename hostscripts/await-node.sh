@@ -45,6 +45,15 @@ if [[ $role = control-plane ]]; then
 		leave_etcd
 		leave_cluster
 	fi
+else
+	# The public half of a guest's token tells it from any other that had its name. A former one is still a node where its run was
+	# killed before the stack knew that it had joined.
+	guest=$(cut -d. -f1 "$inbox/token")
+	former=$(kubectl get node "$node" --ignore-not-found -o 'jsonpath={.metadata.annotations.q8s\.io/guest}')
+	if [[ $former && $former != "$guest" ]]; then
+		progress "is still a node of a former guest: taking that out of the cluster"
+		kubectl delete node "$node"
+	fi
 fi
 if ! joined 0; then
 	[[ $role != control-plane ]] || retry 3 hand_over_certificates || fail "kubeadm cannot hand the certificates over: see $step_log"
@@ -58,7 +67,10 @@ if ! joined 0; then
 	done
 fi
 progress "joined; labels and taints"
-[[ $role != control-plane ]] || kubectl annotate --overwrite node "$node" "q8s.io/instance=$instance"
+case $role in
+	worker) kubectl annotate --overwrite node "$node" "q8s.io/guest=$guest" ;;
+	control-plane) kubectl annotate --overwrite node "$node" "q8s.io/instance=$instance" ;;
+esac
 mapfile -t labels <"$inbox/labels"
 mapfile -t taints <"$inbox/taints"
 # What was set here before and is asked for no more: names of labels, and name:effect of taints.
