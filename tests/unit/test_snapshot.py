@@ -53,7 +53,9 @@ def test_a_changed_file_is_refused() -> None:
         unsealed(bytes(sealed), SEED)
 
 
-@pytest.mark.parametrize("content", [b"", b"nothing", snapshot("v1.34.4").content[:40]])
+@pytest.mark.parametrize(
+    "content", [b"", b"nothing", snapshot("v1.34.4").content[:40]], ids=["empty", "another file", "cut off"]
+)
 def test_one_that_is_not_whole_says_so(content: bytes) -> None:
     with pytest.raises(SnapshotError, match="not whole"):
         _ = Snapshot(content).kubernetes
