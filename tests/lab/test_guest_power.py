@@ -56,6 +56,16 @@ class Host:
         self("virsh", "-q", "destroy", NODE)
 
 
+def daemons(cluster: Cluster) -> dict[str, int]:
+    """Restarts of the pods that the node has as every other."""
+    pods = cluster.kubectl.get("pods", "-A", "--field-selector", f"spec.nodeName={NODE}")["items"]
+    return {
+        pod["metadata"]["uid"]: sum(it["restartCount"] for it in pod["status"].get("containerStatuses", []))
+        for pod in pods
+        if any(owner["kind"] == "DaemonSet" for owner in pod["metadata"].get("ownerReferences", []))
+    }
+
+
 @pytest.fixture
 def host(cloud: Connection) -> Iterator[Host]:
     """The host of an x86_64 worker of the cluster; it waits for a guest less long than hosts do."""
@@ -79,6 +89,8 @@ def test_a_guest_that_hangs_is_reset_and_one_that_is_off_is_powered_on(
         return said
 
     before, powered_on = host.resets(), host.told(": powered on")
+    restarts = daemons(cluster)
+    assert restarts
     host.off()
     assert "shut off" in layer("libvirt")
     host("mv", ROOT, f"{ROOT}.kept")
@@ -100,5 +112,7 @@ def test_a_guest_that_hangs_is_reset_and_one_that_is_off_is_powered_on(
     eventually(lambda: host("virsh", "-q", "domstate", NODE).strip() == "running", seconds=60)
     layer("guest")
     eventually(lambda: bool(layer("")), seconds=400)
+    # A node is Ready before what ran on it is told to have started again; the next test counts restarts.
+    eventually(lambda: all(count > restarts.get(uid, -1) for uid, count in daemons(cluster).items()), seconds=180)
     assert len(host.resets()) == len(before) + 2, "a guest that booted was reset"
     assert host.told(": powered on")[len(powered_on) :] == [f"{NODE} is off (shut off (destroyed)): powered on"] * 2

@@ -17,6 +17,7 @@ import yaml
 
 from lab import layout
 from lab.artifact import REPOSITORY
+from lab.hosts.host import Folders, all_hosts
 from lab.stack import PULUMI_STATE
 from tests.lab.conftest import Cluster
 
@@ -104,7 +105,9 @@ def test_nothing_that_is_stored(cluster: Cluster, needles: Path) -> None:
 
 def test_nothing_that_is_logged(cluster: Cluster, needles: Path) -> None:
     """By the lab's services, and on every host: its steps, the guest's console, the journal, the API server's audit."""
-    hosts, consoles = list(layout.INSTANCES.glob("*/var/log")), list(layout.INSTANCES.glob("*/console.log"))
+    folders = [Folders.of(host, layout.INSTANCES) for host in all_hosts(layout.INSTANCES)]
+    hosts = [folder.var / "log" for folder in folders if (folder.var / "log").is_dir()]
+    consoles = [folder.console for folder in folders if folder.console.exists()]
     assert len(hosts) >= len(cluster.nodes())
     assert len(consoles) >= len(cluster.nodes())
     assert not hits(needles, layout.LOGS, *hosts, *consoles)
