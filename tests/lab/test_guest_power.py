@@ -17,6 +17,7 @@ from openstack.connection import Connection
 
 from tests.lab.conftest import Cluster, inside
 from tests.lab.test_cluster import eventually
+from tests.lab.test_cluster_changes import running
 from tests.lab.test_diagnose import broken_layer, diagnosed
 
 pytestmark = pytest.mark.timeout(900)
@@ -56,14 +57,9 @@ class Host:
         self("virsh", "-q", "destroy", NODE)
 
 
-def daemons(cluster: Cluster) -> dict[str, int]:
-    """Restarts of the pods that the node has as every other."""
-    pods = cluster.kubectl.get("pods", "-A", "--field-selector", f"spec.nodeName={NODE}")["items"]
-    return {
-        pod["metadata"]["uid"]: sum(it["restartCount"] for it in pod["status"].get("containerStatuses", []))
-        for pod in pods
-        if any(owner["kind"] == "DaemonSet" for owner in pod["metadata"].get("ownerReferences", []))
-    }
+def on_it(cluster: Cluster) -> dict[str, int]:
+    """Restarts of the pods that run on the node."""
+    return running(cluster, *(cluster.nodes().keys() - {NODE}))
 
 
 @pytest.fixture
@@ -89,7 +85,7 @@ def test_a_guest_that_hangs_is_reset_and_one_that_is_off_is_powered_on(
         return said
 
     before, powered_on = host.resets(), host.told(": powered on")
-    restarts = daemons(cluster)
+    restarts = on_it(cluster)
     assert restarts
     host.off()
     assert "shut off" in layer("libvirt")
@@ -112,7 +108,12 @@ def test_a_guest_that_hangs_is_reset_and_one_that_is_off_is_powered_on(
     eventually(lambda: host("virsh", "-q", "domstate", NODE).strip() == "running", seconds=60)
     layer("guest")
     eventually(lambda: bool(layer("")), seconds=400)
+
     # A node is Ready before what ran on it is told to have started again; the next test counts restarts.
-    eventually(lambda: all(count > restarts.get(uid, -1) for uid, count in daemons(cluster).items()), seconds=180)
+    def started_again() -> bool:
+        now = on_it(cluster)
+        return all(now.get(uid, -1) > count for uid, count in restarts.items())
+
+    eventually(started_again, seconds=180)
     assert len(host.resets()) == len(before) + 2, "a guest that booted was reset"
     assert host.told(": powered on")[len(powered_on) :] == [f"{NODE} is off (shut off (destroyed)): powered on"] * 2
