@@ -39,8 +39,9 @@ etcd_tool() {
 		--mount "type=bind,src=$folder,dst=/data,options=rbind:rw" "$image" "q8s-etcd-$$" "$@"
 }
 
-# etcd_restore IMAGE FOLDER: the member's data, of which there is none, from the folder's etcd.db, as the only member. The revision is raised, so that
-# nobody who watched the lost cluster takes what he knows for newer ("Restoring with revision bump", etcd 3.6 documentation).
+# etcd_restore IMAGE FOLDER: the member's data, of which there is none, from the folder's etcd.db, as the only member. The revision
+# is raised, so that nobody who watched the lost cluster takes what he knows for newer ("Restoring with revision bump", etcd 3.6
+# documentation).
 etcd_restore() {
 	local image=$1 folder=$2
 	rm -rf "$folder/etcd"

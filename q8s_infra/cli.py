@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -70,14 +72,11 @@ def diagnose_command(
     output: Annotated[Path | None, typer.Option(help="The archive to write.")] = None,
 ) -> None:
     """Collect the logs of nodes into an archive, without their secrets; print each node's first broken layer."""
-    try:
+    with _explained():
         planned = plan(_spec(None, stack))
         wanted = _known(names or [node.name for node in planned.nodes], planned)
         keys = stack_keys(exported(stack))
         instances = connect().instances(node.name for node in planned.nodes)
-    except (SpecErrors, NoState) as error:
-        errors.print(f"error: {error}", markup=False)
-        raise typer.Exit(1) from None
     console.print(f"asking {len(wanted)} node(s)")
     collected = asyncio.run(diagnose.collect(planned, wanted, instances, keys))
     path = output or Path(f"q8s-{planned.name}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.tar.gz")
@@ -94,19 +93,12 @@ def snapshot_command(
     output: Annotated[Path | None, typer.Option(help="The file to write.")] = None,
 ) -> None:
     """Take a snapshot of the cluster: etcd's data and the cluster's keys, sealed for this stack."""
-    try:
+    with _explained():
         planned = plan(_spec(None, stack))
         keys = stack_keys(exported(stack))
         taken = asyncio.run(snapshot.take(planned, _control_planes(planned, connect(), keys)))
-    except (SpecErrors, NoState, HostError, snapshot.SnapshotError) as error:
-        errors.print(f"error: {error}", markup=False)
-        raise typer.Exit(1) from None
-    path = output or Path(f"q8s-{planned.name}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.snapshot")
-    try:
+        path = output or Path(f"q8s-{planned.name}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.snapshot")
         snapshot.write(path, taken.sealed(keys.seed))
-    except OSError as error:
-        errors.print(f"error: {error}", markup=False)
-        raise typer.Exit(1) from None
     console.print(f"snapshot: {path}", markup=False, soft_wrap=True)
 
 
@@ -116,7 +108,7 @@ def restore_command(
     stack: Annotated[str, typer.Option(help="A stack of this directory, by name.")] = "dev",
 ) -> None:
     """Make a cluster whose control planes are lost again, from a snapshot; workers and their pods go on."""
-    try:
+    with _explained():
         planned, cloud, state = plan(_spec(None, stack)), connect(), exported(stack)
         keys = stack_keys(state)
         content = snapshot.unsealed(file.read_bytes(), keys.seed)
@@ -127,12 +119,6 @@ def restore_command(
         snapshot.make_host(selected, planned, lost(snapshot.known(state), cloud))
         asyncio.run(snapshot.lay(planned, _control_planes(planned, cloud, keys), content))
         selected.up(on_output=print)
-    except (SpecErrors, NoState, HostError, snapshot.SnapshotError) as error:
-        errors.print(f"error: {error}", markup=False)
-        raise typer.Exit(1) from None
-    except automation.CommandError:
-        errors.print("error: Pulumi has failed, see above; restore once more when the cause is mended", markup=False)
-        raise typer.Exit(1) from None
 
 
 @cli.command("renew")
@@ -140,7 +126,7 @@ def renew_command(
     stack: Annotated[str, typer.Option(help="A stack of this directory, by name.")] = "dev",
 ) -> None:
     """Renew the certificates of all control planes for another year, one control plane after the other."""
-    try:
+    with _explained():
         planned = plan(_spec(None, stack))
         hosts = _control_planes(planned, connect(), stack_keys(exported(stack)))
         for node in planned.control_planes:
@@ -149,11 +135,18 @@ def renew_command(
         # The administrator's kubeconfig is a result of the first one's step.
         first = planned.control_planes[0].name
         automation.select_stack(stack, work_dir=".").up(replace=[f"**::{first}-init"], on_output=print)
-    except (SpecErrors, NoState, HostError) as error:
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Say what went wrong instead of showing where in the program; exit 1."""
+    try:
+        yield
+    except (SpecErrors, NoState, HostError, snapshot.SnapshotError, OSError) as error:
         errors.print(f"error: {error}", markup=False)
         raise typer.Exit(1) from None
     except automation.CommandError:
-        errors.print("error: Pulumi has failed, see above; renew once more when the cause is mended", markup=False)
+        errors.print("error: Pulumi has failed, see above; run this once more when the cause is mended", markup=False)
         raise typer.Exit(1) from None
 
 

@@ -16,9 +16,9 @@ from q8s_infra.plan import ClusterPlan, Worker
 from q8s_infra.render.payload import payload
 from q8s_infra.render.seed import GUEST_FORMAT
 from q8s_infra.spec import ClusterSpec
+from q8s_infra.strays import INSTANCE
 
 _COMMAND: Final = "command:remote:Command"
-_INSTANCE: Final = "openstack:compute/instance:Instance"
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,6 @@ class Rollout:
 
 @dataclass(frozen=True)
 class _Anew:
-    worker: Worker
     why: str
     whole_host: bool
 
@@ -87,27 +86,27 @@ def rollout(planned: ClusterPlan, resources: Mapping[str, Mapping[str, Any]]) ->
     notes: list[str] = []
     for _, workers in groupby(planned.workers, key=lambda worker: worker.type_name):
         there = [worker for worker in workers if (_COMMAND, f"{worker.name}-guest") in outputs]
-        anew = [found for worker in there if (found := _anew(planned.spec, worker, outputs))]
+        anew = {worker.name: found for worker in there if (found := _anew(planned.spec, worker, outputs))}
         if not anew:
             continue
-        at_once = anew[0].worker.node_type.max_unavailable
+        at_once = there[0].node_type.max_unavailable
         # Those whose host is lost, or that an earlier run left without a node, are down already and go on at once.
         down = [
-            worker
+            worker.name
             for worker in there
-            if not {(_INSTANCE, worker.name), (_COMMAND, f"{worker.name}-node")} <= outputs.keys()
+            if not {(INSTANCE, worker.name), (_COMMAND, f"{worker.name}-node")} <= outputs.keys()
         ]
-        queue = [*down, *(each.worker for each in anew if each.worker not in down)]
-        by_name = {each.worker.name: each for each in anew}
-        for before, worker in zip(queue, queue[at_once:], strict=False):
-            if worker not in down:
-                turns[worker.name] = Turn(before.name, by_name[worker.name].whole_host)
+        waiting = [name for name in anew if name not in down]
+        queue = [*down, *waiting]
+        for before, name in zip(queue, queue[at_once:], strict=False):
+            if name in waiting:
+                turns[name] = Turn(before, anew[name].whole_host)
         notes += _told(anew, at_once)
     return Rollout(turns, tuple(notes))
 
 
 def _anew(spec: ClusterSpec, worker: Worker, outputs: Mapping[tuple[str, str], Mapping[str, Any]]) -> _Anew | None:
-    flavor = outputs.get((_INSTANCE, worker.name), {}).get("flavorName", worker.flavor)
+    flavor = outputs.get((INSTANCE, worker.name), {}).get("flavorName", worker.flavor)
     # The instance and the cluster come first.
     was = tuple(outputs[_COMMAND, f"{worker.name}-guest"].get("triggers") or ())[2:]
     parts = guest_parts(spec, worker)
@@ -119,7 +118,7 @@ def _anew(spec: ClusterSpec, worker: Worker, outputs: Mapping[tuple[str, str], M
             for name, value in _fields(parts).items()
             if before.get(name) != value
         ]
-    return _Anew(worker, "; ".join(reasons), flavor != worker.flavor) if reasons else None
+    return _Anew("; ".join(reasons), flavor != worker.flavor) if reasons else None
 
 
 def _fields(parts: tuple[Any, ...]) -> dict[str, str]:
@@ -132,9 +131,9 @@ def _fields(parts: tuple[Any, ...]) -> dict[str, str]:
         return {}
 
 
-def _told(anew: list[_Anew], at_once: int) -> Iterator[str]:
-    for why, group in groupby(sorted(anew, key=lambda each: each.why), key=lambda each: each.why):
-        names = [each.worker.name for each in group]
+def _told(anew: Mapping[str, _Anew], at_once: int) -> Iterator[str]:
+    for why, group in groupby(sorted(anew, key=lambda name: anew[name].why), key=lambda name: anew[name].why):
+        names = list(group)
         what = f"{names[0]} is" if len(names) == 1 else f"{names[0]} and {len(names) - 1} more of its type are"
         pace = "" if len(anew) == 1 else f", {at_once} at a time (maxUnavailable)"
         yield f"{what} made anew{pace}: {why}"

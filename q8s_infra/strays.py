@@ -15,7 +15,7 @@ from typing import Any, Final, Literal, Protocol
 
 import pulumi
 
-_INSTANCE: Final = "openstack:compute/instance:Instance"
+INSTANCE: Final = "openstack:compute/instance:Instance"
 _PORT: Final = "openstack:networking/port:Port"
 _GROUP: Final = "openstack:networking/secGroup:SecGroup"
 _NONE_LEFT: Final = """
@@ -96,7 +96,7 @@ def strays(cluster: str, known: Mapping[str, frozenset[str]], cloud: Cloud) -> t
         for server in cloud.all_servers()
         if server.name.startswith(f"{cluster}-")
         and server.owner in groups
-        and server.id not in known.get(_INSTANCE, frozenset())
+        and server.id not in known.get(INSTANCE, frozenset())
     ]
     ports = [
         Stray("port", port.id, port.name)
@@ -128,7 +128,7 @@ def lost(resources: Mapping[str, Mapping[str, Any]], cloud: Cloud) -> tuple[Lost
     known = [
         Lost(urn, str(resource["outputs"]["id"]), str(resource["outputs"].get("name")))
         for urn, resource in resources.items()
-        if resource["type"] == _INSTANCE and resource["outputs"].get("id")
+        if resource["type"] == INSTANCE and resource["outputs"].get("id")
     ]
     there = {server.id for server in cloud.all_servers()} if known else set()
     return tuple(instance for instance in known if instance.id not in there)
