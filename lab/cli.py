@@ -19,6 +19,7 @@ from lab.hosts.image import HOST_IMAGE
 from lab.images.guest import APT_PACKAGES as IMAGE_PACKAGES
 from lab.inside import OUTCOMES, status
 from lab.mirrors import tools as mirror_tools
+from lab.mirrors import upgrades
 from lab.mirrors.serve import APT_PACKAGES as MIRROR_PACKAGES
 from lab.openstack.databases import SCHEMAS as DATABASE_SCHEMAS
 from lab.openstack.venv import VENV
@@ -105,6 +106,16 @@ def up() -> None:
     console.print(f"clouds.yaml: {layout.CLOUDS_YAML} (cloud {layout.CLOUD})", markup=False)
 
 
+@cli.command(name="upgrades")
+def upgrades_command() -> None:
+    """Build the further releases of Kubernetes that tests of upgrades need: half an hour on two cores."""
+    steps = Steps()
+    with _explained(), _alone(seconds=_BUILDS_SECONDS):
+        checks.packages(_PACKAGES)
+        build(upgrades.ARTIFACTS, steps)
+    console.print(steps.table())
+
+
 @cli.command("status")
 def status_command() -> None:
     """Show what runs; exit 1 where something should and does not."""
@@ -139,7 +150,7 @@ def down(wipe: Annotated[bool, typer.Option("--wipe", help="Drop databases, host
 def clean() -> None:
     """Remove what no current artifact names from the cache, and the Go compiler's own cache."""
     with _explained(), _alone(seconds=0):
-        removed = prune((*artifacts(), DATABASE_SCHEMAS, DOCUMENT_SCHEMAS))
+        removed = prune((*artifacts(), *upgrades.ARTIFACTS, DATABASE_SCHEMAS, DOCUMENT_SCHEMAS))
         for leftover in (cache_root() / "go-build", *cache_root().glob("guest-????????")):
             if leftover.is_dir():
                 run("rm", "-rf", "--one-file-system", leftover, limit=_WIPE_SECONDS)

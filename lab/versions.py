@@ -20,5 +20,12 @@ PACKAGE_REVISION: Final = "1.1"
 BUSYBOX: Final = "1.36"
 GO_BUILD_DATE: Final = "2026-01-01T00:00:00Z"
 
+# Upgrades: from an earlier patch release to the default, and on to the next minor with what its kubeadm asks for
+# (cmd/kubeadm/app/constants/constants.go)
+EARLIER_KUBERNETES: Final = "1.34.3"
+NEXT_KUBERNETES: Final = "1.35.4"
+NEXT_ETCD: Final = "3.6.6-0"
+NEXT_COREDNS: Final = "1.13.1"
+
 # Guest images
 GUEST_SUITE: Final = "trixie"

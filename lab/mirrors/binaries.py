@@ -6,6 +6,7 @@ Every artifact holds the executables for one architecture (Debian's name).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
@@ -61,10 +62,10 @@ def _go_build(
     )
 
 
-def _build_kubernetes(architecture: str, builder: Builder) -> None:
-    major, minor, _ = versions.KUBERNETES.split(".")
+def _build_kubernetes(module: str, version: str, architecture: str, builder: Builder) -> None:
+    major, minor, _ = version.split(".")
     values = {
-        "gitVersion": f"v{versions.KUBERNETES}",
+        "gitVersion": f"v{version}",
         "gitMajor": major,
         "gitMinor": minor,
         "gitTreeState": "clean",
@@ -73,17 +74,17 @@ def _build_kubernetes(architecture: str, builder: Builder) -> None:
     packages = ("k8s.io/component-base/version", "k8s.io/client-go/pkg/version")
     variables = [f"{package}.{name}={value}" for package in packages for name, value in values.items()]
     commands = [f"k8s.io/kubernetes/cmd/{name}" for name in _KUBERNETES[architecture]]
-    _go_build(builder, "kubernetes", architecture, commands, variables=variables)
+    _go_build(builder, module, architecture, commands, variables=variables)
 
 
-def _build_etcd(architecture: str, builder: Builder) -> None:
-    _go_build(builder, "etcd", architecture, ["go.etcd.io/etcd/server/v3"], target="etcd")
-    _go_build(builder, "etcd", architecture, ["go.etcd.io/etcd/etcdctl/v3"], target="etcdctl")
-    _go_build(builder, "etcd", architecture, ["go.etcd.io/etcd/etcdutl/v3"], target="etcdutl")
+def _build_etcd(module: str, architecture: str, builder: Builder) -> None:
+    _go_build(builder, module, architecture, ["go.etcd.io/etcd/server/v3"], target="etcd")
+    _go_build(builder, module, architecture, ["go.etcd.io/etcd/etcdctl/v3"], target="etcdctl")
+    _go_build(builder, module, architecture, ["go.etcd.io/etcd/etcdutl/v3"], target="etcdutl")
 
 
-def _build_coredns(architecture: str, builder: Builder) -> None:
-    _go_build(builder, "coredns", architecture, ["github.com/coredns/coredns"])
+def _build_coredns(module: str, architecture: str, builder: Builder) -> None:
+    _go_build(builder, module, architecture, ["github.com/coredns/coredns"])
 
 
 def _build_flannel(architecture: str, builder: Builder) -> None:
@@ -129,16 +130,68 @@ def _artifacts(
     }
 
 
-KUBERNETES: Final = _artifacts("kubernetes", _build_kubernetes, versions.KUBERNETES, GO_BUILD_DATE)
-ETCD: Final = _artifacts("etcd", _build_etcd, architectures=["amd64"])
-COREDNS: Final = _artifacts("coredns", _build_coredns)
+def kubernetes(module: str, version: str, architectures: Iterable[str]) -> Mapping[str, Artifact]:
+    """Kubernetes' executables, from a module of ``lab/go``."""
+    build = partial(_build_kubernetes, module, version)
+    return _artifacts(module, build, version, GO_BUILD_DATE, architectures=architectures)
+
+
+def etcd(module: str, tag: str) -> Mapping[str, Artifact]:
+    """Executables of etcd and its tools, from a module of ``lab/go``."""
+    return _artifacts(module, partial(_build_etcd, module), tag, architectures=["amd64"])
+
+
+def coredns(module: str, version: str, architectures: Iterable[str]) -> Mapping[str, Artifact]:
+    """CoreDNS, from a module of ``lab/go``."""
+    return _artifacts(module, partial(_build_coredns, module), version, architectures=architectures)
+
+
+@dataclass(frozen=True)
+class Release:
+    """A release of Kubernetes with what its kubeadm asks for; the executables by architecture.
+
+    Attributes:
+        version: of Kubernetes.
+        etcd_tag: of etcd's image.
+        coredns_version: of CoreDNS.
+        kubernetes: Kubernetes' executables.
+        etcd: etcd's, and its tools.
+        coredns: CoreDNS'.
+    """
+
+    version: str
+    etcd_tag: str
+    coredns_version: str
+    kubernetes: Mapping[str, Artifact]
+    etcd: Mapping[str, Artifact]
+    coredns: Mapping[str, Artifact]
+
+    @property
+    def minor(self) -> str:
+        """Major and minor version, as package repositories are named by."""
+        return self.version.rpartition(".")[0]
+
+    @property
+    def artifacts(self) -> tuple[Artifact, ...]:
+        """All that is built for it."""
+        return tuple(each for built in (self.kubernetes, self.etcd, self.coredns) for each in built.values())
+
+
+RELEASE: Final = Release(
+    versions.KUBERNETES,
+    versions.ETCD,
+    versions.COREDNS,
+    kubernetes("kubernetes", versions.KUBERNETES, ARCHITECTURES),
+    etcd("etcd", versions.ETCD),
+    coredns("coredns", versions.COREDNS, ARCHITECTURES),
+)
+"""What a cluster gets unless its spec says otherwise."""
+
 FLANNEL: Final = _artifacts("flannel", _build_flannel, versions.FLANNEL)
 CNI_PLUGINS: Final = _artifacts("cni-plugins", _build_cni_plugins, CNI_PLUGINS_VERSION)
 CNI_FLANNEL: Final = _artifacts("cni-flannel", _build_cni_flannel, versions.FLANNEL_CNI_PLUGIN)
 PAUSE: Final = _artifacts("pause", _build_pause)
 
-ARTIFACTS: Final = tuple(
-    artifact
-    for built in (KUBERNETES, ETCD, COREDNS, FLANNEL, CNI_PLUGINS, CNI_FLANNEL, PAUSE)
-    for artifact in built.values()
-)
+BESIDE: Final = tuple(artifact for built in (FLANNEL, CNI_PLUGINS, CNI_FLANNEL, PAUSE) for artifact in built.values())
+"""What goes with any release."""
+ARTIFACTS: Final = (*RELEASE.artifacts, *BESIDE)

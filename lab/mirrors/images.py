@@ -8,6 +8,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -104,61 +105,59 @@ def _busybox(*applets: str, files: Mapping[str, Mapping[str, Artifact]] | None =
 
 def references() -> tuple[str, ...]:
     """Repository and tag of every image, as a client of the registry names them."""
-    return tuple(_tags())
+    return tuple(_images([binaries.RELEASE]))
 
 
-def _tags() -> dict[str, str]:
-    """Reference to the short name of an image."""
-    kubernetes = f"v{versions.KUBERNETES}"
+def _of(release: binaries.Release) -> Iterator[tuple[str, Image]]:
+    """A release's images by their references."""
+    for name in _CONTROL_PLANE:
+        yield f"{name}:v{release.version}", Image(_layers(release.kubernetes, f"usr/local/bin/{name}", name))
+    proxy = _layers(release.kubernetes, "usr/local/bin/kube-proxy", "kube-proxy", base=True)
+    yield f"kube-proxy:v{release.version}", Image(proxy)
+    tools = {f"usr/local/bin/{name}": release.etcd["amd64"].path / name for name in ("etcd", "etcdctl", "etcdutl")}
+    yield f"etcd:{release.etcd_tag}", Image({"amd64": [Layer(files=tools)]})
+    coredns = _layers(release.coredns, "coredns", "coredns")
+    yield f"coredns/coredns:v{release.coredns_version}", Image(coredns, entrypoint=["/coredns"])
+
+
+def _images(releases: Sequence[binaries.Release]) -> dict[str, Image]:
+    """All images by their references."""
+    flannel = _layers(binaries.FLANNEL, "opt/bin/flanneld", "flanneld", base=True)
+    plugin = _busybox("cp", "sh", files={"flannel": binaries.CNI_FLANNEL})
     return {
-        f"pause:{versions.PAUSE}": "pause",
-        **{f"{name}:{kubernetes}": name for name in (*_CONTROL_PLANE, "kube-proxy")},
-        f"etcd:{versions.ETCD}": "etcd",
-        f"coredns/coredns:v{versions.COREDNS}": "coredns",
-        f"flannel/flannel:v{versions.FLANNEL}": "flannel",
-        f"flannel/flannel-cni-plugin:v{versions.FLANNEL_CNI_PLUGIN}": "flannel-cni-plugin",
-        f"library/busybox:{BUSYBOX}": "busybox",
+        f"pause:{versions.PAUSE}": Image(_layers(binaries.PAUSE, "pause", "pause"), entrypoint=["/pause"]),
+        **dict(found for release in releases for found in _of(release)),
+        f"flannel/flannel:v{versions.FLANNEL}": Image(flannel, entrypoint=["/opt/bin/flanneld"]),
+        f"flannel/flannel-cni-plugin:v{versions.FLANNEL_CNI_PLUGIN}": Image(plugin),
+        f"library/busybox:{BUSYBOX}": Image(_busybox(*_APPLETS), command=["sh"]),
     }
 
 
-def _images() -> Iterator[tuple[str, Image]]:
-    kubernetes = binaries.KUBERNETES
-    yield "pause", Image(_layers(binaries.PAUSE, "pause", "pause"), entrypoint=["/pause"])
-    for name in _CONTROL_PLANE:
-        yield name, Image(_layers(kubernetes, f"usr/local/bin/{name}", name))
-    yield "kube-proxy", Image(_layers(kubernetes, "usr/local/bin/kube-proxy", "kube-proxy", base=True))
-    tools = {f"usr/local/bin/{name}": binaries.ETCD["amd64"].path / name for name in ("etcd", "etcdctl", "etcdutl")}
-    yield "etcd", Image({"amd64": [Layer(files=tools)]})
-    yield "coredns", Image(_layers(binaries.COREDNS, "coredns", "coredns"), entrypoint=["/coredns"])
-    yield (
-        "flannel",
-        Image(_layers(binaries.FLANNEL, "opt/bin/flanneld", "flanneld", base=True), entrypoint=["/opt/bin/flanneld"]),
-    )
-    yield "flannel-cni-plugin", Image(_busybox("cp", "sh", files={"flannel": binaries.CNI_FLANNEL}))
-    yield "busybox", Image(_busybox(*_APPLETS), command=["sh"])
-
-
-def _build(builder: Builder) -> None:
-    tags = {name: reference for reference, name in _tags().items()}
+def _build(releases: Sequence[binaries.Release], builder: Builder) -> None:
     with (
         tempfile.TemporaryDirectory(prefix="q8s-oci-", dir=builder.out.parent) as work,
         registry.running(builder.out, builder.log) as address,
     ):
-        for name, image in _images():
-            layout = Path(work, name)
+        for reference, image in _images(releases).items():
+            layout = Path(work, "image")
             write_layout(image, layout)
-            target = f"docker://{address}/{tags[name]}"
             copy = ("skopeo", "--insecure-policy", "copy", "--all", "--dest-tls-verify=false")
-            builder.run(*copy, f"oci:{layout}", target)
+            builder.run(*copy, f"oci:{layout}", f"docker://{address}/{reference}")
             shutil.rmtree(layout)
 
 
-IMAGES: Final = Artifact(
-    "registry",
-    _build,
-    pins=tuple(_tags()),
-    needs=(BASE, *binaries.ARTIFACTS),
-)
-"""The storage of a docker-registry that holds all images."""
+def storage(name: str, *releases: binaries.Release) -> Artifact:
+    """The storage of a docker-registry that holds all images of releases, and what goes with any."""
+    pins = (f"{release.version} {release.etcd_tag} {release.coredns_version}" for release in releases)
+    built = {each.key: each for release in releases for each in release.artifacts}
+    return Artifact(
+        name,
+        partial(_build, releases),
+        pins=(*pins, versions.PAUSE, versions.FLANNEL, versions.FLANNEL_CNI_PLUGIN, BUSYBOX),
+        needs=(BASE, *built.values(), *binaries.BESIDE),
+    )
+
+
+IMAGES: Final = storage("registry", binaries.RELEASE)
 
 ARTIFACTS: Final = (BASE, IMAGES)

@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from lab.artifact import REPOSITORY, Artifact, Builder
 from lab.mirrors import binaries, signing
 from lab.versions import CNI_PLUGINS, PACKAGE_REVISION
-from q8s_infra import versions
 
 _UNITS: Final = REPOSITORY / "lab" / "mirrors" / "units"
-_VERSION: Final = f"{versions.KUBERNETES}-{PACKAGE_REVISION}"
 _CNI_VERSION: Final = f"{CNI_PLUGINS}-{PACKAGE_REVISION}"
 _UNIT_FOLDER: Final = "usr/lib/systemd/system"
 
@@ -51,48 +50,53 @@ class _Package:
     architectures: tuple[str, ...] = binaries.ARCHITECTURES
 
 
-_PACKAGES: Final = (
-    _Package(
-        name="kubelet",
-        version=_VERSION,
-        summary="Node agent of Kubernetes",
-        source=binaries.KUBERNETES,
-        executables=("kubelet",),
-        depends=f"iptables (>= 1.4.21), mount, util-linux, kubernetes-cni (>= {CNI_PLUGINS})",
-        files={
-            f"{_UNIT_FOLDER}/kubelet.service": _UNITS / "kubelet.service",
-            f"{_UNIT_FOLDER}/kubelet.service.d/10-kubeadm.conf": _UNITS / "10-kubeadm.conf",
-        },
-    ),
-    _Package(
-        name="kubeadm",
-        version=_VERSION,
-        summary="Tool that sets up a Kubernetes cluster",
-        source=binaries.KUBERNETES,
-        executables=("kubeadm",),
-    ),
-    _Package(
-        name="kubectl",
-        version=_VERSION,
-        summary="Command-line client of Kubernetes",
-        source=binaries.KUBERNETES,
-        executables=("kubectl",),
-        architectures=("amd64",),
-    ),
-    _Package(
-        name="kubernetes-cni",
-        version=_CNI_VERSION,
-        summary="Network plugins of the CNI project",
-        source=binaries.CNI_PLUGINS,
-        folder="opt/cni/bin",
-    ),
+def _of(release: binaries.Release) -> Sequence[_Package]:
+    version = f"{release.version}-{PACKAGE_REVISION}"
+    return (
+        _Package(
+            name="kubelet",
+            version=version,
+            summary="Node agent of Kubernetes",
+            source=release.kubernetes,
+            executables=("kubelet",),
+            depends=f"iptables (>= 1.4.21), mount, util-linux, kubernetes-cni (>= {CNI_PLUGINS})",
+            files={
+                f"{_UNIT_FOLDER}/kubelet.service": _UNITS / "kubelet.service",
+                f"{_UNIT_FOLDER}/kubelet.service.d/10-kubeadm.conf": _UNITS / "10-kubeadm.conf",
+            },
+        ),
+        _Package(
+            name="kubeadm",
+            version=version,
+            summary="Tool that sets up a Kubernetes cluster",
+            source=release.kubernetes,
+            executables=("kubeadm",),
+        ),
+        _Package(
+            name="kubectl",
+            version=version,
+            summary="Command-line client of Kubernetes",
+            source=release.kubernetes,
+            executables=("kubectl",),
+            architectures=("amd64",),
+        ),
+    )
+
+
+_CNI: Final = _Package(
+    name="kubernetes-cni",
+    version=_CNI_VERSION,
+    summary="Network plugins of the CNI project",
+    source=binaries.CNI_PLUGINS,
+    folder="opt/cni/bin",
 )
 
 
-def _build(builder: Builder) -> None:
-    for package in _PACKAGES:
+def _build(releases: Iterable[binaries.Release], builder: Builder) -> None:
+    for package in (*(package for release in releases for package in _of(release)), _CNI):
         for architecture in package.architectures:
-            _make(builder, package, architecture)
+            if architecture in package.source:
+                _make(builder, package, architecture)
     signing.index(builder, builder.out, {})
     fields = {"Origin": "Q8S lab", "Label": "Q8S lab", "Suite": "", "Architectures": " ".join(binaries.ARCHITECTURES)}
     signing.sign(builder, builder.out, fields)
@@ -131,13 +135,18 @@ def _control(package: _Package, architecture: str) -> str:
     return "".join(f"{name}: {value}\n" for name, value in fields.items() if value)
 
 
-PACKAGES: Final = Artifact(
-    "kubernetes-packages",
-    _build,
-    files=(_UNITS,),
-    pins=(_VERSION, _CNI_VERSION),
-    needs=(*binaries.KUBERNETES.values(), *binaries.CNI_PLUGINS.values(), signing.KEY),
-)
-"""A flat repository: ``Packages``, ``InRelease`` and one directory an architecture."""
+def repository(name: str, *releases: binaries.Release) -> Artifact:
+    """A flat repository of releases: ``Packages``, ``InRelease`` and one directory an architecture."""
+    built = (each for release in releases for each in release.kubernetes.values())
+    return Artifact(
+        name,
+        partial(_build, releases),
+        files=(_UNITS,),
+        pins=(*(f"{release.version}-{PACKAGE_REVISION}" for release in releases), _CNI_VERSION),
+        needs=(*built, *binaries.CNI_PLUGINS.values(), signing.KEY),
+    )
+
+
+PACKAGES: Final = repository("kubernetes-packages", binaries.RELEASE)
 
 ARTIFACTS: Final = (signing.KEY, PACKAGES)

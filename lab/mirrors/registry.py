@@ -44,12 +44,13 @@ def configuration(storage: Path, address: str, port: int, *, read_only: bool) ->
 
 
 @contextmanager
-def running(storage: Path, log: Path) -> Iterator[str]:
-    """A registry on a free port of the loopback address; it is stopped at the end.
+def running(storage: Path, log: Path, address: str = "127.0.0.1") -> Iterator[str]:
+    """A registry on a free port of an address; it is stopped at the end.
 
     Args:
         storage: directory of the images.
         log: its output goes there.
+        address: one of this machine's.
 
     Yields:
         Address and port.
@@ -58,15 +59,15 @@ def running(storage: Path, log: Path) -> Iterator[str]:
         BuildError: it did not start.
     """
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.bind((address, 0))
         port = int(probe.getsockname()[1])
     with tempfile.NamedTemporaryFile("w", suffix=".yml") as config, log.open("a") as output:
-        config.write(configuration(storage, "127.0.0.1", port, read_only=False))
+        config.write(configuration(storage, address, port, read_only=False))
         config.flush()
         process = subprocess.Popen(["docker-registry", "serve", config.name], stdout=output, stderr=output)
         try:
-            _await(process, f"http://127.0.0.1:{port}/v2/", log)
-            yield f"127.0.0.1:{port}"
+            _await(process, f"http://{address}:{port}/v2/", log)
+            yield f"{address}:{port}"
         finally:
             process.terminate()
             process.wait(timeout=_START_SECONDS)

@@ -8,7 +8,7 @@ from typing import Final
 
 from lab.mirrors import binaries
 
-_KUBERNETES, _ETCD = binaries.KUBERNETES["amd64"], binaries.ETCD["amd64"]
+_KUBERNETES, _ETCD = binaries.RELEASE.kubernetes["amd64"], binaries.RELEASE.etcd["amd64"]
 _TOOLS: Final = {
     "kubectl": _KUBERNETES,
     "kube-apiserver": _KUBERNETES,

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from lab.artifact import REPOSITORY, Builder
-from lab.mirrors import ARTIFACTS, binaries
-from lab.versions import CNI_PLUGINS
+from lab.artifact import REPOSITORY, Artifact, Builder
+from lab.mirrors import ARTIFACTS, binaries, upgrades
+from lab.versions import CNI_PLUGINS, EARLIER_KUBERNETES, NEXT_COREDNS, NEXT_ETCD, NEXT_KUBERNETES
 from q8s_infra import versions
 
 MODULES = REPOSITORY / "lab" / "go"
@@ -22,6 +22,11 @@ MODULES = REPOSITORY / "lab" / "go"
         ("etcd", "go.etcd.io/etcd/server/v3", versions.ETCD.partition("-")[0]),
         ("etcd", "go.etcd.io/etcd/etcdctl/v3", versions.ETCD.partition("-")[0]),
         ("coredns", "github.com/coredns/coredns", versions.COREDNS),
+        (f"kubernetes-{EARLIER_KUBERNETES}", "k8s.io/kubernetes", EARLIER_KUBERNETES),
+        (f"kubernetes-{NEXT_KUBERNETES}", "k8s.io/kubernetes", NEXT_KUBERNETES),
+        ("etcd-3.6.6", "go.etcd.io/etcd/server/v3", NEXT_ETCD.partition("-")[0]),
+        ("etcd-3.6.6", "go.etcd.io/etcd/etcdctl/v3", NEXT_ETCD.partition("-")[0]),
+        (f"coredns-{NEXT_COREDNS}", "github.com/coredns/coredns", NEXT_COREDNS),
         ("flannel", "github.com/flannel-io/flannel", versions.FLANNEL),
         ("cni-plugins", "github.com/containernetworking/plugins", CNI_PLUGINS),
     ],
@@ -37,18 +42,25 @@ def test_flannels_backend_without_a_published_sdk_is_left_out() -> None:
         assert re.search(rf"tencentcloud/{name} => \./tencent/{name}$", text, re.MULTILINE)
 
 
-def test_every_artifact_comes_after_what_it_needs() -> None:
-    pairs = [(needed, artifact) for artifact in ARTIFACTS for needed in artifact.needs]
+@pytest.mark.parametrize("artifacts", [ARTIFACTS, upgrades.ARTIFACTS], ids=["mirrors", "upgrades"])
+def test_every_artifact_comes_after_what_it_needs(artifacts: tuple[Artifact, ...]) -> None:
+    pairs = [(needed, artifact) for artifact in artifacts for needed in artifact.needs]
     assert pairs
     for needed, artifact in pairs:
-        assert ARTIFACTS.index(needed) < ARTIFACTS.index(artifact), f"{needed.name} comes after {artifact.name}"
+        assert artifacts.index(needed) < artifacts.index(artifact), f"{needed.name} comes after {artifact.name}"
+
+
+def test_no_two_artifacts_share_a_folder() -> None:
+    """What is in a folder under another key than its artifact's is what `lab clean` takes away."""
+    names = [artifact.name for artifact in {each.key: each for each in (*ARTIFACTS, *upgrades.ARTIFACTS)}.values()]
+    assert len(set(names)) == len(names)
 
 
 def test_kubernetes_is_told_its_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     commands: list[tuple[str, ...]] = []
     monkeypatch.setattr(Builder, "run", lambda _self, *words, **_settings: commands.append(tuple(map(str, words))))
     for architecture in ("amd64", "arm64"):
-        binaries.KUBERNETES[architecture].build(Builder(out=tmp_path, log=tmp_path / "log"))
+        binaries.RELEASE.kubernetes[architecture].build(Builder(out=tmp_path, log=tmp_path / "log"))
     amd64, arm64 = commands
     for command in commands:
         flags = command[command.index("-ldflags") + 1]

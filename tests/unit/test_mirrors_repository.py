@@ -142,7 +142,7 @@ def test_kubernetes_packages_have_upstreams_layout(tmp_path: Path, monkeypatch: 
     """Small files in place of the executables: paths, fields and the units are what is asked about."""
     monkeypatch.setenv("Q8S_CACHE", str(tmp_path / "cache"))
     signing.KEY.ensure()
-    for built, names in ((kubernetes.binaries.KUBERNETES, ("kubelet", "kubeadm", "kubectl")),
+    for built, names in ((kubernetes.binaries.RELEASE.kubernetes, ("kubelet", "kubeadm", "kubectl")),
                          (kubernetes.binaries.CNI_PLUGINS, ("bridge", "portmap"))):  # fmt: skip
         for artifact in built.values():
             fill(artifact, names)
