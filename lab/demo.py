@@ -142,12 +142,11 @@ def up(
 
 @cli.command()
 def down() -> None:
-    """Destroy the cluster and its stack."""
-    if not (REPOSITORY / f"Pulumi.{STACK}.yaml").exists():
-        return
-    config = yaml.safe_load((REPOSITORY / f"Pulumi.{STACK}.yaml").read_text())["config"]
-    stack = open_stack(STACK, config)
-    stack.destroy(on_output=show, remove=True)
+    """Destroy the cluster and its stack, whichever checkout has made them."""
+    described = REPOSITORY / f"Pulumi.{STACK}.yaml"
+    config = yaml.safe_load(described.read_text())["config"] if described.exists() else description("dev")
+    # One that is not there is made to be destroyed: it costs nothing, and leaves nothing.
+    open_stack(STACK, config).destroy(on_output=show, remove=True)
     KUBECONFIG.unlink(missing_ok=True)
 
 
