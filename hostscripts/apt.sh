@@ -84,10 +84,15 @@ apt_host_sources() {
 	# After the sources, as gpg may have to come from them.
 	apt_keys
 	if [[ ! -e /var/lib/apt/q8s-updated ]]; then
-		retry 4 apt-get -q -o DPkg::Lock::Timeout=600 -o APT::Update::Error-Mode=any update ||
-			fail "apt-get update failed: a package source is unreachable or its signature is wrong"
+		apt_update
 		touch /var/lib/apt/q8s-updated
 	fi
+}
+
+# apt_update: what the sources have now.
+apt_update() {
+	retry 4 apt-get -q -o DPkg::Lock::Timeout=600 -o APT::Update::Error-Mode=any update ||
+		fail "apt-get update failed: a package source is unreachable or its signature is wrong"
 }
 
 # apt_try_install PACKAGE...: install what is missing, without recommendations; false where that fails.

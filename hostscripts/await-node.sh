@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
 # Waits for a node, gives it its labels and taints as soon as it exists, and waits until it is Ready. Meanwhile, and no
 # longer, the cluster accepts the node's bootstrap token: so a join that is late, or is tried again, finds it valid.
-# Arguments: timeout=SECONDS, role=worker (awaited until it is Ready) or control-plane (until its API server is); for a control
-# plane also instance (the id of its host), first=NODE (the control plane that this runs on), and where it may be that nothing
-# joins, cluster (the hash of the cluster's CA, or nothing).
+# Arguments: timeout=SECONDS, role=worker (awaited until it is Ready) or control-plane (until its API server is).
+# For a worker also kubernetes=VERSION (upgraded to it where it runs another; prints which it runs), grace=SECONDS (for its pods to
+# leave before), payload (where it gets another version from).
+# For a control plane also instance (the id of its host), first=NODE (the control plane that this runs on), and where it may be that
+# nothing joins, cluster (the hash of the cluster's CA, or nothing).
 # inbox: labels, taints (a line each), token (the value), certificate-key (what a control plane's certificates are handed over by)
 # shellcheck source=hostscripts/lib.sh
 . ./lib.sh
@@ -11,6 +13,8 @@
 . ./token.sh
 # shellcheck source=hostscripts/etcd.sh
 . ./etcd.sh
+# shellcheck source=hostscripts/upgrade-worker.sh
+. ./upgrade-worker.sh
 
 if [[ -v cluster && ! $cluster ]]; then
 	progress "no cluster to come back to"
@@ -91,4 +95,11 @@ if [[ $role = worker ]]; then
 	progress "Ready"
 fi
 revoke_token
-[[ $role != control-plane ]] || withdraw_certificates
+if [[ $role = control-plane ]]; then
+	withdraw_certificates
+else
+	# From here on something may be half done.
+	rm -f "$inbox/../idle"
+	upgrade_worker "${kubernetes:?}" "${payload:?}" "$timeout"
+	kubelet_version >&3
+fi

@@ -40,6 +40,8 @@ overlay() { # BASE OVERLAY BYTES: an overlay, at least as large as its base
 }
 overlay "$base" "$guest/root.qcow2" "$disk"
 overlay "$payload" "$guest/payload.qcow2" "$disk"
+# No guest is on another one any more.
+find "$data/images" -name 'payload-*.qcow2' ! -name "${payload##*/}" -delete
 
 mtu=$(cat "/sys/class/net/$(ip -json -4 route show default | python3 -c 'import json, sys; print(json.load(sys.stdin)[0]["dev"])')/mtu")
 resolvers=/run/systemd/resolve/resolv.conf

@@ -19,6 +19,8 @@ payload_build() {
 	progress "unpacking the guest's container images ($platform)"
 	payload_images "$work" "$tree/containerd" "${images[@]}"
 
+	payload_for_a_running_guest "$tree/root/usr/bin"
+
 	progress "writing the payload disk"
 	local megabytes
 	megabytes=$(du -sm "$tree" | cut -f1)
@@ -28,6 +30,19 @@ payload_build() {
 	chmod 0644 "$work/disk.qcow2"
 	mv "$work/disk.qcow2" "$file"
 	rm -rf "$work"
+}
+
+# payload_for_a_running_guest EXECUTABLES: a guest that is there goes on with its own disk, and gets from another payload what a
+# version of Kubernetes is: on its own link, when it is asked to (upgrade-guest.sh).
+payload_for_a_running_guest() {
+	[[ -e ${data:?}/guest/whole ]] || return 0
+	tar -C "$1" -cf "$data/kubernetes.tar.new" kubelet kubeadm
+	chmod 0644 "$data/kubernetes.tar.new"
+	mv "$data/kubernetes.tar.new" "$data/kubernetes.tar"
+	place "$inbox/q8s-payload@.service" /etc/systemd/system/q8s-payload@.service 0644 || true
+	place "$inbox/q8s-payload.socket" /etc/systemd/system/q8s-payload.socket 0644 || true
+	systemctl daemon-reload
+	systemctl enable --quiet --now q8s-payload.socket
 }
 
 # payload_images WORK ROOT IMAGE...: pull images of the guest's platform into a containerd root of their own.

@@ -17,10 +17,13 @@ progress "package sources"
 apt_host_sources
 
 progress "installing containerd and Kubernetes $kubernetes"
-# kubelet starts by itself when kubeadm has configured it.
-apt_install containerd runc conntrack ethtool socat iptables \
-	"kubelet=$kubernetes-*" "kubeadm=$kubernetes-*" "kubectl=$kubernetes-*" kubernetes-cni
-apt-mark hold kubelet kubeadm kubectl >/dev/null
+apt_install containerd runc conntrack ethtool socat iptables
+# Where a cluster runs already, another version is for the step that upgrades it. kubelet starts by itself when kubeadm has
+# configured it.
+if [[ ! -e /var/lib/q8s-initialised && ! -e /var/lib/q8s-joined ]]; then
+	apt_install "kubelet=$kubernetes-*" "kubeadm=$kubernetes-*" "kubectl=$kubernetes-*" kubernetes-cni
+	apt-mark hold kubelet kubeadm kubectl >/dev/null
+fi
 
 progress "kernel settings and container runtime"
 place "$inbox/node/modules.conf" /etc/modules-load.d/q8s.conf 0644 || true

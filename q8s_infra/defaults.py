@@ -40,6 +40,9 @@ STEP_TIMEOUT_SECONDS: Final = 3600
 
 CONTROL_PLANE_PORT: Final = 6443
 
+PAYLOAD_PORT: Final = 9473
+"""Where a host hands its guest another version's executables, on the guest's link and nowhere else."""
+
 FLANNEL_RESYNC_SECONDS: Final = 300
 """How often flanneld looks whether its firewall rules are still there; by default every 5 s (docs/decisions/0005)."""
 

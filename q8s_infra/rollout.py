@@ -1,19 +1,20 @@
-"""What makes a guest another guest, and how guests are made anew: no more of a type at a time than it allows.
+"""What makes a guest another guest, and how workers of a type take turns: no more at a time than it allows.
 
-An edit of a type, or another payload, is for all its workers. Those that wait depend on the node before them, so the
-engine drains and replaces one after the other, and stops where one does not come back.
+An edit of a type, or another version of Kubernetes, is for all its workers. Those that wait depend on the node before
+them, so the engine makes anew or upgrades one after the other, and stops where one does not come back.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import Enum
 from itertools import groupby
 from typing import Any, Final
 
+from q8s_infra import upgrade
 from q8s_infra.plan import ClusterPlan, Worker
-from q8s_infra.render.payload import payload
 from q8s_infra.render.seed import GUEST_FORMAT
 from q8s_infra.spec import ClusterSpec
 from q8s_infra.strays import INSTANCE
@@ -21,17 +22,25 @@ from q8s_infra.strays import INSTANCE
 _COMMAND: Final = "command:remote:Command"
 
 
+class What(Enum):
+    """What of a worker an edit is for: with it goes all that is on it."""
+
+    HOST = "its host, with another flavor"
+    GUEST = "its guest"
+    NODE = "its node, with another version of Kubernetes"
+
+
 @dataclass(frozen=True)
 class Turn:
-    """When a worker is made anew.
+    """When a worker is made anew, or upgraded.
 
     Attributes:
         after: the worker whose node has to be Ready before.
-        whole_host: its host is made anew, too.
+        what: what of it waits.
     """
 
     after: str
-    whole_host: bool
+    what: What
 
 
 @dataclass(frozen=True)
@@ -40,28 +49,31 @@ class Rollout:
 
     Attributes:
         turns: by the names of those that wait for another one.
+        upgrading: control planes get another version of Kubernetes, and no guest starts or is upgraded before.
         notes: for people, a line for each type and reason.
     """
 
-    turns: Mapping[str, Turn]
+    turns: Mapping[str, Turn] = field(default_factory=dict)
+    upgrading: bool = False
     notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
-class _Anew:
+class _Change:
     why: str
-    whole_host: bool
+    what: What
 
 
 def guest_parts(spec: ClusterSpec, planned: Worker) -> tuple[str, str]:
     """What a guest is made of beside its host and its cluster: another part is another guest.
 
+    The payload is no part: what is in it a running guest gets otherwise (docs/decisions/0017).
+
     Returns:
-        Image, payload and format of guests; and the type. A preview shows the texts as they are.
+        Image and format of guests; and the type. A preview shows the texts as they are.
     """
-    image, disk = spec.guest_images[planned.architecture.name], payload(spec, planned.architecture)
-    node_type = planned.node_type
-    made_from = f"image {image.identity}, payload {disk.key}, guest format {GUEST_FORMAT}"
+    image, node_type = spec.guest_images[planned.architecture.name], planned.node_type
+    made_from = f"image {image.identity}, guest format {GUEST_FORMAT}"
     described = {
         "architecture": planned.architecture.name,
         "cpuModel": node_type.cpu_model,
@@ -75,19 +87,28 @@ def guest_parts(spec: ClusterSpec, planned: Worker) -> tuple[str, str]:
 
 
 def rollout(planned: ClusterPlan, resources: Mapping[str, Mapping[str, Any]]) -> Rollout:
-    """Which workers are made anew, in which order, and why.
+    """Which workers are made anew or upgraded, in which order, and why.
 
     Args:
         planned: the cluster as it is to be.
         resources: types and outputs of what the stack has, by URNs.
     """
     outputs = {(it["type"], urn.split("::")[-1]): it["outputs"] for urn, it in resources.items()}
+    versions = upgrade.running(planned, resources)
     turns: dict[str, Turn] = {}
+    asked = upgrade.Version.of(planned.spec.kubernetes.version)
+    upgrading = any(versions.get(node.name, asked) != asked for node in planned.control_planes)
     notes: list[str] = []
+    if upgrading:
+        notes.append(f"Kubernetes {asked}: control planes get it one after the other, and workers then")
     for _, workers in groupby(planned.workers, key=lambda worker: worker.type_name):
         there = [worker for worker in workers if (_COMMAND, f"{worker.name}-guest") in outputs]
-        anew = {worker.name: found for worker in there if (found := _anew(planned.spec, worker, outputs))}
-        if not anew:
+        changes = {
+            worker.name: found
+            for worker in there
+            if (found := _anew(planned.spec, worker, outputs) or _upgraded(planned.spec, versions.get(worker.name)))
+        }
+        if not changes:
             continue
         at_once = there[0].node_type.max_unavailable
         # Those whose host is lost, or that an earlier run left without a node, are down already and go on at once.
@@ -96,16 +117,16 @@ def rollout(planned: ClusterPlan, resources: Mapping[str, Mapping[str, Any]]) ->
             for worker in there
             if not {(INSTANCE, worker.name), (_COMMAND, f"{worker.name}-node")} <= outputs.keys()
         ]
-        waiting = [name for name in anew if name not in down]
+        waiting = [name for name in changes if name not in down]
         queue = [*down, *waiting]
         for before, name in zip(queue, queue[at_once:], strict=False):
             if name in waiting:
-                turns[name] = Turn(before, anew[name].whole_host)
-        notes += _told(anew, at_once)
-    return Rollout(turns, tuple(notes))
+                turns[name] = Turn(before, changes[name].what)
+        notes += _told(changes, at_once)
+    return Rollout(turns, upgrading, tuple(notes))
 
 
-def _anew(spec: ClusterSpec, worker: Worker, outputs: Mapping[tuple[str, str], Mapping[str, Any]]) -> _Anew | None:
+def _anew(spec: ClusterSpec, worker: Worker, outputs: Mapping[tuple[str, str], Mapping[str, Any]]) -> _Change | None:
     flavor = outputs.get((INSTANCE, worker.name), {}).get("flavorName", worker.flavor)
     # The instance and the cluster come first.
     was = tuple(outputs[_COMMAND, f"{worker.name}-guest"].get("triggers") or ())[2:]
@@ -118,7 +139,19 @@ def _anew(spec: ClusterSpec, worker: Worker, outputs: Mapping[tuple[str, str], M
             for name, value in _fields(parts).items()
             if before.get(name) != value
         ]
-    return _Anew("; ".join(reasons), flavor != worker.flavor) if reasons else None
+    if not reasons:
+        return None
+    return _Change("; ".join(reasons), What.HOST if flavor != worker.flavor else What.GUEST)
+
+
+def _upgraded(spec: ClusterSpec, version: upgrade.Version | None) -> _Change | None:
+    """Nothing is known of a node that was not there when its step ended: then there is nothing to wait for."""
+    asked = spec.kubernetes.version
+    return (
+        None
+        if version in (None, upgrade.Version.of(asked))
+        else _Change(f"Kubernetes {asked}, was {version}", What.NODE)
+    )
 
 
 def _fields(parts: tuple[Any, ...]) -> dict[str, str]:
@@ -131,9 +164,13 @@ def _fields(parts: tuple[Any, ...]) -> dict[str, str]:
         return {}
 
 
-def _told(anew: Mapping[str, _Anew], at_once: int) -> Iterator[str]:
-    for why, group in groupby(sorted(anew, key=lambda name: anew[name].why), key=lambda name: anew[name].why):
+def _told(changes: Mapping[str, _Change], at_once: int) -> Iterator[str]:
+    def order(name: str) -> tuple[str, str]:
+        return changes[name].what.name, changes[name].why
+
+    for (what, why), group in groupby(sorted(changes, key=order), key=order):
         names = list(group)
-        what = f"{names[0]} is" if len(names) == 1 else f"{names[0]} and {len(names) - 1} more of its type are"
-        pace = "" if len(anew) == 1 else f", {at_once} at a time (maxUnavailable)"
-        yield f"{what} made anew{pace}: {why}"
+        who = f"{names[0]} is" if len(names) == 1 else f"{names[0]} and {len(names) - 1} more of its type are"
+        done = "upgraded" if what == What.NODE.name else "made anew"
+        pace = "" if len(changes) == 1 else f", {at_once} at a time (maxUnavailable)"
+        yield f"{who} {done}{pace}: {why}"

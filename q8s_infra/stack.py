@@ -8,21 +8,21 @@ from typing import Any
 
 import pulumi
 
-from q8s_infra import certificates
+from q8s_infra import certificates, upgrade
 from q8s_infra.cloud import connect
 from q8s_infra.kept import made_with, refused
 from q8s_infra.plan import ClusterPlan, plan
 from q8s_infra.preflight import check
-from q8s_infra.rollout import Turn, rollout
+from q8s_infra.rollout import Rollout, rollout
 from q8s_infra.spec import SpecErrors, load
 from q8s_infra.strays import how_to_forget, ids, lost, remove, strays
 
 
-def load_stack() -> tuple[ClusterPlan, Mapping[str, Turn]]:
+def load_stack() -> tuple[ClusterPlan, Rollout]:
     """The plan of what ``q8s:cluster`` or ``q8s:clusterFile`` describes, checked against the cloud.
 
     Returns:
-        The plan, and which of the stack's workers wait for which where they are made anew.
+        The plan, and how what the stack has comes to it.
 
     Raises:
         pulumi.RunError: the spec has mistakes; all of them are in the message, and nothing has been created.
@@ -32,7 +32,7 @@ def load_stack() -> tuple[ClusterPlan, Mapping[str, Turn]]:
     try:
         spec = load(given, pulumi.get_stack(), base=Path.cwd())
         planned, known = plan(spec), _known_resources()
-        if mistakes := refused(made_with(known), spec):
+        if mistakes := (*refused(made_with(known), spec), *upgrade.refused(planned, upgrade.running(planned, known))):
             raise SpecErrors(mistakes)
         warnings = planned.warnings if config.get_bool("offline") else (*planned.warnings, *_fits(planned, known))
     except SpecErrors as errors:
@@ -42,7 +42,7 @@ def load_stack() -> tuple[ClusterPlan, Mapping[str, Turn]]:
     rolled = rollout(planned, known)
     for note in rolled.notes:
         pulumi.log.info(note)
-    return planned, rolled.turns
+    return planned, rolled
 
 
 def _known_resources() -> Mapping[str, Mapping[str, Any]]:

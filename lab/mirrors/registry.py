@@ -44,13 +44,14 @@ def configuration(storage: Path, address: str, port: int, *, read_only: bool) ->
 
 
 @contextmanager
-def running(storage: Path, log: Path, address: str = "127.0.0.1") -> Iterator[str]:
+def running(storage: Path, log: Path, address: str = "127.0.0.1", *, read_only: bool = False) -> Iterator[str]:
     """A registry on a free port of an address; it is stopped at the end.
 
     Args:
         storage: directory of the images.
         log: its output goes there.
         address: one of this machine's.
+        read_only: it refuses uploads and deletions.
 
     Yields:
         Address and port.
@@ -62,7 +63,7 @@ def running(storage: Path, log: Path, address: str = "127.0.0.1") -> Iterator[st
         probe.bind((address, 0))
         port = int(probe.getsockname()[1])
     with tempfile.NamedTemporaryFile("w", suffix=".yml") as config, log.open("a") as output:
-        config.write(configuration(storage, address, port, read_only=False))
+        config.write(configuration(storage, address, port, read_only=read_only))
         config.flush()
         process = subprocess.Popen(["docker-registry", "serve", config.name], stdout=output, stderr=output)
         try:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from typing import Final
 
 import pulumi
 import pulumi_kubernetes as k8s
@@ -14,7 +15,9 @@ from q8s_infra.components.keys import ClusterKeys
 from q8s_infra.components.network import ClusterNetwork
 from q8s_infra.components.worker import Worker
 from q8s_infra.plan import ClusterPlan
-from q8s_infra.rollout import Turn
+from q8s_infra.rollout import Rollout
+
+_ALL_AT_ONCE: Final = Rollout()
 
 
 class Cluster(pulumi.ComponentResource):
@@ -27,13 +30,13 @@ class Cluster(pulumi.ComponentResource):
     """
 
     def __init__(
-        self, plan: ClusterPlan, turns: Mapping[str, Turn] | None = None, opts: pulumi.ResourceOptions | None = None
+        self, plan: ClusterPlan, rollout: Rollout = _ALL_AT_ONCE, opts: pulumi.ResourceOptions | None = None
     ) -> None:
         """Declare the cluster.
 
         Args:
             plan: its nodes.
-            turns: which workers wait for which, by their names, where they are made anew.
+            rollout: how what is there comes to it: what waits for what.
             opts: the component's options.
         """
         super().__init__(kept.COMPONENT, plan.name, None, opts)
@@ -60,12 +63,19 @@ class Cluster(pulumi.ComponentResource):
             cluster_identifier=first.identity,
             opts=inside,
         )
-        flannel = Flannel(plan.name, spec=spec, provider=provider, deleted_with=first.host.instance, opts=inside)
+        flannel = Flannel(
+            plan.name,
+            spec=spec,
+            provider=provider,
+            deleted_with=first.host.instance,
+            after=first.ready,
+            opts=inside,
+        )
 
         previous: Sequence[pulumi.Resource] = [first.ready]
         for other in others:
             previous = other.join(first, previous)
-        turns = turns or {}
+        turns = rollout.turns
         workers: dict[str, Worker] = {}
         # Whoever waits comes after those who don't, and after the one that it waits for.
         for planned in sorted(plan.workers, key=lambda worker: worker.name in turns):
@@ -80,6 +90,7 @@ class Cluster(pulumi.ComponentResource):
                 cluster_network=flannel.daemon,
                 turn=turn,
                 before=workers[turn.after].node if turn else None,
+                control_planes=previous if rollout.upgrading else (),
                 opts=inside,
             )
 

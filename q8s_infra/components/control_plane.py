@@ -31,6 +31,7 @@ class ControlPlane(pulumi.ComponentResource):
         host: the host that it runs on.
         kubeconfig: the administrator's, as kubeadm wrote it; a secret.
         endpoint: address and port of its API server on the cluster's network.
+        ready: it runs the version that the spec asks for.
         identity: hash of the CA's key, which every joining node pins. Another one is another cluster, and what belonged
             to the former has to be made anew.
     """
@@ -93,7 +94,9 @@ class ControlPlane(pulumi.ComponentResource):
         self.kubeconfig: pulumi.Output[str] = pulumi.Output.all(printed, self.host.endpoint).apply(
             lambda known: _reached_at(known[0]["kubeconfig"], endpoint_name(spec), known[1])
         )
-        self.ready: pulumi.Resource = identified
+        self.ready: pulumi.Resource = _upgraded(
+            name, self.host, spec, pulumi.ResourceOptions(parent=self, depends_on=[identified])
+        )
         self.register_outputs({"endpoint": self.endpoint})
 
 
@@ -125,15 +128,28 @@ class JoiningControlPlane(pulumi.ComponentResource):
 
         Args:
             first: a control plane of the cluster.
-            previous: what the one before this joined by: etcd takes one new member at a time.
+            previous: what the one before this joined and is upgraded by: etcd takes one new member at a time.
         """
         joined = _joined(
             self, self._planned, self.host, self._spec, self._keys,
             through=first.node, at=first.host, ca_cert_hash=first.identity, perhaps=False,
             opts=pulumi.ResourceOptions(parent=self, depends_on=[first.ready, self._prepared, *previous]),
         )  # fmt: skip
+        options = pulumi.ResourceOptions(parent=self, depends_on=[*previous, *joined])
         self.register_outputs({})
-        return joined
+        return [*joined, _upgraded(self._planned.name, self.host, self._spec, options)]
+
+
+def _upgraded(name: str, host: Host, spec: ClusterSpec, opts: pulumi.ResourceOptions) -> pulumi.Resource:
+    """The control plane runs the version that the spec asks for; the first of them takes the cluster with it."""
+    return run(
+        f"{name}-upgrade",
+        host.shell,
+        Step("upgrade-control-plane", name, "Kubernetes", {"kubernetes": spec.kubernetes.version}),
+        files={"kubeadm.yaml": kubeadm.upgrade_configuration(spec)},
+        triggers=[host.instance.id],
+        opts=opts,
+    )
 
 
 def _joined(

@@ -37,10 +37,21 @@ class Flannel(pulumi.ComponentResource):
         spec: ClusterSpec,
         provider: k8s.Provider,
         deleted_with: pulumi.Resource,
+        after: pulumi.Resource,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
+        """Declare the pod network.
+
+        Args:
+            name: the cluster's.
+            spec: the cluster.
+            provider: of its API.
+            deleted_with: with its end, the objects are gone.
+            after: the API server runs the version that it is to run: no object is changed while it is upgraded.
+            opts: the component's options.
+        """
         super().__init__("q8s:index:Flannel", name, None, opts)
-        child = pulumi.ResourceOptions(parent=self, provider=provider, deleted_with=deleted_with)
+        child = pulumi.ResourceOptions(parent=self, provider=provider, deleted_with=deleted_with, depends_on=[after])
         namespace = k8s.core.v1.Namespace(
             f"{name}-flannel-namespace",
             metadata=meta.ObjectMetaArgs(name=_NAMESPACE, labels={"pod-security.kubernetes.io/enforce": "privileged"}),

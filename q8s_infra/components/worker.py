@@ -12,23 +12,24 @@ from q8s_infra.components.control_plane import ControlPlane
 from q8s_infra.components.host import Host
 from q8s_infra.components.keys import ClusterKeys
 from q8s_infra.components.network import ClusterNetwork
-from q8s_infra.defaults import DRAIN_SECONDS, GUEST_LINK
+from q8s_infra.defaults import DRAIN_SECONDS, GUEST_LINK, PAYLOAD_PORT
 from q8s_infra.plan import Worker as PlannedWorker
 from q8s_infra.remote import HOSTSCRIPTS, Step, run
 from q8s_infra.render.domain import domain_xml, network_xml
 from q8s_infra.render.endpoint import balancer
 from q8s_infra.render.kubeadm import join_configuration
 from q8s_infra.render.node import authorized_keys
-from q8s_infra.render.payload import Payload, payload
+from q8s_infra.render.payload import Payload, payload, payload_socket
 from q8s_infra.render.proxy import proxy_files
 from q8s_infra.render.seed import SEED_FILES, seed
 from q8s_infra.render.sources import apt_files, image_files, registry_files
-from q8s_infra.rollout import Turn, guest_parts
+from q8s_infra.rollout import Turn, What, guest_parts
 from q8s_infra.spec import ClusterSpec, GuestImage
 
 _HOST_SERVICES: Final = (
     *("q8s-forward.sh", "q8s-forward.service"),
     *("q8s-guest-watch.sh", "q8s-guest-watch.service"),
+    "q8s-payload@.service",
 )
 
 
@@ -50,6 +51,7 @@ class Worker(pulumi.ComponentResource):
         cluster_network: pulumi.Resource,
         turn: Turn | None = None,
         before: pulumi.Resource | None = None,
+        control_planes: Sequence[pulumi.Resource] = (),
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """Declare the worker.
@@ -62,20 +64,21 @@ class Worker(pulumi.ComponentResource):
             control_plane: the one that knows when the node is Ready.
             api_servers: addresses of all API servers.
             cluster_network: what makes nodes Ready.
-            turn: when it is made anew, where it has to wait.
+            turn: when it is made anew or upgraded, where it has to wait.
             before: the node that it waits for then.
+            control_planes: those that get another version of Kubernetes first.
             opts: the component's options.
         """
         super().__init__("q8s:index:Worker", planned.name, None, opts)
         name = planned.name
-        waits = [before] if before is not None else []
+        waits = {what: [before] if before is not None and turn and turn.what is what else [] for what in What}
         self.host = Host(
             name,
             spec=spec,
             flavor=planned.flavor,
             network=network,
             keys=keys,
-            after=waits if turn and turn.whole_host else [],
+            after=waits[What.HOST],
             opts=pulumi.ResourceOptions(parent=self),
         )
         image = spec.guest_images[planned.architecture.name]
@@ -149,7 +152,9 @@ class Worker(pulumi.ComponentResource):
                 **{path: _document(documents, path) for path in SEED_FILES},
             },
             triggers=guest_is,
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[prepared, *waits]),
+            opts=pulumi.ResourceOptions(
+                parent=self, depends_on=[prepared, *control_planes, *waits[What.HOST], *waits[What.GUEST]]
+            ),
         )
         self.node = run(
             f"{name}-node",
@@ -158,7 +163,13 @@ class Worker(pulumi.ComponentResource):
                 "await-node",
                 name,
                 "guest",
-                {"timeout": str(spec.guest_timeout_minutes * 60), "role": "worker"},
+                {
+                    "timeout": str(spec.guest_timeout_minutes * 60),
+                    "role": "worker",
+                    "kubernetes": spec.kubernetes.version,
+                    "grace": str(DRAIN_SECONDS),
+                    "payload": f"{GUEST_LINK.host}/{PAYLOAD_PORT}",
+                },
                 # The script ends by itself, with an error that says more.
                 limit=2 * spec.guest_timeout_minutes * 60,
             ),
@@ -169,7 +180,7 @@ class Worker(pulumi.ComponentResource):
                 "taints": "".join(f"{taint}\n" for taint in planned.taints),
             },
             triggers=[self.guest.id],
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[cluster_network]),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[cluster_network, *control_planes, *waits[What.NODE]]),
         )
         self.register_outputs({"address": self.host.address})
 
@@ -184,6 +195,7 @@ def _host_files(spec: ClusterSpec, planned: PlannedWorker, disk: Payload) -> dic
         "payload/packages": "".join(f"{package}\n" for package in disk.packages),
         "payload/images": "".join(f"{image}\n" for image in disk.images),
         "network.xml": network_xml(),
+        "q8s-payload.socket": payload_socket(),
         **{name: (HOSTSCRIPTS / name).read_text() for name in _HOST_SERVICES},
     }
 

@@ -133,6 +133,22 @@ def join_configuration(
     return yaml.safe_dump(join, sort_keys=False)
 
 
+def upgrade_configuration(spec: ClusterSpec) -> str:
+    """What ``kubeadm upgrade`` reads on a control plane: the first of them takes ``apply``, the others ``node``."""
+    ignored = list(spec.kubernetes.ignore_preflight_errors)
+    # A pod that has to be done within 15 s (kubeadm's phases/upgrade/health.go): on an emulated node none is.
+    if "all" not in ignored:
+        ignored.append("CreateJob")
+    upgrade = {
+        "apiVersion": _API,
+        "kind": "UpgradeConfiguration",
+        "apply": {"kubernetesVersion": f"v{spec.kubernetes.version}", "ignorePreflightErrors": ignored},
+        "node": {"ignorePreflightErrors": ignored},
+        "timeouts": {**_timeouts(), "upgradeManifests": "10m0s"},
+    }
+    return yaml.safe_dump(upgrade, sort_keys=False)
+
+
 def audit_policy() -> str:
     """The API server's audit policy: who did what to which object, never the content of secrets."""
     rules: list[dict[str, Any]] = [

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from q8s_infra import versions
+from q8s_infra.defaults import GUEST_LINK, PAYLOAD_PORT
+from q8s_infra.render.templates import render
 
 if TYPE_CHECKING:
     from q8s_infra.arch import Architecture
@@ -48,3 +50,8 @@ def payload(spec: ClusterSpec, architecture: Architecture) -> Payload:
     )
     content = "\n".join((_FORMAT, architecture.debian, *packages, *images))
     return Payload(packages, images, hashlib.sha256(content.encode()).hexdigest()[:16])
+
+
+def payload_socket() -> str:
+    """The unit of a host where its guest gets the executables of another version."""
+    return render("q8s-payload.socket.j2", link=GUEST_LINK, port=PAYLOAD_PORT)

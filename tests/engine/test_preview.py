@@ -9,10 +9,10 @@ from pulumi.automation import CommandError
 
 from lab import scale
 
-BESIDE = 28
+BESIDE = 29
 """Resources of every cluster: network, keys, rules, the first control plane and Flannel."""
-A_CONTROL_PLANE = 8
-"""A further one: two components, port, instance, scripts and three steps."""
+A_CONTROL_PLANE = 9
+"""A further one: two components, port, instance, scripts and four steps."""
 COMES_BACK = 3
 """Where there is a further one: how the first comes back to the cluster should its host be lost."""
 A_WORKER = 8

@@ -7,6 +7,7 @@ whatever does not answer is a failure.
 from __future__ import annotations
 
 import copy
+import http.server
 import os
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -180,6 +182,20 @@ def meanwhile(look: Callable[[], object], seconds: float) -> Iterator[None]:
     finally:
         over.set()
         watcher.join()
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[str]:
+    """A folder's files over HTTP, where hosts reach it; yields the address that their paths follow."""
+    handler = partial(http.server.SimpleHTTPRequestHandler, directory=str(folder))
+    with http.server.ThreadingHTTPServer((layout.MIRROR_ADDRESS, 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://{layout.MIRROR_ADDRESS}:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def inside(cloud: Connection, node: str) -> list[str]:

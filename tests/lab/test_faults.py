@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import http.server
 import subprocess
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +16,7 @@ from pulumi import automation
 from lab import demo, layout
 from lab.kubectl import Kubectl
 from lab.stack import open_stack
+from tests.lab.conftest import served
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(1800)]
 
@@ -63,14 +61,8 @@ def blank_image(tmp_path: Path) -> Iterator[dict[str, str]]:
     """An image that is one, with the right checksum, but holds no system; served in the lab."""
     image = tmp_path / "blank.qcow2"
     subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", image, "64M"], check=True)
-    handler = partial(http.server.SimpleHTTPRequestHandler, directory=str(tmp_path))
-    with http.server.ThreadingHTTPServer((layout.MIRROR_ADDRESS, 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        url = f"http://{layout.MIRROR_ADDRESS}:{server.server_port}/{image.name}"
-        yield {"url": url, "sha256": hashlib.sha256(image.read_bytes()).hexdigest()}
-        server.shutdown()
-        thread.join()
+    with served(tmp_path) as address:
+        yield {"url": f"{address}/{image.name}", "sha256": hashlib.sha256(image.read_bytes()).hexdigest()}
 
 
 def test_a_wrong_checksum(faulty: Faulty) -> None:

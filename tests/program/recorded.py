@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -160,6 +161,8 @@ class Recorder(mocks.Mocks):
             certificate = f"client-certificate-data: {client_certificate_data()}"
             user = f"users: [{{user: {{{certificate}, {KUBECONFIG} {declared.generation}}}}}]"
             return json.dumps({"kubeconfig": f"server: https://{name}:6443\n{user}"})
+        if version := re.search(r" kubernetes=(\S+)", create):
+            return f"v{version[1]}\n"
         first = declared.name.rpartition("-")[0]
         if "find-cluster" in create:
             # The others are in the cluster when their first one is made for a second time.
@@ -208,8 +211,8 @@ def run(planned: ClusterPlan, keys: str, before: Mapping[str, Declared] | None =
     """The same with the program of a cluster."""
     made: list[Cluster] = []
     known = {f"::::::{it.name}": {"type": it.type, "outputs": it.outputs} for it in (before or {}).values()}
-    turns = rollout(planned, known).turns
-    recorder = record(lambda: made.append(Cluster(planned, turns)), keys, before)
+    rolled = rollout(planned, known)
+    recorder = record(lambda: made.append(Cluster(planned, rolled)), keys, before)
     return recorder, made[0]
 
 

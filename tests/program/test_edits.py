@@ -33,10 +33,10 @@ OTHER_CLUSTER = (
     *(f"flannel{part}" for part in ("-namespace", "-account", "-role", "-binding", "-settings", "")),
 )
 """What is made anew in another cluster: the provider, and with it all objects."""
-FIRST = ("", "-port", "-scripts", "-host", "-init", "-identity")
+FIRST = ("", "-port", "-scripts", "-host", "-init", "-identity", "-upgrade")
 COMES_BACK = ("-found", "-join", "-node")
 """How a first control plane comes back to the cluster that others are in."""
-CONTROL_PLANE = ("", "-port", "-scripts", "-host", "-join", "-node")
+CONTROL_PLANE = ("", "-port", "-scripts", "-host", "-join", "-node", "-upgrade")
 WORKER = ("", "-port", "-scripts", "-host", "-guest", "-node")
 GUEST = ("-guest", "-node")
 """What is made anew with a guest: itself and its node."""
@@ -245,6 +245,17 @@ EDITS = (
         "mixed",
     ),
     Edit("taint added", Cost(updated=of("x86-small-0", "-node")), put(f"{X86}/taints", ["tier=edge:NoSchedule"])),
+    # Versions
+    Edit(
+        "kubernetes version",
+        Cost(updated=of("control-plane-0", "-host", "-init", "-upgrade") | of(DEV, "-host", *GUEST)),
+        put("kubernetes/version", "1.34.5"),
+    ),
+    Edit(
+        "flannel version",
+        Cost(updated=of(DEV, "-host", "-guest") | {"flannel"}),
+        put("kubernetes/flannelVersion", "0.26.0"),
+    ),
     # Who may come, and by which way
     Edit("open port added", Cost(created=Names({"tcp-8080-8080-0.0.0.0/0"})), put("openPorts/tcp", [8080])),
     Edit(
@@ -332,27 +343,12 @@ KNOWN_TO_COST_TOO_MUCH = (
         "hosts reached by floating IPs",
         Cost(
             created=of(("control-plane-0", *DEV), "-floating-ip"),
-            updated=of("control-plane-0", "-scripts", "-host", "-init", "-identity")
+            updated=of("control-plane-0", "-scripts", "-host", "-init", "-identity", "-upgrade")
             | of(DEV, "-scripts", "-host", *GUEST)
             | {"kubernetes"},
         ),
         lambda description: description["access"].update(mode="floatingIp", externalNetwork="public"),
         why="a connection is an input of its steps, so each runs again for being reached by another way",
-    ),
-    Edit(
-        "kubernetes version",
-        Cost(
-            updated=of("control-plane-0", "-host", "-init") | of(DEV, "-host"),
-            replaced=of(DEV, *GUEST),
-        ),
-        put("kubernetes/version", "1.34.5"),
-        why="all guests at once, where one after the other would keep the pods running",
-    ),
-    Edit(
-        "flannel version",
-        Cost(updated=of(DEV, "-host") | {"flannel"}, replaced=of(DEV, *GUEST)),
-        put("kubernetes/flannelVersion", "0.26.0"),
-        why="running guests could pull the DaemonSet's new image; another payload is for guests to come",
     ),
     Edit(
         "registry mirror",
@@ -375,7 +371,11 @@ KNOWN_TO_COST_TOO_MUCH = (
     ),
     Edit(
         "ignorePreflightErrors",
-        Cost(updated=Names({"control-plane-0-init", "control-plane-1-join", "x86-small-0-guest", "arm-mid-0-guest"})),
+        Cost(
+            updated=of("control-plane-0", "-init", "-upgrade")
+            | of("control-plane-1", "-join", "-upgrade")
+            | of(("x86-small-0", "arm-mid-0"), "-guest")
+        ),
         put("kubernetes/ignorePreflightErrors", ["Swap"]),
         "prototype",
         why="kubeadm's checks are done on nodes that have joined, and their steps run again for nothing",
@@ -441,7 +441,7 @@ def test_a_lost_first_control_plane_comes_back_to_its_cluster(keys: str) -> None
         created=of("control-plane-0", ""),
         # The administrator's kubeconfig is another one for the same cluster.
         updated=of("control-plane-0", "-identity") | {"kubernetes"},
-        replaced=of("control-plane-0", "-scripts", "-host", "-init", *COMES_BACK),
+        replaced=of("control-plane-0", "-scripts", "-host", "-init", "-upgrade", *COMES_BACK),
     )
 
 
@@ -449,7 +449,9 @@ def test_a_lost_only_control_plane_takes_its_cluster_with_it(keys: str) -> None:
     assert cost_of_a_lost_first("dev", keys) == Cost(
         created=of("control-plane-0", ""),
         updated=of("control-plane-0", "-identity"),
-        replaced=of("control-plane-0", "-scripts", "-host", "-init") | of(DEV, *GUEST) | Names(OTHER_CLUSTER),
+        replaced=of("control-plane-0", "-scripts", "-host", "-init", "-upgrade")
+        | of(DEV, *GUEST)
+        | Names(OTHER_CLUSTER),
     )
 
 
@@ -482,6 +484,23 @@ def test_a_changed_type_is_rolled(edit: str, at_once: int, waiting: dict[str, st
         if waits_for.endswith("-node") and not name.startswith("mixed-control-plane")
     }
     assert found == waiting
+
+
+def test_a_version_comes_to_control_planes_before_workers_and_to_one_after_the_other(keys: str) -> None:
+    before = shipped("mixed", keys, leave)
+    after = stack({"cluster": described("mixed", put("kubernetes/version", "1.34.5"))}, "mixed", keys, before)
+    waits = {
+        it.name.removeprefix("mixed-"): {name.removeprefix("mixed-") for name in it.after} for it in after.values()
+    }
+    assert "control-plane-0-upgrade" in waits["control-plane-1-upgrade"] | waits["control-plane-1-join"]
+    assert "control-plane-1-upgrade" in waits["control-plane-2-upgrade"]
+    for worker_name in MIXED:
+        for part in GUEST:
+            assert "control-plane-2-upgrade" in waits[f"{worker_name}{part}"]
+    assert {"board-0-node", "board-1-node"} & waits["board-2-node"] == {"board-1-node"}
+    assert not {"board-0-node", "board-1-node"} & waits["board-2-guest"]
+    # In no other run does a guest wait for that: it boots while further control planes join.
+    assert not any("control-plane-2-upgrade" in it.after for it in before.values() if it.name.endswith(GUEST))
 
 
 def test_what_costs_too_much_says_why() -> None:
@@ -542,7 +561,7 @@ def no_options(monkeypatch: pytest.MonkeyPatch) -> None:
             no_options,
             Cost(
                 updated=of("control-plane-0", "-identity"),
-                replaced=of("control-plane-0", "", "-scripts", "-host", "-init")
+                replaced=of("control-plane-0", "", "-scripts", "-host", "-init", "-upgrade")
                 | of(DEV, *ON_A_HOST)
                 | Names(OTHER_CLUSTER),
             ),

@@ -23,11 +23,12 @@ SECRETS: Mapping[str, tuple[set[str], set[str]]] = {
     **{f"{name}-scripts": COPY for name in ("control-plane-0", "control-plane-1", "x86-small-0", "arm-mid-0")},
     "control-plane-0-host": STEP,
     "control-plane-0-init": SPEAKING_STEP,
-    **{f"control-plane-0-{what}": STEP for what in ("found", "join", "node", "identity")},
+    **{f"control-plane-0-{what}": STEP for what in ("found", "join", "node", "identity", "upgrade")},
     "control-plane-1": HOST,
     "control-plane-1-host": STEP,
     "control-plane-1-join": STEP,
     "control-plane-1-node": STEP,
+    "control-plane-1-upgrade": STEP,
     **{f"{name}{suffix}": STEP for name in ("x86-small-0", "arm-mid-0") for suffix in ("-host", "-guest", "-node")},
     **dict.fromkeys(("x86-small-0", "arm-mid-0"), HOST),
 }

@@ -44,7 +44,7 @@ def test_the_graph_of_a_shape(name: str, keys: str) -> None:
     assert counts["openstack:networking/secGroup:SecGroup"] == counts["openstack:compute/keypair:Keypair"] == 1
     # The first prepares, initialises and says which cluster it is; a further one prepares, joins and is awaited; where
     # one is, the first looks for their cluster, to join it and be awaited; a worker has three steps.
-    assert counts[COMMAND] == 3 + 3 * (control_planes - 1) + 3 * (control_planes > 1) + 3 * workers
+    assert counts[COMMAND] == 4 + 4 * (control_planes - 1) + 3 * (control_planes > 1) + 3 * workers
     assert counts["q8s:index:Worker"] == workers
     for worker in planned.workers:
         instance = recorder.declared[f"Instance {worker.name}"].inputs

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.unit.hostscript import LIMIT, Keys
 
@@ -19,6 +20,9 @@ _ELSEWHERE = Path(tempfile.gettempdir()) / f"q8s-unit-{os.getpid()}"
 assert "lab.layout" not in sys.modules, "run tests/unit in a process of its own"
 for name in ("STATE", "RUN", "LOGS"):
     os.environ[f"Q8S_LAB_{name}"] = str(_ELSEWHERE / name.lower())
+# A machine that is busy with other things fails no test.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 atexit.register(shutil.rmtree, _ELSEWHERE, ignore_errors=True)
 
 

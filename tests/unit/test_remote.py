@@ -11,7 +11,16 @@ import pytest
 
 from q8s_infra.remote import HOSTSCRIPTS, Step, archive, command_line
 
-ALONE = {"q8s-forward", "q8s-guest-watch", "new-keys", "collect-logs", "run-step", "step-unit", "q8s-join"}
+ALONE = {
+    "q8s-forward",
+    "q8s-guest-watch",
+    "new-keys",
+    "collect-logs",
+    "run-step",
+    "step-unit",
+    "q8s-join",
+    "upgrade-guest",
+}
 """Scripts that are no steps, and need no libraries."""
 
 STEPS = sorted(

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from q8s_infra.plan import ClusterPlan, plan
-from q8s_infra.rollout import Rollout, Turn, guest_parts, rollout
+from q8s_infra.rollout import Rollout, Turn, What, guest_parts, rollout
 from q8s_infra.spec import validated
 from tests.unit.specs import GOOD
 
@@ -20,18 +21,21 @@ def planned(**arm: object) -> ClusterPlan:
     return plan(validated(description))
 
 
-def stack(made: ClusterPlan, *missing: str) -> Mapping[str, Mapping[str, Any]]:
-    """What a stack knows of workers; some of it is missing."""
+def stack(made: ClusterPlan, *missing: str, version: str = "") -> Mapping[str, Mapping[str, Any]]:
+    """What a stack knows of nodes that run a version; some of it is missing."""
     known: dict[str, Mapping[str, Any]] = {}
     for worker in made.workers:
         triggers = ["instance id", "cluster", *guest_parts(made.spec, worker)]
         parts = {
             "": ("openstack:compute/instance:Instance", {"flavorName": worker.flavor}),
             "-guest": ("command:remote:Command", {"triggers": triggers}),
-            "-node": ("command:remote:Command", {}),
+            "-node": ("command:remote:Command", {"stdout": version}),
         }
         for suffix, (kind, outputs) in parts.items():
             known[f"urn:pulumi:dev::q8s::{kind}::{worker.name}{suffix}"] = {"type": kind, "outputs": outputs}
+    for node in made.control_planes:
+        urn = f"urn:pulumi:dev::q8s::command:remote:Command::{node.name}-upgrade"
+        known[urn] = {"type": "command:remote:Command", "outputs": {"stdout": version}}
     return {urn: each for urn, each in known.items() if urn.rpartition("::")[2] not in missing}
 
 
@@ -45,9 +49,7 @@ def test_a_new_stack_waits_for_nothing() -> None:
 
 def test_one_follows_the_other() -> None:
     rolled = rollout(planned(memory="5GiB"), stack(planned()))
-    assert rolled.turns == {
-        f"demo-arm-{number}": Turn(f"demo-arm-{number - 1}", whole_host=False) for number in (1, 2, 3)
-    }
+    assert rolled.turns == {f"demo-arm-{number}": Turn(f"demo-arm-{number - 1}", What.GUEST) for number in (1, 2, 3)}
     assert rolled.notes == (
         "demo-arm-0 and 3 more of its type are made anew, 1 at a time (maxUnavailable): memory 5GiB, was 4GiB",
     )
@@ -63,7 +65,7 @@ def test_as_many_at_a_time_as_the_type_allows() -> None:
 
 def test_another_flavor_is_another_host() -> None:
     turns = rollout(planned(flavor="c1.huge"), stack(planned())).turns
-    assert turns["demo-arm-1"] == Turn("demo-arm-0", whole_host=True)
+    assert turns["demo-arm-1"] == Turn("demo-arm-0", What.HOST)
 
 
 def test_those_that_are_down_already_go_first() -> None:
@@ -91,3 +93,43 @@ def test_a_guest_of_an_older_form_is_told_apart() -> None:
     (arm, x86) = rollout(planned(), former).notes
     assert "memory 4GiB, was unknown" in arm
     assert x86.startswith("demo-x86-0 is made anew: ")
+
+
+def other_version(**arm: object) -> ClusterPlan:
+    cluster = planned(**arm)
+    return replace(
+        cluster,
+        spec=cluster.spec.model_copy(
+            update={"kubernetes": cluster.spec.kubernetes.model_copy(update={"version": "1.34.9"})}
+        ),
+    )
+
+
+def test_another_version_goes_from_node_to_node_and_makes_none_anew() -> None:
+    rolled = rollout(other_version(maxUnavailable=2), stack(planned(), version="v1.34.4\n"))
+    assert rolled.upgrading
+    assert rolled.turns == {
+        "demo-arm-2": Turn("demo-arm-0", What.NODE),
+        "demo-arm-3": Turn("demo-arm-1", What.NODE),
+    }
+    assert rolled.notes == (
+        "Kubernetes 1.34.9: control planes get it one after the other, and workers then",
+        "demo-arm-0 and 3 more of its type are upgraded, 2 at a time (maxUnavailable): Kubernetes 1.34.9, was 1.34.4",
+        "demo-x86-0 is upgraded: Kubernetes 1.34.9, was 1.34.4",
+    )
+
+
+def test_a_guest_that_is_made_anew_comes_in_the_new_version() -> None:
+    rolled = rollout(other_version(memory="5GiB"), stack(planned(), version="v1.34.4\n"))
+    assert rolled.turns["demo-arm-1"] == Turn("demo-arm-0", What.GUEST)
+    assert rolled.upgrading
+
+
+def test_workers_that_were_left_behind_wait_for_no_control_plane() -> None:
+    known = dict(stack(planned(), version="v1.34.4\n"))
+    for urn, resource in known.items():
+        if urn.endswith("-upgrade"):
+            known[urn] = {**resource, "outputs": {"stdout": "v1.34.9\n"}}
+    rolled = rollout(other_version(), known)
+    assert not rolled.upgrading
+    assert set(rolled.turns) == {"demo-arm-1", "demo-arm-2", "demo-arm-3"}

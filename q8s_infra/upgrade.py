@@ -1,0 +1,75 @@
+"""From one version of Kubernetes to another: which nodes run which, and where no way leads."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+from q8s_infra.plan import ClusterPlan, ControlPlane, Worker
+from q8s_infra.spec.errors import Mistake
+
+_COMMAND: Final = "command:remote:Command"
+_VERSION: Final = re.compile(r"v?(\d+)\.(\d+)\.(\d+)")
+
+
+class Version(NamedTuple):
+    """A release of Kubernetes; later ones are greater."""
+
+    major: int
+    minor: int
+    patch: int
+
+    @classmethod
+    def of(cls, text: str) -> Version | None:
+        """What a text says, with or without a v before it; None where it is no version."""
+        match = _VERSION.fullmatch(text.strip())
+        return cls(*(int(number) for number in match.groups())) if match else None
+
+    def __str__(self) -> str:
+        return ".".join(str(number) for number in self)
+
+
+def running(planned: ClusterPlan, resources: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Version]:
+    """The version that each node runs, as far as the stack knows: its last step prints it.
+
+    Args:
+        planned: the cluster as it is to be.
+        resources: types and outputs of what the stack has, by URNs.
+    """
+    printed = {
+        urn.split("::")[-1]: str(it["outputs"].get("stdout") or "")
+        for urn, it in resources.items()
+        if it["type"] == _COMMAND
+    }
+    found = {node.name: Version.of(printed.get(step_of(node), "")) for node in planned.nodes}
+    return {name: version for name, version in found.items() if version}
+
+
+def step_of(node: ControlPlane | Worker) -> str:
+    """Name of the step that prints the version that a node runs."""
+    return f"{node.name}-{'upgrade' if isinstance(node, ControlPlane) else 'node'}"
+
+
+def refused(planned: ClusterPlan, versions: Mapping[str, Version]) -> tuple[Mistake, ...]:
+    """What kubeadm does not do: go back, or pass over a minor version.
+
+    Source: "Version Skew Policy" and "Upgrading kubeadm clusters" of the Kubernetes documentation.
+
+    Args:
+        planned: the cluster as it is to be.
+        versions: what :func:`running` has found.
+    """
+    there = [versions[node.name] for node in planned.control_planes if node.name in versions]
+    asked = Version.of(planned.spec.kubernetes.version)
+    if not there or not asked:
+        return ()
+    oldest, newest = min(there), max(there)
+    if asked < newest:
+        why = f"the cluster runs {newest}, and there is no way back"
+    elif asked.major != oldest.major or asked.minor > oldest.minor + 1:
+        why = f"the cluster runs {oldest}, and no minor version is passed over: take {oldest.major}.{oldest.minor + 1}"
+        why += " before"
+    else:
+        return ()
+    return (Mistake("kubernetes.version", str(asked), why),)
