@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,11 +17,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
-from q8s_infra import diagnose, snapshot
+from q8s_infra import diagnose, init, snapshot
 from q8s_infra.cloud import OpenStackCloud, connect
 from q8s_infra.hosts import HostError, Hosts
 from q8s_infra.plan import ClusterPlan, plan
 from q8s_infra.preflight import Need, check, needs
+from q8s_infra.prompts import Terminal
 from q8s_infra.remote import Step
 from q8s_infra.spec import ClusterSpec, Mistake, SpecErrors, load, read
 from q8s_infra.spec.reference import reference
@@ -45,12 +47,51 @@ def check_command(
     offline: Annotated[bool, typer.Option("--offline", help="Ask no cloud.")] = False,
 ) -> None:
     """Print the plan (nodes, sizes, totals, quota); exit 1 with all mistakes where there are any."""
-    try:
-        planned, warnings, quotas = _checked(file, stack, offline=offline)
-    except SpecErrors as mistakes:
-        for mistake in mistakes.mistakes:
-            errors.print(f"error: {mistake}", markup=False)
-        raise typer.Exit(1) from None
+    with _explained():
+        planned = plan(_spec(file, stack))
+        _show(planned, None if offline else connect())
+
+
+@cli.command("init")
+def init_command(
+    stack: Annotated[str, typer.Option(help="The new stack's name, and its cluster's.")],
+    network: Annotated[str | None, typer.Option(help="The network of all hosts, by name or id.")] = None,
+    host_image: Annotated[str | None, typer.Option(help="What hosts boot, Ubuntu or Debian, by name.")] = None,
+    control_plane_flavor: Annotated[str | None, typer.Option(help="The flavor of control planes.")] = None,
+    worker_flavor: Annotated[str | None, typer.Option(help="The flavor of all workers' hosts.")] = None,
+    allowed_cidr: Annotated[
+        list[str] | None, typer.Option(help="Who may reach SSH and the API server; can be given more than once.")
+    ] = None,
+    user: Annotated[str | None, typer.Option(help="The host image's login; by default its distribution's.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Write q8s:cluster anew where there is a file.")] = False,
+) -> None:
+    """Ask the cloud what it has, write Pulumi.STACK.yaml, and check it; what several things fit is asked."""
+    given = init.Given(stack, network, host_image, control_plane_flavor, worker_flavor, allowed_cidr or (), user)
+    path = Path(f"Pulumi.{stack}.yaml")
+    with _explained():
+        kept = init.kept(path, force=force)
+        cloud = connect()
+        decision = init.decide(given, cloud, _asker())
+        init.write(path, init.text(decision, kept), force=force)
+    console.print(f"written: {path}", markup=False)
+    again = f"python -m q8s_infra check --stack {stack}"
+    with _explained(f"change {path} and run: {again}"):
+        _show(plan(_spec(None, stack)), cloud)
+    console.print(f"next:\n  pulumi stack init {stack}\n  pulumi up --stack {stack}", markup=False)
+
+
+def _asker() -> Terminal | None:
+    return Terminal(console) if sys.stdin.isatty() and sys.stdout.isatty() else None
+
+
+def _show(planned: ClusterPlan, cloud: OpenStackCloud | None) -> None:
+    """Print a plan, and what the cloud says of it where there is one.
+
+    Raises:
+        SpecErrors: it does not fit the cloud.
+    """
+    warnings = (*planned.warnings, *(check(planned, cloud) if cloud else ()))
+    quotas = needs(planned, cloud) if cloud else ()
     console.print(_nodes(planned))
     console.print(_totals(planned), markup=False)
     if quotas:
@@ -138,11 +179,17 @@ def renew_command(
 
 
 @contextmanager
-def _explained() -> Iterator[None]:
-    """Say what went wrong instead of showing where in the program; exit 1."""
+def _explained(advice: str = "") -> Iterator[None]:
+    """Say what went wrong, and what to do, instead of showing where in the program; exit 1."""
     try:
         yield
-    except (SpecErrors, NoState, HostError, snapshot.SnapshotError, OSError) as error:
+    except SpecErrors as mistakes:
+        for mistake in mistakes.mistakes:
+            errors.print(f"error: {mistake}", markup=False)
+        if advice:
+            errors.print(advice, markup=False)
+        raise typer.Exit(1) from None
+    except (NoState, HostError, snapshot.SnapshotError, OSError) as error:
         errors.print(f"error: {error}", markup=False)
         raise typer.Exit(1) from None
     except automation.CommandError:
@@ -170,16 +217,6 @@ def _findings(findings: list[diagnose.Finding]) -> Table:
     for finding in findings:
         table.add_row(finding.node, finding.layer or "none", escape(diagnose.redacted(finding.evidence)))
     return table
-
-
-def _checked(
-    file: Path | None, stack: str | None, *, offline: bool
-) -> tuple[ClusterPlan, tuple[str, ...], tuple[Need, ...]]:
-    planned = plan(_spec(file, stack))
-    if offline:
-        return planned, planned.warnings, ()
-    cloud = connect()
-    return planned, (*planned.warnings, *check(planned, cloud)), needs(planned, cloud)
 
 
 def _spec(file: Path | None, stack: str | None) -> ClusterSpec:

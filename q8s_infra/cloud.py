@@ -1,4 +1,4 @@
-"""What the program asks OpenStack itself: flavors, images, subnets, quotas, and what a killed run has left behind."""
+"""What the program asks OpenStack itself: flavors, images, networks, quotas, and what a killed run has left behind."""
 
 from __future__ import annotations
 
@@ -48,6 +48,25 @@ class Subnet:
 
 
 @dataclass(frozen=True)
+class FoundNetwork:
+    """A network that the project can see, with its IPv4 subnets; an external one is where floating IPs come from."""
+
+    id: str
+    name: str
+    external: bool
+    subnets: tuple[IPv4Network, ...]
+
+
+@dataclass(frozen=True)
+class FoundImage:
+    """An image that instances can boot: its name, its distribution where it says so, when it was made (ISO 8601)."""
+
+    name: str
+    distribution: str
+    created: str
+
+
+@dataclass(frozen=True)
 class Instance:
     """What Nova says of an instance: status, reason of a failure, the address that leads to it, its console."""
 
@@ -78,6 +97,22 @@ class Cloud(Protocol):
 
     def servers(self, names: Iterable[str]) -> frozenset[str]:
         """Which instances of these names the project has."""
+        ...
+
+
+class Inventory(Protocol):
+    """All that a project can see and a cluster could be made of; tests give one of their own."""
+
+    def networks(self) -> Iterable[FoundNetwork]:
+        """The project's own networks and those shared with it."""
+        ...
+
+    def images(self) -> Iterable[FoundImage]:
+        """Active images that instances can boot."""
+        ...
+
+    def flavors(self) -> Mapping[str, Flavor]:
+        """Flavors by name, those that are disabled left out."""
         ...
 
 
@@ -123,6 +158,28 @@ class OpenStackCloud:
     def servers(self, names: Iterable[str]) -> frozenset[str]:
         """See :class:`Cloud`."""
         return frozenset(names) & {server.name for server in self._connection.compute.servers(details=False)}
+
+    def networks(self) -> Iterable[FoundNetwork]:
+        """See :class:`Inventory`."""
+        subnets = [each for each in self._connection.network.subnets() if each.ip_version == 4]  # noqa: PLR2004 - IPv4
+        for network in self._connection.network.networks():
+            own = tuple(IPv4Network(each.cidr) for each in subnets if each.network_id == network.id)
+            yield FoundNetwork(network.id, network.name or "", bool(network.is_router_external), own)
+
+    def images(self) -> Iterable[FoundImage]:
+        """See :class:`Inventory`."""
+        for image in self._connection.image.images(status="active"):
+            # An installer's medium boots, but into no system.
+            if image.name and image.disk_format != "iso":
+                yield FoundImage(image.name, image.os_distro or "", image.created_at)
+
+    def flavors(self) -> Mapping[str, Flavor]:
+        """See :class:`Inventory`."""
+        return {
+            each.name: Flavor(each.vcpus, each.ram, each.disk)
+            for each in self._connection.compute.flavors()
+            if not each.is_disabled
+        }
 
     def instances(self, names: Iterable[str]) -> Mapping[str, Instance]:
         """The instances of these names that are there; a floating address comes before a fixed one."""

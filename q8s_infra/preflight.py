@@ -15,7 +15,7 @@ from q8s_infra.spec import Mistake, NodeType, SpecErrors
 # Neutron gives each new security group two egress rules.
 _DEFAULT_RULES = 2
 # kubeadm refuses to install a control plane on less (its preflight checks NumCPU and Mem).
-_CONTROL_PLANE_CPUS, _CONTROL_PLANE_MIB = 2, 1700
+CONTROL_PLANE_CPUS, _CONTROL_PLANE_MIB = 2, 1700
 
 
 @dataclass(frozen=True)
@@ -82,6 +82,16 @@ def needs(plan: ClusterPlan, cloud: Cloud, flavors: Mapping[str, Flavor | None] 
     return tuple(Need(name, amount, quotas[name]) for name, amount in wanted.items() if name in quotas)
 
 
+def host_mib(node_type: NodeType) -> int:
+    """The memory that a host takes for a guest of this type, QEMU and its own system, in MiB."""
+    return node_type.memory.mib + TRANSLATION_CACHE_MIB + HOST_RESERVE_MIB
+
+
+def host_gib(node_type: NodeType) -> float:
+    """The disk that a host takes for a guest that fills both its disks, and for its own system, in GiB."""
+    return 2 * node_type.disk.gib + HOST_SYSTEM_GIB
+
+
 def _missing(plan: ClusterPlan, cloud: Cloud) -> list[ControlPlane | Worker]:
     there = cloud.servers(node.name for node in plan.nodes)
     return [node for node in plan.nodes if node.name not in there]
@@ -101,18 +111,18 @@ def _flavor_mistakes(plan: ClusterPlan, flavors: Mapping[str, Flavor | None]) ->
     flavor = flavors[control_planes.flavor]
     if flavor is None:
         yield Mistake("controlPlanes.flavor", control_planes.flavor, "is no flavor of this cloud")
-    elif flavor.vcpus < _CONTROL_PLANE_CPUS or flavor.ram_mib < _CONTROL_PLANE_MIB:
+    elif flavor.vcpus < CONTROL_PLANE_CPUS or flavor.ram_mib < _CONTROL_PLANE_MIB:
         yield Mistake(
             "controlPlanes.flavor",
             control_planes.flavor,
-            f"is too small for kubeadm: at least {_CONTROL_PLANE_CPUS} CPUs and {_CONTROL_PLANE_MIB} MiB",
+            f"is too small for kubeadm: at least {CONTROL_PLANE_CPUS} CPUs and {_CONTROL_PLANE_MIB} MiB",
         )
     for name, node_type in _used_types(plan):
         path, flavor = f"nodeTypes.{name}", flavors[node_type.flavor]
         if flavor is None:
             yield Mistake(f"{path}.flavor", node_type.flavor, "is no flavor of this cloud")
             continue
-        wanted = node_type.memory.mib + TRANSLATION_CACHE_MIB + HOST_RESERVE_MIB
+        wanted = host_mib(node_type)
         if wanted > flavor.ram_mib:
             yield Mistake(
                 f"{path}.memory",
@@ -138,7 +148,7 @@ def _warnings(plan: ClusterPlan, flavors: Mapping[str, Flavor | None]) -> Iterat
                 f"nodeTypes.{name}.cpus: {node_type.cpus} emulated CPUs share {flavor.vcpus} of flavor "
                 f"{node_type.flavor}"
             )
-        if flavor.disk_gib and 2 * node_type.disk.gib + HOST_SYSTEM_GIB > flavor.disk_gib:
+        if flavor.disk_gib and host_gib(node_type) > flavor.disk_gib:
             yield (
                 f"nodeTypes.{name}.disk: a guest that fills both its root disk and its disk for images, "
                 f"{node_type.disk} each, does not fit flavor {node_type.flavor} with {flavor.disk_gib} GiB"

@@ -31,14 +31,14 @@ class SmallCloud:
 
     limits: dict[str, Quota] = field(default_factory=lambda: dict(ROOMY))
     subnet: Subnet | None = field(default_factory=lambda: Subnet(IPv4Network("10.254.1.0/24"), 200))
-    images: tuple[str, ...] = ("debian-12",)
+    image_names: tuple[str, ...] = ("debian-12",)
     there: frozenset[str] = frozenset()
 
     def flavor(self, name: str) -> Flavor | None:
         return FLAVORS.get(name)
 
     def has_image(self, name: str) -> bool:
-        return name in self.images
+        return name in self.image_names
 
     def subnets(self, network: Network) -> tuple[Subnet, ...] | None:
         assert network.name == "private"
@@ -118,7 +118,7 @@ def test_no_limit_is_no_mistake() -> None:
 
 
 def test_all_mistakes_at_once() -> None:
-    told = refusals(SmallCloud(images=(), subnet=None), "nodeTypes/arm/flavor", "m1.huge")
+    told = refusals(SmallCloud(image_names=(), subnet=None), "nodeTypes/arm/flavor", "m1.huge")
     for path in ("hostImage.name", "network.name", "nodeTypes.arm.flavor"):
         assert path in told
 

@@ -1,0 +1,151 @@
+"""From the command line and the cloud to what a stack's first file says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Network
+from math import ceil
+from typing import Any, Final
+
+from pydantic import TypeAdapter, ValidationError
+
+from q8s_infra.cloud import Flavor, FoundImage, Inventory
+from q8s_infra.defaults import HOST_SYSTEM_GIB
+from q8s_infra.init import questions
+from q8s_infra.init.questions import Answer, Asker, Candidate, some
+from q8s_infra.init.shipped import shipped
+from q8s_infra.preflight import CONTROL_PLANE_CPUS, host_gib, host_mib
+from q8s_infra.spec import Mistake, NodeType, SpecErrors
+from q8s_infra.spec.access import UserName
+from q8s_infra.spec.types import DnsLabel
+
+# Preflight lets pass what kubeadm does; a flavor to choose has what kubeadm's documentation asks for.
+_CONTROL_PLANE_MIB: Final = 2048
+_EXAMPLE: Final = "such as 203.0.113.7/32 for a single address"
+
+
+@dataclass(frozen=True)
+class Given:
+    """What the command line says; None or empty where it says nothing."""
+
+    stack: str
+    network: str | None = None
+    host_image: str | None = None
+    control_plane_flavor: str | None = None
+    worker_flavor: str | None = None
+    allowed_cidrs: Sequence[str] = ()
+    user: str | None = None
+
+
+@dataclass(frozen=True)
+class Decision:
+    """All that a stack's file says of its cloud.
+
+    Attributes:
+        network: its name, or its id where that is ``network_field``.
+        network_field: ``name`` or ``id``.
+        host_image: its name.
+        control_plane_flavor: its name.
+        worker_flavor: the name of that of all workers' hosts.
+        user: the host image's login.
+        allowed_cidrs: who may reach SSH and the API server.
+        external: networks that floating IPs could come from.
+    """
+
+    network: Answer
+    network_field: str
+    host_image: Answer
+    control_plane_flavor: Answer
+    worker_flavor: Answer
+    user: str
+    allowed_cidrs: tuple[IPv4Network, ...]
+    external: tuple[str, ...]
+
+
+def decide(given: Given, inventory: Inventory, asker: Asker | None) -> Decision:
+    """Choose what the command line leaves open: the only candidate there is, or what the asker says.
+
+    Args:
+        given: what the command line says.
+        inventory: what the project can see.
+        asker: who is asked; None where nobody is there.
+
+    Raises:
+        SpecErrors: all that is wrong, or that is missing while nobody can be asked.
+    """
+    networks, images, flavors = tuple(inventory.networks()), tuple(inventory.images()), inventory.flavors()
+    asked = asker is not None
+    network, host_image = questions.network(networks, given.network), questions.image(images, given.host_image)
+    control_plane = questions.flavor("--control-plane-flavor", flavors, given.control_plane_flavor, _control_plane())
+    worker = questions.flavor("--worker-flavor", flavors, given.worker_flavor, _worker())
+    open_ones = [network, host_image, control_plane, worker]
+    if (known := host_image.known) is not None:
+        open_ones.append(questions.user(_of_name(images, known), given.user))
+    cidrs, no_cidrs = _parsed(given.allowed_cidrs, asked=asked)
+    if mistakes := [*_misnamed(given), *(each for one in open_ones for each in one.mistakes(asked=asked)), *no_cidrs]:
+        raise SpecErrors(mistakes)
+    on, image = network.answer(asker), host_image.answer(asker)
+    return Decision(
+        network=on,
+        network_field="id" if on.chosen.value in {each.id for each in networks} else "name",
+        host_image=image,
+        user=questions.user(_of_name(images, image.chosen), given.user).answer(asker).chosen.value,
+        control_plane_flavor=control_plane.answer(asker),
+        worker_flavor=worker.answer(asker),
+        allowed_cidrs=cidrs or (asker.allowed_cidrs() if asker else ()),
+        external=tuple(some([Candidate(each.name) for each in networks if each.external and each.name])),
+    )
+
+
+def parse_cidr(text: str) -> IPv4Network:
+    """An IPv4 network.
+
+    Raises:
+        ValueError: it is none; the message says what one is.
+    """
+    try:
+        return IPv4Network(text.strip())
+    except ValueError as error:
+        raise ValueError(f"must be an IPv4 network, {_EXAMPLE}: {error}") from None
+
+
+def _control_plane() -> Flavor:
+    return Flavor(CONTROL_PLANE_CPUS, _CONTROL_PLANE_MIB, HOST_SYSTEM_GIB)
+
+
+def _worker() -> Flavor:
+    """One that carries a guest of any shipped type, without a warning of the check."""
+    types = [NodeType.model_validate(each) for each in shipped()["nodeTypes"].values()]
+    return Flavor(max(each.cpus for each in types), max(map(host_mib, types)), ceil(max(map(host_gib, types))))
+
+
+def _misnamed(given: Given) -> Iterator[Mistake]:
+    allowed = "must be of lower-case letters, digits and '-', 63 at most: the cluster has this name, too"
+    yield from _unlike(DnsLabel, "--stack", given.stack, allowed)
+    if given.user is not None:
+        yield from _unlike(UserName, "--user", given.user, "must be a login of lower-case letters, digits, '-' and '_'")
+
+
+def _unlike(kind: Any, option: str, value: str, allowed: str) -> Iterator[Mistake]:
+    try:
+        TypeAdapter(kind).validate_python(value)
+    except ValidationError:
+        yield Mistake(option, value, allowed)
+
+
+def _parsed(cidrs: Sequence[str], *, asked: bool) -> tuple[tuple[IPv4Network, ...], list[Mistake]]:
+    if not cidrs and not asked:
+        about = f"is missing, name the IPv4 networks that may reach SSH and the API server from outside, {_EXAMPLE}"
+        return (), [Mistake("--allowed-cidr", None, about)]
+    parsed, mistakes = [], []
+    for each in cidrs:
+        try:
+            parsed.append(parse_cidr(each))
+        except ValueError as error:
+            mistakes.append(Mistake("--allowed-cidr", each, str(error)))
+    return tuple(parsed), mistakes
+
+
+def _of_name(images: Iterable[FoundImage], candidate: Candidate) -> FoundImage:
+    return next(each for each in images if each.name == candidate.value)

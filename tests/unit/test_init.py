@@ -1,0 +1,322 @@
+"""A stack's first file: what is chosen, what is refused, and what stands in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from ipaddress import IPv4Network
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import yaml
+from rich.console import Console
+from typer.testing import CliRunner
+
+from q8s_infra import cli, init
+from q8s_infra.cloud import Flavor, FoundImage, FoundNetwork, OpenStackCloud
+from q8s_infra.prompts import Terminal
+from q8s_infra.render.templates import REPOSITORY
+from q8s_infra.spec import ClusterSpec, SpecErrors, load, read
+from tests.unit.test_preflight import FLAVORS, SmallCloud
+
+PRIVATE = FoundNetwork("0" * 32, "private", external=False, subnets=(IPv4Network("10.254.1.0/24"),))
+PUBLIC = FoundNetwork("1" * 32, "public", external=True, subnets=(IPv4Network("198.51.100.0/24"),))
+EMPTY = FoundNetwork("2" * 32, "empty", external=False, subnets=())
+DEBIAN = FoundImage("debian-12", "", "2026-03-01T00:00:00Z")
+GIVEN = init.Given(
+    "mine", control_plane_flavor="c1.small", worker_flavor="c1.medium", allowed_cidrs=("10.0.0.0/8", "192.0.2.7/32")
+)
+WORDS = [
+    *("init", "--stack", "mine", "--control-plane-flavor", "c1.small", "--worker-flavor", "c1.medium"),
+    *("--allowed-cidr", "10.0.0.0/8"),
+]
+
+
+@dataclass
+class Site(SmallCloud):
+    """A cloud that also says what it has."""
+
+    has_networks: tuple[FoundNetwork, ...] = (PRIVATE, PUBLIC, EMPTY)
+    has_images: tuple[FoundImage, ...] = (DEBIAN, FoundImage("windows", "windows", "2026-04-01T00:00:00Z"))
+
+    def networks(self) -> tuple[FoundNetwork, ...]:
+        return self.has_networks
+
+    def images(self) -> tuple[FoundImage, ...]:
+        return self.has_images
+
+    def flavors(self) -> dict[str, Flavor]:
+        return FLAVORS
+
+
+@dataclass
+class Last:
+    """Takes the last that fits."""
+
+    asked: list[str]
+
+    def choose(self, question: init.Question) -> init.Candidate:
+        self.asked.append(question.option)
+        return question.fit[-1]
+
+    def allowed_cidrs(self) -> tuple[IPv4Network, ...]:
+        self.asked.append("--allowed-cidr")
+        return (IPv4Network("192.0.2.0/24"),)
+
+
+def refusals(given: init.Given, site: Site | None = None) -> list[str]:
+    with pytest.raises(SpecErrors) as refused:
+        init.decide(given, site or Site(), None)
+    return [str(mistake) for mistake in refused.value.mistakes]
+
+
+def loaded(text: str, tmp_path: Path) -> ClusterSpec:
+    file = tmp_path / "Pulumi.mine.yaml"
+    file.write_text(text)
+    return load(read(file), "mine")
+
+
+class TestChoice:
+    def test_the_only_one_that_fits_is_taken(self) -> None:
+        decision = init.decide(GIVEN, Site(), None)
+        assert (decision.network.chosen.value, decision.network_field) == ("private", "name")
+        assert decision.network.reason == "the only one that is a network with an IPv4 subnet and not external"
+        assert decision.host_image.chosen.value == "debian-12"
+        assert decision.user == "debian"
+        assert decision.control_plane_flavor.reason == "as given"
+        assert decision.external == ("public",)
+
+    def test_all_that_is_missing_is_refused_at_once_with_what_could_be(self) -> None:
+        site = Site(
+            has_networks=(PRIVATE, replace(PRIVATE, id="3" * 32, name="other")),
+            has_images=(DEBIAN, FoundImage("noble", "ubuntu", "2026-09-11T00:00:00Z")),
+        )
+        assert refusals(init.Given("mine"), site) == [
+            "--network: is missing, name a network with an IPv4 subnet and not external: other (10.254.1.0/24), "
+            "private (10.254.1.0/24)",
+            "--host-image: is missing, name an image of Ubuntu or Debian: noble (of 2026-09-11), "
+            "debian-12 (of 2026-03-01)",
+            "--control-plane-flavor: is missing, name a flavor of at least 2 CPUs, 2048 MiB, 6 GiB: "
+            "c1.small (2 CPUs, 2048 MiB, 20 GiB), c1.medium (2 CPUs, 4096 MiB, 40 GiB), "
+            "c1.large (8 CPUs, 8192 MiB, 60 GiB)",
+            "--worker-flavor: is missing, name a flavor of at least 2 CPUs, 2816 MiB, 26 GiB: "
+            "c1.medium (2 CPUs, 4096 MiB, 40 GiB), c1.large (8 CPUs, 8192 MiB, 60 GiB)",
+            "--allowed-cidr: is missing, name the IPv4 networks that may reach SSH and the API server from outside, "
+            "such as 203.0.113.7/32 for a single address",
+        ]
+
+    def test_where_nothing_fits_it_says_what_there_is(self) -> None:
+        (told,) = refusals(GIVEN, Site(has_networks=(PUBLIC, EMPTY)))
+        assert told.startswith("--network: is missing, and nothing here is a network with an IPv4 subnet")
+        assert told.endswith("there are: empty (no IPv4 subnet), public (external, 198.51.100.0/24)")
+
+    @pytest.mark.parametrize(("change", "told"), [
+        ({"stack": "../mine"}, "--stack: must be of lower-case letters"),
+        ({"user": "Root!"}, "--user: must be a login"),
+        ({"network": "lan"}, "--network: is not there, or more than one has this name"),
+        ({"host_image": "bsd"}, "--host-image: is not there, or more than one has this name; an image of Ubuntu"),
+        ({"worker_flavor": "m1.huge"}, "--worker-flavor: is not there"),
+        ({"host_image": "windows"}, "--user: is missing, name the login of the host image: ubuntu, debian"),
+        ({"allowed_cidrs": ("10.0.0.1/8",)}, "--allowed-cidr: must be an IPv4 network, such as 203.0.113.7/32"),
+    ])  # fmt: skip
+    def test_what_can_not_be_is_refused_by_its_option(self, change: dict[str, Any], told: str) -> None:
+        (mistake,) = refusals(replace(GIVEN, **change))
+        assert mistake.startswith(told)
+
+    def test_what_is_given_need_not_be_what_would_be_proposed(self) -> None:
+        given = replace(GIVEN, network="public", host_image="windows", user="admin", worker_flavor="c1.small")
+        decision = init.decide(given, Site(), None)
+        assert [decision.network.chosen.value, decision.host_image.chosen.value] == ["public", "windows"]
+        assert [decision.user, decision.worker_flavor.chosen.value] == ["admin", "c1.small"]
+
+    def test_somebody_who_is_there_is_asked_for_what_is_open_and_for_nothing_else(self) -> None:
+        last = Last([])
+        decision = init.decide(init.Given("mine", control_plane_flavor="c1.small"), Site(), last)
+        assert sorted(last.asked) == ["--allowed-cidr", "--worker-flavor"]
+        assert decision.worker_flavor == init.Answer(
+            init.Candidate("c1.large", "8 CPUs, 8192 MiB, 60 GiB"),
+            "as chosen",
+            ("c1.medium (2 CPUs, 4096 MiB, 40 GiB)",),
+        )
+        assert decision.allowed_cidrs == (IPv4Network("192.0.2.0/24"),)
+
+    def test_a_network_whose_name_is_not_its_own_goes_by_its_id(self) -> None:
+        twin = replace(PRIVATE, id="3" * 32)
+        site = Site(has_networks=(PRIVATE, twin))
+        assert refusals(replace(GIVEN, network="private"), site)[0].endswith(
+            f"{PRIVATE.id} (private, 10.254.1.0/24), {twin.id} (private, 10.254.1.0/24) (given: 'private')"
+        )
+        decision = init.decide(replace(GIVEN, network=twin.id), site, None)
+        assert (decision.network_field, decision.network.chosen.value) == ("id", twin.id)
+
+    def test_images_that_share_a_name_are_not_proposed(self) -> None:
+        site = Site(has_images=(DEBIAN, replace(DEBIAN, created="2026-04-01T00:00:00Z")))
+        (told,) = refusals(GIVEN, site)
+        assert told.startswith("--host-image: is missing, and nothing here is")
+
+    def test_an_image_is_what_it_says_before_what_its_name_says(self) -> None:
+        site = Site(has_images=(FoundImage("like-debian", "ubuntu", "2026-03-01T00:00:00Z"),))
+        assert init.decide(GIVEN, site, None).user == "ubuntu"
+
+    def test_of_many_the_first_are_named(self) -> None:
+        site = Site(has_networks=tuple(replace(PRIVATE, id=f"{n:032}", name=f"n{n:02}") for n in range(13)))
+        (told,) = refusals(GIVEN, site)
+        assert told.endswith("n09 (10.254.1.0/24), 3 more")
+
+
+class TestFile:
+    def test_it_is_the_shipped_cluster_on_what_was_chosen(self, tmp_path: Path) -> None:
+        spec = loaded(init.text(init.decide(GIVEN, Site(), None), {}), tmp_path)
+        shipped = load(read(REPOSITORY / "Pulumi.dev.yaml"), "dev")
+        assert (spec.name, spec.network.name, spec.host_image.name) == ("mine", "private", "debian-12")
+        assert [str(each) for each in spec.access.allowed_cidrs] == ["10.0.0.0/8", "192.0.2.7/32"]
+        assert (spec.access.user, spec.control_planes.flavor) == ("debian", "c1.small")
+        assert {each.flavor for each in spec.node_types.values()} == {"c1.medium"}
+        assert spec.node_types == shipped.node_types
+        assert (spec.workers, spec.guest_images) == (shipped.workers, shipped.guest_images)
+
+    def test_comments_say_why_and_what_else_there_is(self) -> None:
+        lines = init.text(init.decide(GIVEN, Site(), None), {}).splitlines()
+        assert (
+            "    # The network of all hosts: private (10.254.1.0/24), "
+            "the only one that is a network with an IPv4 subnet and not external." in lines
+        )
+        at = lines.index(
+            "    # Kinds of workers, all on hosts of one flavor: c1.medium (2 CPUs, 4096 MiB, 40 GiB), as given."
+        )
+        assert lines[at + 1 : at + 4] == [
+            "    # Others that fit:", "    #   c1.large (8 CPUs, 8192 MiB, 60 GiB)", "    nodeTypes:"
+        ]  # fmt: skip
+        assert "    #   public" in lines
+
+    @pytest.mark.parametrize(
+        "name", ["my: net #1", "- x", "yes", "1", "a\n  b: c", "a\u2028b", "'\"", "{{ 1 }}", "ü ☸"]
+    )
+    def test_odd_names_are_kept_and_break_nothing(self, name: str, tmp_path: Path) -> None:
+        odd = replace(PRIVATE, name=name)
+        also = replace(PRIVATE, id="3" * 32, name=f"{name} too")
+        site = Site(
+            has_networks=(odd, also, replace(PUBLIC, name=name + "!")),
+            has_images=(FoundImage(name, "ubuntu", "2026-03-01T00:00:00Z"),),
+        )
+        spec = loaded(init.text(init.decide(replace(GIVEN, network=name), site, None), {}), tmp_path)
+        assert (spec.network.name, spec.host_image.name) == (name, name)
+
+    def test_a_file_that_is_there_is_refused(self, tmp_path: Path) -> None:
+        path = tmp_path / "Pulumi.mine.yaml"
+        assert init.kept(path, force=False) == {}
+        path.write_text("config: {}\n")
+        with pytest.raises(SpecErrors, match=r"Pulumi\.mine\.yaml: is there already, --force"):
+            init.kept(path, force=False)
+        with pytest.raises(FileExistsError):
+            init.write(path, "other\n", force=False)
+        assert path.read_text() == "config: {}\n"
+
+    def test_by_force_only_the_cluster_is_another(self, tmp_path: Path) -> None:
+        path = tmp_path / "Pulumi.mine.yaml"
+        before = {
+            "encryptionsalt": "v1:abc=:v1:def:ghi==",
+            "config": {"q8s:cluster": {"name": "old"}, "q8s:clusterFile": "old.yaml", "openstack:cloud": "my: cloud"},
+        }
+        path.write_text(yaml.safe_dump(before))
+        init.write(path, init.text(init.decide(GIVEN, Site(), None), init.kept(path, force=True)), force=True)
+        after = yaml.safe_load(path.read_text())
+        assert after["encryptionsalt"] == before["encryptionsalt"]
+        assert after["config"].pop("q8s:cluster")["network"] == {"name": "private"}
+        assert after["config"] == {"openstack:cloud": "my: cloud"}
+        assert [each.name for each in tmp_path.iterdir()] == [path.name]
+
+    @pytest.mark.parametrize("content", ["[1]", "config: 1", "a: b: c"])
+    def test_what_nobody_understands_is_not_even_replaced_by_force(self, content: str, tmp_path: Path) -> None:
+        path = tmp_path / "Pulumi.mine.yaml"
+        path.write_text(content)
+        with pytest.raises(SpecErrors, match="remove it"):
+            init.kept(path, force=True)
+
+
+class TestCommand:
+    @pytest.fixture(autouse=True)
+    def site(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
+        monkeypatch.chdir(tmp_path)
+        site = Site()
+        monkeypatch.setattr(cli, "connect", lambda: site)
+        return site
+
+    def test_writes_checks_and_says_how_to_go_on(self, tmp_path: Path) -> None:
+        result = CliRunner().invoke(cli.cli, WORDS)
+        assert result.exit_code == 0, result.output
+        assert read(tmp_path / "Pulumi.mine.yaml")["cluster"]["network"] == {"name": "private"}
+        for told in ("cluster mine", "instances", "pulumi stack init mine", "pulumi up"):
+            assert told in result.output
+
+    def test_what_is_missing_writes_nothing(self, tmp_path: Path) -> None:
+        result = CliRunner().invoke(cli.cli, ["init", "--stack", "mine"])
+        assert result.exit_code == 1
+        for option in ("--control-plane-flavor", "--worker-flavor", "--allowed-cidr"):
+            assert f"error: {option}: is missing" in result.output
+        assert not [*tmp_path.iterdir()]
+
+    def test_a_file_that_is_there_stays(self, tmp_path: Path) -> None:
+        (tmp_path / "Pulumi.mine.yaml").write_text("encryptionsalt: v1:abc\n")
+        result = CliRunner().invoke(cli.cli, WORDS)
+        assert result.exit_code == 1
+        assert (tmp_path / "Pulumi.mine.yaml").read_text() == "encryptionsalt: v1:abc\n"
+        assert CliRunner().invoke(cli.cli, [*WORDS, "--force"]).exit_code == 0
+        assert "encryptionsalt: v1:abc\n" in (tmp_path / "Pulumi.mine.yaml").read_text()
+
+    def test_what_does_not_fit_is_written_and_told(self, tmp_path: Path) -> None:
+        result = CliRunner().invoke(cli.cli, [*WORDS, "--worker-flavor", "c1.small"])
+        assert result.exit_code == 1
+        for name in ("x86-small", "arm-small"):
+            assert f"error: nodeTypes.{name}.memory: does not fit flavor c1.small" in result.output
+        assert "python -m q8s_infra check --stack mine" in result.output.replace("\n", " ")
+        assert "pulumi up" not in result.output
+        assert (tmp_path / "Pulumi.mine.yaml").exists()
+
+
+class TestTerminal:
+    def said(self, monkeypatch: pytest.MonkeyPatch, *lines: str) -> Terminal:
+        answers = iter(lines)
+        console = Console()
+        monkeypatch.setattr(console, "input", lambda *_, **__: next(answers))
+        return Terminal(console)
+
+    def test_a_number_chooses(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+        fit = (init.Candidate("one", "[1]"), init.Candidate("two"))
+        question = init.Question("--network", "a network", fit, fit, None)
+        assert self.said(monkeypatch, "3", "two", "2").choose(question) == fit[1]
+        assert self.said(monkeypatch, "").choose(question) == fit[0]
+        assert "1  one ([1])" in capsys.readouterr().out
+
+    def test_networks_are_asked_for_until_they_are_right(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        terminal = self.said(monkeypatch, "", "everybody", "10.0.0.0/8, 192.0.2.0/24")
+        assert terminal.allowed_cidrs() == (IPv4Network("10.0.0.0/8"), IPv4Network("192.0.2.0/24"))
+
+
+def test_what_openstack_is_asked() -> None:
+    network = {
+        "subnets": [
+            SimpleNamespace(network_id="a", ip_version=4, cidr="10.0.0.0/24"),
+            SimpleNamespace(network_id="a", ip_version=6, cidr="fd00::/64"),
+            SimpleNamespace(network_id="b", ip_version=4, cidr="10.1.0.0/24"),
+        ],
+        "networks": [SimpleNamespace(id="a", name="lan", is_router_external=None)],
+    }
+    images = [
+        SimpleNamespace(name="noble", disk_format="qcow2", os_distro=None, created_at="2026-01-01T00:00:00Z"),
+        SimpleNamespace(name="installer", disk_format="iso", os_distro="ubuntu", created_at="2026-01-01T00:00:00Z"),
+    ]
+    flavors = [
+        SimpleNamespace(name="small", vcpus=1, ram=512, disk=0, is_disabled=False),
+        SimpleNamespace(name="gone", vcpus=1, ram=512, disk=0, is_disabled=True),
+    ]
+    connection: Any = SimpleNamespace(
+        network=SimpleNamespace(**{name: lambda found=found: found for name, found in network.items()}),
+        image=SimpleNamespace(images=lambda status: images if status == "active" else []),
+        compute=SimpleNamespace(flavors=lambda: flavors),
+    )
+    cloud = OpenStackCloud(connection)
+    assert [*cloud.networks()] == [FoundNetwork("a", "lan", external=False, subnets=(IPv4Network("10.0.0.0/24"),))]
+    assert [*cloud.images()] == [FoundImage("noble", "", "2026-01-01T00:00:00Z")]
+    assert cloud.flavors() == {"small": Flavor(1, 512, 0)}
