@@ -27,6 +27,7 @@ fi
 # A control plane finds the API on itself.
 endpoint_at "${endpoint:?}" "${address:?}"
 if [[ ! -e $mark && ! -e /var/lib/q8s-joined ]]; then
+	sed -i "s/@KUBERNETES@/$(kubeadm version -o short)/" "$inbox/kubeadm.yaml"
 	install -D -m 0600 "$inbox/kubeadm.yaml" /etc/kubernetes/q8s-kubeadm.yaml
 	install -D -m 0600 "$inbox/audit-policy.yaml" /etc/kubernetes/audit/policy.yaml
 	install -d -m 0700 /var/log/kubernetes/audit

@@ -32,6 +32,7 @@ _failed() {
 	{
 		printf 'q8s: node %s, layer %s, step %s failed (exit %s) at line %s: %s\n' \
 			"${node:?}" "${layer:?}" "$step" "$code" "$line" "${command%%$'\n'*}"
+		_full_disk
 		printf 'last lines of %s on %s:\n' "$step_log" "$(hostname)"
 		tail -n 15 "$step_log" | cut -c1-400
 	} >&4
@@ -43,9 +44,19 @@ trap '_failed $? $LINENO "$BASH_COMMAND"' ERR
 fail() {
 	trap - ERR
 	printf 'q8s: node %s, layer %s, step %s: %s\n' "${node:?}" "${layer:?}" "$step" "$*" >&4
+	_full_disk >&4
 	printf 'last lines of %s on %s:\n' "$step_log" "$(hostname)" >&4
 	tail -n 10 "$step_log" | cut -c1-400 >&4
 	exit 1
+}
+
+# _full_disk: the reason behind many others.
+_full_disk() {
+	{ df --output=avail,target --block-size=1M / /var || true; } | sort -u | while read -r left place; do
+		if [[ $left =~ ^[0-9]+$ ]] && ((left < 100)); then
+			printf 'q8s: node %s, layer host: the disk of %s is full: %s MiB left on %s\n' "$node" "$(hostname)" "$left" "$place"
+		fi
+	done
 }
 
 # retry TIMES COMMAND...: the command again after 2, 4, 8... seconds.

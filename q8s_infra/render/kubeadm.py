@@ -26,6 +26,9 @@ _AUDIT_LOGS = "/var/log/kubernetes/audit"
 def init_configuration(spec: ClusterSpec, *, node: str, address: str, names: Sequence[str]) -> str:
     """What ``kubeadm init --config`` reads on the first control plane.
 
+    Its host fills in the version, which is its kubeadm's (``@KUBERNETES@``): that of a cluster that is there changes by
+    upgrades, and its making is not done again for it.
+
     Args:
         spec: the cluster.
         node: the node's name.
@@ -47,7 +50,7 @@ def init_configuration(spec: ClusterSpec, *, node: str, address: str, names: Seq
         "apiVersion": _API,
         "kind": "ClusterConfiguration",
         "clusterName": spec.name,
-        "kubernetesVersion": f"v{spec.kubernetes.version}",
+        "kubernetesVersion": "@KUBERNETES@",
         "controlPlaneEndpoint": endpoint(spec),
         "networking": {"podSubnet": str(spec.kubernetes.pod_cidr), "serviceSubnet": str(spec.kubernetes.service_cidr)},
         "apiServer": {

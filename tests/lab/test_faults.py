@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import subprocess
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +18,9 @@ from pulumi import automation
 from lab import demo, layout
 from lab.kubectl import Kubectl
 from lab.stack import open_stack
-from tests.lab.conftest import served
+from tests.lab.conftest import inside, served
+from tests.lab.test_cluster import eventually
+from tests.lab.test_interrupted import steps
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(1800)]
 
@@ -35,15 +39,18 @@ class Faulty:
 
     def up(self, **image: str) -> str:
         """Bring the cluster up with another guest image for the bad worker; what the failing run says."""
-        images = {**self.cluster["guestImages"], "arm64": {**self.cluster["guestImages"]["arm64"], **image}}
-        stack = open_stack(STACK, {"q8s:cluster": {**self.cluster, "guestImages": images}})
         with pytest.raises(automation.CommandError) as failed:
-            stack.up(continue_on_error=True)
+            self.stack(**image).up(continue_on_error=True)
         return str(failed.value)
+
+    def stack(self, **image: str) -> automation.Stack:
+        """The stack, with another guest image for the bad worker."""
+        images = {**self.cluster["guestImages"], "arm64": {**self.cluster["guestImages"]["arm64"], **image}}
+        return open_stack(STACK, {"q8s:cluster": {**self.cluster, "guestImages": images}})
 
     def nodes(self) -> dict[str, str]:
         """Status of the Ready condition by node."""
-        return Kubectl.of(open_stack(STACK, {"q8s:cluster": self.cluster}), self.kubeconfig).ready()
+        return Kubectl.of(self.stack(), self.kubeconfig).ready()
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +90,70 @@ def test_a_guest_that_never_boots(faulty: Faulty, blank_image: dict[str, str]) -
     assert f"node {BAD}, layer guest, step await-node: did not join within" in said
     assert "its console is /var/log/q8s/console.log on its host" in said
     assert faulty.nodes() == {"faults-control-plane-0": "True", GOOD: "True"}
+
+
+def on_its_host(cloud: Connection, command: str) -> str:
+    """Run a command on the bad worker's host."""
+    words = [*inside(cloud, BAD), "sh", "-c", command]
+    return subprocess.run(words, check=True, capture_output=True, text=True, timeout=60).stdout
+
+
+def test_a_full_disk(faulty: Faulty, cloud: Connection) -> None:
+    on_its_host(cloud, "fallocate -l $(($(df --output=avail --block-size=1 /var | tail -n 1) - 20000000)) /var/filler")
+    try:
+        said = faulty.up()
+    finally:
+        on_its_host(cloud, "rm /var/filler")
+    assert re.search(rf"node {BAD}, layer host: the disk of \S+ is full: \d+ MiB left on /var", said)
+    assert faulty.nodes()[GOOD] == "True"
+
+
+def test_a_host_that_reboots_while_it_is_prepared(faulty: Faulty, cloud: Connection) -> None:
+    server = cloud.compute.find_server(BAD)
+
+    def reboot() -> None:
+        eventually(lambda: f"{BAD}-host" in steps(), seconds=120)
+        cloud.compute.reboot_server(server, "HARD")
+
+    rebooting = threading.Thread(target=reboot)
+    rebooting.start()
+    said = faulty.up()
+    rebooting.join()
+    # Whom it is of says the resource: nobody was left on the host to say more.
+    assert f"{BAD}-host" in said
+    assert faulty.nodes()[GOOD] == "True"
+
+
+def test_another_host_key(faulty: Faulty, cloud: Connection) -> None:
+    key = "/etc/ssh/ssh_host_ecdsa_key"
+    eventually(lambda: cloud.compute.find_server(BAD).status == "ACTIVE")
+    eventually(lambda: on_its_host(cloud, "pgrep -x sshd || true"))
+    on_its_host(cloud, f"mv {key} {key}.kept; ssh-keygen -q -t ecdsa -N '' -f {key}; systemctl restart ssh")
+    try:
+        said = faulty.up()
+    finally:
+        on_its_host(cloud, f"mv {key}.kept {key}; systemctl restart ssh")
+    assert f"{BAD}-host" in said
+    assert "host key mismatch" in said
+    assert faulty.nodes()[GOOD] == "True"
+
+
+def test_a_join_that_is_held_back_for_longer_than_its_token_lives(faulty: Faulty, cloud: Connection) -> None:
+    rule = "INPUT -i q8s0 -p tcp --dport 6443 -j DROP"
+    on_its_host(cloud, f"iptables --wait -I {rule}")
+    try:
+        said = faulty.up()
+        assert f"node {BAD}, layer guest, step await-node: did not join within" in said
+        assert faulty.nodes() == {"faults-control-plane-0": "True", GOOD: "True"}
+        kubectl = Kubectl(faulty.kubeconfig)
+        of_tokens = ("--namespace=kube-system", "--field-selector=type=bootstrap.kubernetes.io/token")
+        assert kubectl.get("secrets", *of_tokens)["items"], "nobody has awaited the node"
+        kubectl("delete", "secrets", *of_tokens)
+    finally:
+        on_its_host(cloud, f"iptables --wait -D {rule}")
+    faulty.stack().up(continue_on_error=True)
+    assert faulty.nodes() == {"faults-control-plane-0": "True", GOOD: "True", BAD: "True"}
+    assert not kubectl.get("secrets", *of_tokens)["items"]
 
 
 def test_an_exhausted_quota(faulty: Faulty, cloud: Connection) -> None:

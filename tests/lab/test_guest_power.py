@@ -25,7 +25,7 @@ pytestmark = pytest.mark.timeout(900)
 NODE = "test-x86-small-0"
 ROOT = Path("/var/lib/libvirt/q8s/guest/root.qcow2")
 DROP_IN = Path("/run/systemd/system/q8s-guest-watch.service.d/test.conf")
-HANGS_SECONDS = 20
+HANGS_SECONDS = 10
 
 
 @dataclass(frozen=True)

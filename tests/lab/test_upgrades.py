@@ -108,7 +108,6 @@ def is_upgraded(cluster: Cluster, release: Release, answered: Callable[[], Count
     assert set(steps) == {"update"}, steps
     assert names_of(steps["update"]) == {
         *(f"{name}{part}" for name in CONTROL_PLANES for part in ("-host", "-upgrade")),
-        f"{CONTROL_PLANES[0]}-init",
         *(f"{name}{part}" for name in WORKERS for part in ("-host", "-guest", "-node")),
     }
     said = cluster.up()

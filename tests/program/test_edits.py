@@ -248,7 +248,7 @@ EDITS = (
     # Versions
     Edit(
         "kubernetes version",
-        Cost(updated=of("control-plane-0", "-host", "-init", "-upgrade") | of(DEV, "-host", *GUEST)),
+        Cost(updated=of("control-plane-0", "-host", "-upgrade") | of(DEV, "-host", *GUEST)),
         put("kubernetes/version", "1.34.5"),
     ),
     Edit(
