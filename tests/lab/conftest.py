@@ -35,7 +35,7 @@ from lab.stack import environment, open_stack
 from tests.lab import servers
 
 STACK = "lab-test"
-HOSTS_ALONE = ("test_hosts.py", "test_openstack.py", "test_steps.py")
+HOSTS_ALONE = ("test_hosts.py", "test_init.py", "test_openstack.py", "test_steps.py")
 """Files of tests that make their own hosts and do not mind others."""
 KEEP = "Q8S_KEEP_CLUSTER" in os.environ
 """A cluster that is kept is there at once for the next run, while tests are being written."""
