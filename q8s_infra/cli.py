@@ -199,7 +199,7 @@ def _explained(advice: str = "") -> Iterator[None]:
 
 def _control_planes(planned: ClusterPlan, cloud: OpenStackCloud, keys: StackKeys) -> Hosts:
     instances = cloud.instances(node.name for node in planned.control_planes)
-    return Hosts(planned.spec.access, instances, keys)
+    return Hosts(planned.spec.access, planned.control_planes[0].name, instances, keys)
 
 
 def _known(names: list[str], planned: ClusterPlan) -> list[str]:

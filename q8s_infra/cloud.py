@@ -92,7 +92,7 @@ class Cloud(Protocol):
         ...
 
     def quotas(self) -> Mapping[str, Quota]:
-        """Instances, cores, memory (MiB), ports, security groups and their rules."""
+        """Instances, cores, memory (MiB), ports, security groups and their rules, floating IPs."""
         ...
 
     def servers(self, names: Iterable[str]) -> frozenset[str]:
@@ -153,6 +153,7 @@ class OpenStackCloud:
             "ports": _network_quota(network.ports),
             "security groups": _network_quota(network.security_groups),
             "security-group rules": _network_quota(network.security_group_rules),
+            "floating IPs": _network_quota(network.floating_ips),
         }
 
     def servers(self, names: Iterable[str]) -> frozenset[str]:

@@ -12,7 +12,7 @@ import asyncssh
 from q8s_infra.cloud import Instance
 from q8s_infra.remote import Step, archive, command_line
 from q8s_infra.spec import Access
-from q8s_infra.ssh import StackKeys, connected, reason
+from q8s_infra.ssh import First, StackKeys, connected, reason
 
 _SECONDS: Final = 1800
 """For a step, by the clock of who asks for it."""
@@ -28,11 +28,13 @@ class Hosts:
 
     Attributes:
         access: how they are reached.
+        first: the name of the first control plane.
         instances: those that are there, by their nodes' names.
         keys: the stack's secrets.
     """
 
     access: Access
+    first: str
     instances: Mapping[str, Instance]
     keys: StackKeys
 
@@ -47,7 +49,9 @@ class Hosts:
         if instance is None or not instance.address:
             raise HostError(f"{node}: there is no instance")
         try:
-            async with connected(node, instance.address, self.access, self.keys) as host:
+            first = self.instances.get(self.first)
+            through = First(self.first, first.address if first else "")
+            async with connected(node, instance.address, self.access, self.keys, through) as host:
                 yield host
         except (TimeoutError, OSError, asyncssh.Error) as error:
             raise HostError(f"{node}: SSH to {instance.address}: {reason(error)}") from None

@@ -78,6 +78,8 @@ def needs(plan: ClusterPlan, cloud: Cloud, flavors: Mapping[str, Flavor | None] 
             "security groups": 1,
             "security-group rules": len(rules(plan.spec, CONTROL_PLANE_PORT)) + _DEFAULT_RULES,
         }
+    if plan.spec.access.mode == "floatingIp" and plan.control_planes[0] in missing:
+        wanted["floating IPs"] = 1
     quotas = cloud.quotas()
     return tuple(Need(name, amount, quotas[name]) for name, amount in wanted.items() if name in quotas)
 

@@ -62,14 +62,26 @@ def exported(stack: str) -> Mapping[str, Any]:
         raise NoState(str(error).rpartition("stderr:")[2].strip()) from None
 
 
+@dataclass(frozen=True)
+class First:
+    """The first control plane, through which all other hosts are reached by mode floatingIp: its name and address."""
+
+    name: str
+    address: str
+
+
 @asynccontextmanager
 async def connected(
-    name: str, address: str, access: Access, keys: StackKeys
+    name: str, address: str, access: Access, keys: StackKeys, first: First
 ) -> AsyncIterator[asyncssh.SSHClientConnection]:
-    """An SSH connection to a host, through the bastion where there is one."""
+    """An SSH connection to a host, through what stands between as the stack's access says."""
     async with AsyncExitStack() as undo:
         tunnel = None
-        if bastion := access.bastion:
+        if access.mode == "floatingIp" and name != first.name:
+            tunnel = await undo.enter_async_context(
+                login(first.address, f"host/{first.name}", access.user, keys, tunnel=None)
+            )
+        elif bastion := access.bastion:
             tunnel = await undo.enter_async_context(
                 asyncssh.connect(
                     bastion.host, bastion.port, username=bastion.user, config=None, agent_path=None,

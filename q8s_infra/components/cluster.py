@@ -42,7 +42,7 @@ class Cluster(pulumi.ComponentResource):
         super().__init__(kept.COMPONENT, plan.name, None, opts)
         spec, inside = plan.spec, pulumi.ResourceOptions(parent=self)
         keys = ClusterKeys(plan.name, opts=inside)
-        network = ClusterNetwork(plan.name, spec, keys, opts=inside)
+        network = ClusterNetwork(plan.name, spec, keys, first=plan.control_planes[0].name, opts=inside)
 
         others = [
             JoiningControlPlane(planned, spec=spec, network=network, keys=keys, opts=inside)

@@ -90,7 +90,7 @@ class Host(pulumi.ComponentResource):
             ),
         )
         self.address: pulumi.Output[str] = port.all_fixed_ips.apply(lambda addresses: addresses[0])
-        self.endpoint = self._endpoint(name, spec, port)
+        self.endpoint = self._endpoint(name, network, port)
         connection = remote.ConnectionArgs(
             host=self.endpoint,
             user=spec.access.user,
@@ -98,30 +98,41 @@ class Host(pulumi.ComponentResource):
             host_key=pulumi.Output.unsecret(host_key.apply(lambda key: key.public)),
             dial_error_limit=_DIALS,
             per_dial_timeout=_SECONDS_PER_DIAL,
-            proxy=_bastion(spec),
+            proxy=_through(name, spec, network, keys),
         )
         self.shell = shell(name, connection, self.instance, parent=self)
         self.register_outputs({"address": self.address})
 
-    def _endpoint(self, name: str, spec: ClusterSpec, port: openstack.networking.Port) -> pulumi.Output[str]:
-        if spec.access.mode != "floatingIp":
+    def _endpoint(self, name: str, network: ClusterNetwork, port: openstack.networking.Port) -> pulumi.Output[str]:
+        if network.floating is None or name != network.first:
             return self.address
-        floating = openstack.networking.FloatingIp(
+        leads_here = openstack.networking.FloatingIpAssociate(
             f"{name}-floating-ip",
-            pool=spec.access.external_network,
+            floating_ip=network.floating.address,
             port_id=port.id,
-            tags=list(spec.tags),
-            opts=pulumi.ResourceOptions(parent=self),
+            opts=pulumi.ResourceOptions(parent=self, delete_before_replace=True),
         )
         # The address answers when the instance is there.
-        return pulumi.Output.all(floating.address, self.instance.id).apply(lambda given: str(given[0]))
+        return pulumi.Output.all(leads_here.floating_ip, self.instance.id).apply(lambda given: str(given[0]))
 
 
 def _user_data(host_key: HostKey) -> str:
     return render("host.yaml.j2", host_key=host_key)
 
 
-def _bastion(spec: ClusterSpec) -> remote.ProxyConnectionArgs | None:
+def _through(
+    name: str, spec: ClusterSpec, network: ClusterNetwork, keys: ClusterKeys
+) -> remote.ProxyConnectionArgs | None:
+    """The machine that SSH goes through: the bastion, or the control plane that has the floating address."""
+    if network.floating is not None and name != network.first:
+        return remote.ProxyConnectionArgs(
+            host=network.floating.address,
+            user=spec.access.user,
+            private_key=keys.private_key,
+            host_key=pulumi.Output.unsecret(keys.host_key(f"host/{network.first}").apply(lambda key: key.public)),
+            dial_error_limit=_DIALS,
+            per_dial_timeout=_SECONDS_PER_DIAL,
+        )
     bastion = spec.access.bastion
     if bastion is None:
         return None

@@ -12,10 +12,21 @@ from q8s_infra.spec import ClusterSpec
 
 
 class ClusterNetwork(pulumi.ComponentResource):
-    """A security group with exactly the rules that the cluster needs, a key pair, and the network's id."""
+    """A security group with exactly the rules that the cluster needs, a key pair, and the network's id.
+
+    Attributes:
+        first: the node that a floating address leads to, and through which all others are reached then.
+        floating: that address; None where hosts are reached by their own, or through a bastion.
+    """
 
     def __init__(
-        self, name: str, spec: ClusterSpec, keys: ClusterKeys, opts: pulumi.ResourceOptions | None = None
+        self,
+        name: str,
+        spec: ClusterSpec,
+        keys: ClusterKeys,
+        *,
+        first: str,
+        opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("q8s:index:ClusterNetwork", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
@@ -32,6 +43,17 @@ class ClusterNetwork(pulumi.ComponentResource):
         extra = [openstack.networking.get_sec_group(name=other, opts=invoke).id for other in spec.security_groups]
         self.security_group_ids: list[pulumi.Input[str]] = [group.id, *extra]
         self.keypair = openstack.compute.Keypair(f"{name}-keypair", name=name, public_key=keys.public_key, opts=child)
+        self.first = first
+        self.floating: openstack.networking.FloatingIp | None = None
+        if spec.access.mode == "floatingIp":
+            # By itself, as it stays when the host that it leads to is made anew.
+            self.floating = openstack.networking.FloatingIp(
+                f"{name}-floating-ip",
+                pool=spec.access.external_network,
+                description=f"Q8S cluster {name}",
+                tags=list(spec.tags),
+                opts=child,
+            )
         self.register_outputs({})
 
     def _rule(self, name: str, group: openstack.networking.SecGroup, rule: Rule) -> None:

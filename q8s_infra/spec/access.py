@@ -37,7 +37,8 @@ class Access(Model):
 
     mode: Literal["direct", "floatingIp", "bastion"] = Field(
         default="direct",
-        description="direct: by the address on the network; floatingIp: one for each host; bastion: through one.",
+        description="direct: by the address on the network; floatingIp: one, of the first control plane, through which "
+        "the others are reached; bastion: through one.",
     )
     user: UserName = Field(default="ubuntu", description="Login of the host image, and of the guests.")
     external_network: Name | None = Field(default=None, description="Where floating IPs come from.")

@@ -1,8 +1,10 @@
-"""Two ways to hosts that are not at hand: through a bastion, and by floating addresses on a network of one's own."""
+"""Two ways to hosts that are not at hand: a bastion, and one floating address on a network of one's own."""
 
 from __future__ import annotations
 
+import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -12,9 +14,10 @@ import pytest
 from openstack.connection import Connection
 
 from lab import demo, layout
+from lab.artifact import REPOSITORY
 from lab.kubectl import Kubectl
 from lab.services import accepts, wait_until
-from lab.stack import open_stack
+from lab.stack import environment, open_stack
 from tests.lab.conftest import leftovers
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(900)]
@@ -25,7 +28,7 @@ CIDR, GATEWAY = "192.168.78.0/24", "192.168.78.1"
 
 @contextmanager
 def brought_up(cloud: Connection, tmp_path: Path, **changes: Any) -> Iterator[Kubectl]:
-    """A cluster of one control plane, reached as the changes say; taken away at the end."""
+    """A cluster of one control plane and no more, but for the changes; taken away at the end."""
     cluster = {**demo.description("dev", name=NAME)["q8s:cluster"], "workers": {}, **changes}
     stack = open_stack(STACK, {"q8s:cluster": cluster})
     try:
@@ -76,7 +79,7 @@ def test_hosts_behind_a_bastion(cloud: Connection, undo: ExitStack, tmp_path: Pa
         assert list(kubectl.ready()) == [f"{NAME}-control-plane-0"]
 
 
-def test_hosts_with_floating_addresses(cloud: Connection, undo: ExitStack, tmp_path: Path) -> None:
+def test_hosts_behind_a_floating_address(cloud: Connection, undo: ExitStack, tmp_path: Path) -> None:
     api = cloud.network
     external = api.find_network(layout.EXTERNAL_NETWORK, ignore_missing=False)
     network = api.create_network(name="own")
@@ -95,10 +98,23 @@ def test_hosts_with_floating_addresses(cloud: Connection, undo: ExitStack, tmp_p
         "externalNetwork": layout.EXTERNAL_NETWORK,
         "allowedCidrs": ["10.0.0.0/8"],
     }
-    with brought_up(cloud, tmp_path, access=access, network={"name": "own"}) as kubectl:
-        node = kubectl.get("node", f"{NAME}-control-plane-0")
-        internal = next(each["address"] for each in node["status"]["addresses"] if each["type"] == "InternalIP")
-        assert internal.startswith("192.168.78.")
-        (floating,) = api.ips(fixed_ip_address=internal)
+    workers = {"x86-small": 1}
+    with brought_up(cloud, tmp_path, access=access, network={"name": "own"}, workers=workers) as kubectl:
+        ready = kubectl.ready()
+        assert ready == {f"{NAME}-control-plane-0": "True", f"{NAME}-x86-small-0": "True"}
+        addresses = {
+            node["metadata"]["name"]: each["address"]
+            for node in kubectl.get("nodes")["items"]
+            for each in node["status"]["addresses"]
+            if each["type"] == "InternalIP"
+        }
+        assert all(address.startswith("192.168.78.") for address in addresses.values())
+        (floating,) = (ip for ip in api.ips() if ip.fixed_ip_address in addresses.values())
+        assert floating.fixed_ip_address == addresses[f"{NAME}-control-plane-0"]
         assert f"https://{floating.floating_ip_address}:6443" in (tmp_path / "kubeconfig").read_text()
-    assert not list(api.ips(fixed_ip_address=internal))
+        # What asks hosts beside Pulumi goes the same way.
+        command = [sys.executable, "-m", "q8s_infra", "diagnose", "--stack", STACK, "--output", str(tmp_path / "logs")]
+        variables = {**os.environ, **environment(), "COLUMNS": "200"}
+        told = subprocess.run(command, cwd=REPOSITORY, env=variables, capture_output=True, text=True, check=False)
+        assert told.returncode == 0, told.stdout + told.stderr
+    assert not [ip for ip in api.ips() if ip.description == f"Q8S cluster {NAME}"]

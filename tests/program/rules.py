@@ -10,6 +10,7 @@ LOCAL: Final = "command:local:Command"
 INSTANCE: Final = "openstack:compute/instance:Instance"
 PORT: Final = "openstack:networking/port:Port"
 FLOATING_IP: Final = "openstack:networking/floatingIp:FloatingIp"
+FLOATING_IP_LEADS: Final = "openstack:networking/floatingIpAssociate:FloatingIpAssociate"
 GROUP: Final = "openstack:networking/secGroup:SecGroup"
 KEYPAIR: Final = "openstack:compute/keypair:Keypair"
 KUBERNETES: Final = "pulumi:providers:kubernetes"
@@ -47,6 +48,7 @@ REPLACING: Final[dict[str, tuple[str, ...]]] = {
         "tenantId",
         "valueSpecs",
     ),
+    FLOATING_IP_LEADS: ("floatingIp", "region"),
     GROUP: ("deleteDefaultRules", "region", "tenantId"),
     "openstack:networking/secGroupRule:SecGroupRule": (EVERY,),
     KEYPAIR: (EVERY,),

@@ -340,9 +340,9 @@ KNOWN_TO_COST_TOO_MUCH = (
         why="a running guest keeps its keys, so its step runs again for nothing",
     ),
     Edit(
-        "hosts reached by floating IPs",
+        "hosts reached by a floating IP",
         Cost(
-            created=of(("control-plane-0", *DEV), "-floating-ip"),
+            created=of("control-plane-0", "-floating-ip") | {"floating-ip"},
             updated=of("control-plane-0", "-scripts", "-host", "-init", "-identity", "-upgrade")
             | of(DEV, "-scripts", "-host", *GUEST)
             | {"kubernetes"},

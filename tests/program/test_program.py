@@ -21,7 +21,7 @@ from q8s_infra.render.templates import REPOSITORY
 from q8s_infra.spec import load
 from q8s_infra.spec.load import merged
 from tests.program.recorded import KUBECONFIG, ca_cert_hash, run
-from tests.program.rules import COMMAND
+from tests.program.rules import COMMAND, FLOATING_IP
 from tests.unit import rendered
 
 JOINING = ["prototype-control-plane-1", "prototype-control-plane-1-id", ca_cert_hash("prototype-control-plane-0", 1)]
@@ -155,3 +155,22 @@ def _is_secret(output: pulumi.Output[Any]) -> bool:
 
     look()
     return found[0]
+
+
+def test_one_floating_address_leads_to_all_hosts(keys: str) -> None:
+    config = rendered.shipped("mixed")
+    config["access"].update(mode="floatingIp", externalNetwork="public")
+    planned = plan(load({"cluster": config}, "mixed", base=REPOSITORY))
+    declared = run(planned, keys)[0].declared
+    (floating,) = (each for each in declared.values() if each.type == FLOATING_IP)
+    first, *others = (node.name for node in planned.nodes)
+
+    def way(name: str) -> tuple[str, str]:
+        """Where a host's steps connect to, and through what."""
+        connection = rpc.unwrap_rpc_secret(declared[f"Command {name}-host"].inputs["connection"])
+        proxy = connection.get("proxy") or {}
+        return rpc.unwrap_rpc_secret(connection["host"]), rpc.unwrap_rpc_secret(proxy.get("host", ""))
+
+    assert way(first) == (floating.outputs["address"], "")
+    for name in others:
+        assert way(name) == (declared[f"Port {name}-port"].outputs["allFixedIps"][0], floating.outputs["address"])
