@@ -31,10 +31,18 @@ revoke_token() {
 	kubectl -n kube-system delete secret "bootstrap-token-$token_id" --ignore-not-found >/dev/null
 }
 
-# hand_over_certificates: the control planes' certificates, encrypted by the key in inbox/certificate-key, in the cluster.
+# hand_over_certificates: the control planes' certificates, encrypted by the key in inbox/certificate-key, in the cluster. With a
+# version, since kubeadm would ask the internet for one.
 hand_over_certificates() {
-	printf 'apiVersion: kubeadm.k8s.io/v1beta4\nkind: InitConfiguration\ncertificateKey: %s\n' \
-		"$(<"$inbox/certificate-key")" >"$inbox/upload.yaml"
+	cat >"$inbox/upload.yaml" <<-CONFIGURATION
+		apiVersion: kubeadm.k8s.io/v1beta4
+		kind: InitConfiguration
+		certificateKey: $(<"$inbox/certificate-key")
+		---
+		apiVersion: kubeadm.k8s.io/v1beta4
+		kind: ClusterConfiguration
+		kubernetesVersion: $(kubeadm version -o short)
+	CONFIGURATION
 	kubeadm init phase upload-certs --upload-certs --config "$inbox/upload.yaml" >/dev/null
 }
 
