@@ -169,6 +169,11 @@ ARCHITECTURES: Final[dict[str, Architecture]] = {
 }
 
 
+def is_architecture(name: str) -> bool:
+    """Whether the table has an entry for a name or alias."""
+    return any(name == entry.name or name in entry.aliases for entry in ARCHITECTURES.values())
+
+
 def architecture(name: str) -> Architecture:
     """The table's entry for a name or alias.
 

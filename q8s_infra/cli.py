@@ -239,7 +239,7 @@ def _nodes(planned: ClusterPlan) -> Table:
         title=f"cluster {planned.name}",
     )
     for control_plane in planned.control_planes:
-        table.add_row(control_plane.name, "the host's", "", "", "", "", control_plane.flavor)
+        table.add_row(control_plane.name, "the host's", "", "", "", "", escape(control_plane.flavor))
     for worker in planned.workers:
         kind = worker.node_type
         table.add_row(
@@ -249,7 +249,7 @@ def _nodes(planned: ClusterPlan) -> Table:
             str(kind.cpus),
             str(kind.memory),
             str(kind.disk),
-            kind.flavor,
+            escape(kind.flavor),
         )
     return table
 

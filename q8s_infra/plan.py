@@ -6,10 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from q8s_infra.arch import ARCHITECTURES, Architecture
-from q8s_infra.spec import ClusterSpec, Mistake, NodeType, SpecErrors
-
-# libvirt and dnsmasq fail silently past 63 characters, and so does a DNS label.
-LONGEST_NAME = 63
+from q8s_infra.spec import ClusterSpec, NodeType
+from q8s_infra.spec.names import control_plane_name, worker_name
 
 
 @dataclass(frozen=True)
@@ -66,14 +64,10 @@ class ClusterPlan:
 
 
 def plan(spec: ClusterSpec) -> ClusterPlan:
-    """The nodes of a spec.
-
-    Raises:
-        SpecErrors: names that are too long with the cluster's prefix, or the same for two nodes.
-    """
+    """The nodes of a spec."""
     control_planes = tuple(
         ControlPlane(
-            name=(spec.control_planes.name if ordinal == 0 else None) or f"{spec.name}-control-plane-{ordinal}",
+            name=control_plane_name(spec.name, ordinal, spec.control_planes.name),
             ordinal=ordinal,
             flavor=spec.control_planes.flavor,
         )
@@ -84,7 +78,6 @@ def plan(spec: ClusterSpec) -> ClusterPlan:
         for type_name, count in sorted(spec.workers.items())
         for ordinal in range(count)
     )
-    _check_names(spec, [*(it.name for it in control_planes), *(it.name for it in workers)])
     return ClusterPlan(spec, control_planes, workers, _warnings(spec))
 
 
@@ -96,7 +89,7 @@ def _worker(spec: ClusterSpec, type_name: str, ordinal: int) -> Worker:
         "q8s.io/cpu-model": node_type.cpu_model,
     }
     return Worker(
-        name=f"{spec.name}-{type_name}-{ordinal}",
+        name=worker_name(spec.name, type_name, ordinal),
         ordinal=ordinal,
         type_name=type_name,
         node_type=node_type,
@@ -104,25 +97,6 @@ def _worker(spec: ClusterSpec, type_name: str, ordinal: int) -> Worker:
         labels={**node_type.labels, **own},
         taints=node_type.taints,
     )
-
-
-def _check_names(spec: ClusterSpec, names: list[str]) -> None:
-    mistakes = [
-        Mistake(
-            "name",
-            spec.name,
-            f"is too long: the node {name} would have {len(name)} characters, at most {LONGEST_NAME} work",
-        )
-        for name in names
-        if len(name) > LONGEST_NAME
-    ]
-    twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
-    mistakes += [
-        Mistake("nodeTypes", name, "two nodes would have this name: rename the type or the control plane")
-        for name in twice
-    ]
-    if mistakes:
-        raise SpecErrors(mistakes[:1] if not twice else mistakes)
 
 
 def _warnings(spec: ClusterSpec) -> tuple[str, ...]:

@@ -6,11 +6,15 @@ storage as QEMU takes them, so MiB and GiB.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 import yaml
 
+from q8s_infra.spec.document import Loader, content_of, text_of
 from q8s_infra.spec.errors import Mistake, SpecErrors
 
 TAGS: Final = ("!ClusterData", "!VmType")
@@ -26,18 +30,45 @@ _TYPE_FIELDS: Final = {
 _OWN_GROUP: Final = "q8s-cluster"
 
 
-class _Loader(yaml.SafeLoader):
+_RENAMED: Final = (
+    (r"network(\.id)?", "private_network_id"),
+    (r"(network|openPorts)\.cidr", "remote_ip_prefix"),
+    (r"hostImage(\.name)?", "default_image_name"),
+    (r"controlPlanes\.name", "name_of_initial_instance"),
+    (r"controlPlanes(\.flavor)?", "master_node_flavor"),
+    (r"openPorts\.(tcp|udp)(.*)", r"required_\1_ports\2"),
+    (r"nodeTypes(.*)\.cpus", r"vm_types\1.num_cpus"),
+    (r"nodeTypes(.*)\.cpuModel", r"vm_types\1.cpu_model"),
+    (r"nodeTypes(.*)\.machine", r"vm_types\1.machine_model"),
+    (r"nodeTypes(.*)\.memory", r"vm_types\1.ram"),
+    (r"nodeTypes(.*)\.disk", r"vm_types\1.storage"),
+    (r"nodeTypes(.*)\.flavor", r"vm_types\1.openstack_flavor"),
+    (r"nodeTypes(.*)\.qemuArgs(.*)", r"vm_types\1.qemu-args\2"),
+    (r"nodeTypes(.*)", r"vm_types\1"),
+    (r"workers(.*)", r"worker\1"),
+)
+"""Our paths as patterns, and the prototype's in their place."""
+_LONGEST_GROUP: Final = 255
+_PORT_MAX: Final = 65535
+_MOST_ADDITIONAL: Final = 8
+_LARGEST: Final = 10**9
+
+
+class _Loader(Loader):
     """Safe YAML that knows the prototype's two tags."""
 
 
-def _mapping(loader: yaml.SafeLoader, node: yaml.Node) -> dict[Any, Any]:
-    if not isinstance(node, yaml.MappingNode):
-        raise yaml.constructor.ConstructorError(None, None, "expected a mapping", node.start_mark)
-    return loader.construct_mapping(node, deep=True)
+def _tagged(loader: _Loader, node: yaml.Node) -> Any:
+    """What a tag stands before; where it is no mapping, the reader of the field says so."""
+    if isinstance(node, yaml.MappingNode):
+        return loader.construct_mapping(node, deep=True)
+    if isinstance(node, yaml.SequenceNode):
+        return loader.construct_sequence(node, deep=True)
+    return node.value
 
 
 for _tag in TAGS:
-    _Loader.add_constructor(_tag, _mapping)
+    _Loader.add_constructor(_tag, _tagged)
 
 
 def is_prototype(text: str) -> bool:
@@ -45,44 +76,45 @@ def is_prototype(text: str) -> bool:
     return any(tag in text for tag in TAGS) or "number_additional_master_nodes" in text
 
 
-def read(path: Path) -> dict[str, Any]:
-    """A prototype's file in our format.
+def read(path: Path) -> dict[Any, Any]:
+    """What a prototype's file holds.
 
     Raises:
-        SpecErrors: the file can't be read, is no YAML, or has fields that the prototype did not have.
+        SpecErrors: the file can't be read, or is no YAML mapping.
     """
     try:
-        content = yaml.load(path.read_text(), Loader=_Loader)  # noqa: S506 - a SafeLoader
-    except OSError as error:
-        raise SpecErrors([Mistake("q8s:clusterFile", str(path), f"cannot be read: {error.strerror}")]) from None
-    except yaml.YAMLError as error:
-        raise SpecErrors([Mistake("q8s:clusterFile", str(path), f"is no valid YAML: {error}")]) from None
+        content = content_of(text_of(path), _Loader)
+    except ValueError as error:
+        raise SpecErrors([Mistake("q8s:clusterFile", str(path), str(error))]) from None
     if not isinstance(content, dict):
-        raise SpecErrors([Mistake("q8s:clusterFile", str(path), "must be a mapping")])
-    return convert(content)
+        raise SpecErrors([Mistake("q8s:clusterFile", str(path), "must be a mapping, !ClusterData")])
+    return content
 
 
-def convert(given: dict[str, Any]) -> dict[str, Any]:
-    """A prototype's content in our format; values stay as they are, so that validation names what is wrong.
+def convert(given: Mapping[Any, Any]) -> tuple[dict[str, Any], list[Mistake]]:
+    """A prototype's content in our format; values stay as they are where validation knows what is wrong with them.
 
-    Raises:
-        SpecErrors: fields that the prototype did not have, or sizes that are no numbers.
+    Returns:
+        The description, and what validation can't know: mistakes in fields that the prototype did not have, or that
+        have another form in our format.
     """
-    mistakes = [
-        Mistake(name, given[name], "is no field of a prototype's cluster.yaml") for name in sorted(set(given) - _FIELDS)
-    ]
-    types = given.get("vm_types") or {}
+    mistakes = _unknown("", given, _FIELDS, "cluster.yaml")
+    types = _given(given, "vm_types", {})
     if not isinstance(types, dict):
-        raise SpecErrors([*mistakes, Mistake("vm_types", types, "must be a mapping of names to !VmType")])
-    converted = {name: _node_type(f"vm_types.{name}", body, mistakes) for name, body in types.items()}
-    ports = range(given["worker_port_range_min"], given["worker_port_range_max"] + 1) if _has_range(given) else None
+        mistakes.append(Mistake("vm_types", types, "must be a mapping of names to !VmType"))
+        types = {}
+    if not isinstance(given.get("git_url", ""), str):
+        mistakes.append(Mistake("git_url", given["git_url"], "must be text"))
+    ports = _port_range(given, mistakes)
     additional = given.get("number_additional_master_nodes", 0)
-    if isinstance(additional, bool) or not isinstance(additional, int) or additional < 0:
-        mistakes.append(Mistake("number_additional_master_nodes", additional, "must be a whole number, 0 or more"))
-    if mistakes:
-        raise SpecErrors(mistakes)
+    if isinstance(additional, bool) or not isinstance(additional, int) or not 0 <= additional <= _MOST_ADDITIONAL:
+        allowed = f"must be a whole number, 0 to {_MOST_ADDITIONAL}"
+        mistakes.append(Mistake("number_additional_master_nodes", additional, allowed))
+        additional = 0
+    prefix = _dropped({"cidr": given.get("remote_ip_prefix")})
+    tcp = _given(given, "required_tcp_ports", [])
     result: dict[str, Any] = {
-        "network": _dropped({"id": given.get("private_network_id"), "cidr": given.get("remote_ip_prefix")}),
+        "network": _dropped({"id": given.get("private_network_id"), **prefix}),
         "hostImage": _dropped({"name": given.get("default_image_name")}),
         "controlPlanes": _dropped(
             {
@@ -91,35 +123,78 @@ def convert(given: dict[str, Any]) -> dict[str, Any]:
                 "name": given.get("name_of_initial_instance"),
             }
         ),
-        "securityGroups": [name for name in given.get("security_groups") or [] if name != _OWN_GROUP],
+        "securityGroups": _groups(given, mistakes),
         "openPorts": {
-            "tcp": [*(given.get("required_tcp_ports") or []), *([f"{ports[0]}-{ports[-1]}"] if ports else [])],
-            "udp": given.get("required_udp_ports") or [],
-            **_dropped({"cidr": given.get("remote_ip_prefix")}),
+            "tcp": [*tcp, *ports] if isinstance(tcp, list) else tcp,
+            "udp": _given(given, "required_udp_ports", []),
+            **prefix,
         },
-        "nodeTypes": converted,
-        "workers": given.get("worker") or {},
+        "nodeTypes": {name: _node_type(f"vm_types.{name}", body, mistakes) for name, body in types.items()},
+        "workers": _given(given, "worker", {}),
     }
     if ports:
-        result["nodePorts"] = f"{ports[0]}-{ports[-1]}"
-    return result
+        result["nodePorts"] = ports[0]
+    return result, mistakes
 
 
-def _node_type(path: str, body: Any, mistakes: list[Mistake]) -> dict[str, Any]:
+def renamed(mistake: Mistake) -> Mistake:
+    """A mistake by the prototype's name of its field, where it has one."""
+    for ours, theirs in _RENAMED:
+        if match := re.fullmatch(ours, mistake.path, re.DOTALL):
+            return replace(mistake, path=match.expand(theirs))
+    return mistake
+
+
+def _unknown(path: str, given: Mapping[Any, Any], fields: Collection[str], place: str) -> list[Mistake]:
+    allowed = f"is no field of a prototype's {place}, there are {', '.join(sorted(fields))}"
+    return [Mistake(f"{path}{name}", given[name], allowed) for name in given if name not in fields]
+
+
+def _port_range(given: Mapping[Any, Any], mistakes: list[Mistake]) -> list[str]:
+    """The range of workers' ports, or none where it is not given or wrong."""
+    ends = ("worker_port_range_min", "worker_port_range_max")
+    low, high = (given.get(end) for end in ends)
+    if low is None and high is None:
+        return []
+    wrong = [
+        Mistake(end, value, f"must be a port, 1 to {_PORT_MAX}, with the other end of the range")
+        for end, value in zip(ends, (low, high), strict=True)
+        if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= _PORT_MAX
+    ]
+    if not wrong and low > high:  # type: ignore[operator]
+        wrong = [Mistake(ends[0], low, f"must be {ends[1]} ({high}) at most")]
+    mistakes += wrong
+    return [] if wrong else [f"{low}-{high}"]
+
+
+def _groups(given: Mapping[Any, Any], mistakes: list[Mistake]) -> list[str]:
+    """Names of security groups, without the prototype's own."""
+    groups = _given(given, "security_groups", [])
+    if not isinstance(groups, list):
+        mistakes.append(Mistake("security_groups", groups, "must be a list of names"))
+        return []
+    wrong = [
+        Mistake(f"security_groups.{index}", name, f"must be a name, text of 1 to {_LONGEST_GROUP} characters")
+        for index, name in enumerate(groups)
+        if not isinstance(name, str) or not 1 <= len(name) <= _LONGEST_GROUP
+    ]
+    mistakes += wrong
+    return [] if wrong else [name for name in groups if name != _OWN_GROUP]
+
+
+def _node_type(path: str, body: Any, mistakes: list[Mistake]) -> Any:
     if not isinstance(body, dict):
         mistakes.append(Mistake(path, body, "must be a !VmType mapping"))
-        return {}
-    mistakes += [
-        Mistake(f"{path}.{name}", body[name], "is no field of a !VmType") for name in sorted(set(body) - _TYPE_FIELDS)
-    ]
+        return body
+    mistakes += _unknown(f"{path}.", body, _TYPE_FIELDS, "!VmType")
     sizes = {}
     for name, ours, unit in (("ram", "memory", "MiB"), ("storage", "disk", "GiB")):
         amount = body.get(name)
-        if isinstance(amount, bool) or not isinstance(amount, int) or amount <= 0:
+        if isinstance(amount, bool) or not isinstance(amount, int) or not 0 < amount <= _LARGEST:
             mistakes.append(Mistake(f"{path}.{name}", amount, f"must be a positive whole number ({unit})"))
         else:
             sizes[ours] = f"{amount}{unit}"
-    arguments = body.get("qemu-args") or []
+    arguments = _given(body, "qemu-args", [])
     machine = body.get("machine_model")
     return _dropped(
         {
@@ -135,8 +210,8 @@ def _node_type(path: str, body: Any, mistakes: list[Mistake]) -> dict[str, Any]:
     )
 
 
-def _has_range(given: dict[str, Any]) -> bool:
-    return all(isinstance(given.get(f"worker_port_range_{end}"), int) for end in ("min", "max"))
+def _given(fields: Mapping[Any, Any], name: str, otherwise: Any) -> Any:
+    return otherwise if fields.get(name) is None else fields[name]
 
 
 def _dropped(fields: dict[str, Any]) -> dict[str, Any]:

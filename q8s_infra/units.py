@@ -16,7 +16,7 @@ _FACTORS: Final = {
     for base, suffix in ((1000, "B"), (1024, "iB"))
     for power, unit in enumerate((f"K{suffix}", f"M{suffix}", f"G{suffix}", f"T{suffix}"), start=1)
 }
-_TEXT: Final = re.compile(r"(?P<number>[0-9]+)\s*(?P<unit>[KMGT]i?B)")
+_TEXT: Final = re.compile(r"(?P<number>[0-9]{1,24})\s*(?P<unit>[KMGT]i?B)")
 
 
 @dataclass(frozen=True, order=True)
@@ -63,6 +63,6 @@ class Size:
         del source, handler
         return core_schema.no_info_plain_validator_function(
             cls.parse,
-            json_schema_input_schema=core_schema.str_schema(pattern=r"^[0-9]+\s*[KMGT]i?B$"),
+            json_schema_input_schema=core_schema.str_schema(pattern=r"^[0-9]{1,24}\s*[KMGT]i?B$"),
             serialization=core_schema.to_string_ser_schema(),
         )

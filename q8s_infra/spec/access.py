@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from ipaddress import IPv4Network
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints, ValidationInfo, field_validator
 
-from q8s_infra.spec.types import Model, Name, PortRange
+from q8s_infra.spec.types import Cidr, Model, Name, PortRange
 
 UserName = Annotated[str, StringConstraints(pattern=r"^[a-z_][-a-z0-9_]{0,31}$")]
-HostKeyLine = Annotated[str, StringConstraints(pattern=r"^(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp\d+) [A-Za-z0-9+/=]+")]
+HostKeyLine = Annotated[
+    str, StringConstraints(pattern=r"^(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp[0-9]+) [A-Za-z0-9+/=]+( [^\r\n]*)?$")
+]
 
 
 class Bastion(Model):
@@ -41,20 +43,24 @@ class Access(Model):
         "the others are reached; bastion: through one.",
     )
     user: UserName = Field(default="ubuntu", description="Login of the host image, and of the guests.")
-    external_network: Name | None = Field(default=None, description="Where floating IPs come from.")
-    bastion: Bastion | None = Field(default=None, description="The machine in between, with mode bastion.")
-    allowed_cidrs: tuple[IPv4Network, ...] = Field(
+    external_network: Name | None = Field(
+        default=None, validate_default=True, description="Where floating IPs come from."
+    )
+    bastion: Bastion | None = Field(
+        default=None, validate_default=True, description="The machine in between, with mode bastion."
+    )
+    allowed_cidrs: tuple[Cidr, ...] = Field(
         default=(), description="Who may reach SSH and the API server from outside the cluster."
     )
     ssh_public_keys: tuple[HostKeyLine, ...] = Field(default=(), description="Further keys that may log in.")
 
-    @model_validator(mode="after")
-    def _fits_mode(self) -> Access:
-        if (self.mode == "floatingIp") != (self.external_network is not None):
-            raise ValueError("externalNetwork goes with mode floatingIp, and only with it")
-        if (self.mode == "bastion") != (self.bastion is not None):
-            raise ValueError("bastion goes with mode bastion, and only with it")
-        return self
+    @field_validator("external_network", "bastion")
+    @classmethod
+    def _goes_with_its_mode(cls, given: Any, info: ValidationInfo) -> Any:
+        mode = {"external_network": "floatingIp", "bastion": "bastion"}[str(info.field_name)]
+        if "mode" in info.data and (info.data["mode"] == mode) != (given is not None):
+            raise ValueError(f"goes with mode {mode}, and only with it")
+        return given
 
 
 class OpenPorts(Model):
@@ -62,4 +68,4 @@ class OpenPorts(Model):
 
     tcp: tuple[PortRange, ...] = Field(default=(), description="TCP ports or ranges (8080, 8000-8010).")
     udp: tuple[PortRange, ...] = Field(default=(), description="UDP ports or ranges.")
-    cidr: IPv4Network = Field(default=IPv4Network("0.0.0.0/0"), description="Who may come.")
+    cidr: Cidr = Field(default=IPv4Network("0.0.0.0/0"), description="Who may come.")

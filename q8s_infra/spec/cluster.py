@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from ipaddress import IPv4Network
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
@@ -12,19 +12,34 @@ from q8s_infra import versions
 from q8s_infra.arch import ARCHITECTURES
 from q8s_infra.spec.access import Access, OpenPorts
 from q8s_infra.spec.addresses import DEFAULT_SIZE, Addresses, NodeCidrMaskSize
+from q8s_infra.spec.errors import of_fields
+from q8s_infra.spec.names import name_mistakes
 from q8s_infra.spec.nodes import ControlPlanes, NodeType
 from q8s_infra.spec.proxy import Proxy
 from q8s_infra.spec.sources import GuestImage, Sources
-from q8s_infra.spec.types import ArchitectureName, DnsLabel, Model, Name, PortRangeText, Version
+from q8s_infra.spec.types import ArchitectureName, ByArchitecture, Cidr, DnsLabel, Model, Name, PortRangeText, Version
 
 Tag = Annotated[str, StringConstraints(pattern=r"^[^,/]{1,60}$")]
 Count = Annotated[int, Field(ge=0, le=5000, strict=True)]
+
+
+NO_ADDRESSES: Final = "network.cidr: is missing, and with a proxy nodes have to know their own addresses"
 
 
 def of_no_type(workers: Collection[str], node_types: Collection[str]) -> list[str]:
     """Mistakes: the names in ``workers`` that no node type has, each with its field before a colon."""
     there = ", ".join(sorted(node_types)) or "none"
     return [f"workers.{name}: no such node type, there are {there}" for name in workers if name not in node_types]
+
+
+def without_image(workers: Mapping[str, int], architectures: Mapping[str, str], images: Collection[str]) -> list[str]:
+    """Mistakes: architectures of node types that have workers and no image, each with its field before a colon."""
+    used = {architectures[name] for name, count in workers.items() if count and name in architectures}
+    return [
+        f"guestImages.{name}: missing, workers of this architecture need an image, such as "
+        f"{ARCHITECTURES[name].image_url}"
+        for name in sorted(used - set(images))
+    ]
 
 
 class Network(Model):
@@ -34,7 +49,7 @@ class Network(Model):
     id: Annotated[str, StringConstraints(pattern=r"^[0-9a-f-]{32,36}$")] | None = Field(
         default=None, description="Its id, in place of a name."
     )
-    cidr: IPv4Network | None = Field(default=None, description="Its subnet; looked up where it is not given.")
+    cidr: Cidr | None = Field(default=None, description="Its subnet; looked up where it is not given.")
 
     @model_validator(mode="after")
     def _one_way_to_find_it(self) -> Self:
@@ -54,7 +69,7 @@ class Kubernetes(Model):
 
     version: Version = Field(default=versions.KUBERNETES, description="Kubernetes' version.")
     flannel_version: Version = Field(default=versions.FLANNEL, description="Flannel's version.")
-    pod_cidr: IPv4Network = Field(
+    pod_cidr: Cidr = Field(
         default=IPv4Network("10.244.0.0/16"),
         description="Pods' addresses, a subnet for each node, control planes too; fixed when the cluster is made.",
     )
@@ -62,7 +77,7 @@ class Kubernetes(Model):
         default=DEFAULT_SIZE,
         description="Mask of a node's subnet, `podCidr`'s and 16 bits at most; fixed when the cluster is made.",
     )
-    service_cidr: IPv4Network = Field(default=IPv4Network("10.96.0.0/12"), description="Services' addresses.")
+    service_cidr: Cidr = Field(default=IPv4Network("10.96.0.0/12"), description="Services' addresses.")
     cgroup_driver: Literal["systemd", "cgroupfs"] = Field(
         default="systemd", description="Must suit the init system of hosts and guests."
     )
@@ -82,7 +97,7 @@ class ClusterSpec(Model):
     node_types: dict[DnsLabel, NodeType] = Field(default_factory=dict, description="Kinds of workers, by name.")
     workers: dict[str, Count] = Field(default_factory=dict, description="How many workers of each type (FR3).")
     kubernetes: Kubernetes = Field(default=Kubernetes(), description="Versions and networks inside.")
-    guest_images: dict[ArchitectureName, GuestImage] = Field(
+    guest_images: Annotated[dict[ArchitectureName, GuestImage], ByArchitecture] = Field(
         default_factory=dict, description="Cloud images by architecture; one for each that has workers."
     )
     open_ports: OpenPorts = Field(default=OpenPorts(), description="What else is open.")
@@ -97,22 +112,18 @@ class ClusterSpec(Model):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        mistakes = of_no_type(self.workers, self.node_types)
-        used = {
-            self.node_types[name].architecture
-            for name, count in self.workers.items()
-            if count and name in self.node_types
-        }
-        mistakes += [
-            f"guestImages.{name}: missing, workers of this architecture need an image, such as "
-            f"{ARCHITECTURES[name].image_url}"
-            for name in sorted(used - set(self.guest_images))
+        mistakes = [
+            *of_no_type(self.workers, self.node_types),
+            *without_image(
+                self.workers, {name: kind.architecture for name, kind in self.node_types.items()}, self.guest_images
+            ),
+            *self._addresses().mistakes(),
+            *name_mistakes(self.name, self.control_planes.name, self.control_planes.count, self.workers),
         ]
         if self.proxy and self.network.cidr is None:
-            mistakes.append("network.cidr: is missing, and with a proxy nodes have to know their own addresses")
-        mistakes += self._addresses().mistakes()
+            mistakes.append(NO_ADDRESSES)
         if mistakes:
-            raise ValueError("; ".join(mistakes))
+            raise of_fields(mistakes)
         return self
 
     def _addresses(self) -> Addresses:

@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-import yaml
 from pydantic import ValidationError, create_model
 
 from q8s_infra import prototype
+from q8s_infra.arch import architecture, is_architecture
 from q8s_infra.spec.addresses import Addresses
-from q8s_infra.spec.cluster import ClusterSpec, Kubernetes, Network, of_no_type
+from q8s_infra.spec.cluster import NO_ADDRESSES, ClusterSpec, Kubernetes, Network, of_no_type, without_image
+from q8s_infra.spec.document import content_of, text_of
 from q8s_infra.spec.errors import Mistake, SpecErrors
-from q8s_infra.spec.nodes import ControlPlanes
+from q8s_infra.spec.names import name_mistakes
+from q8s_infra.spec.nodes import ControlPlanes, NodeType
+from q8s_infra.spec.told import mistakes_of, split
 from q8s_infra.spec.types import Model
 
 _ENCRYPTED: Final = "http://encrypted:1"
 """Stands for a proxy whose URL only Pulumi can read, where nothing is to be made with it."""
-_WORDS: Final = {
-    "missing": "is missing",
-    "extra_forbidden": "is no field",
-    "string_type": "must be text",
-    "int_type": "must be a whole number",
-    "dict_type": "must be a mapping",
-    "model_type": "must be a mapping",
-    "tuple_type": "must be a list",
-}
 
 
 def load(config: Mapping[str, Any], stack: str, *, base: Path = Path()) -> ClusterSpec:
@@ -46,10 +41,21 @@ def load(config: Mapping[str, Any], stack: str, *, base: Path = Path()) -> Clust
     if cluster is not None and not isinstance(cluster, Mapping):
         raise SpecErrors([Mistake("q8s:cluster", cluster, "must be a mapping")])
     described: dict[str, Any] = dict(cluster or {})
-    if file is not None:
-        described = merged(prototype.read(base / str(file)), described)
     described.setdefault("name", stack)
-    return validated(described)
+    if file is None:
+        return validated(described)
+    if not isinstance(file, str):
+        raise SpecErrors([Mistake("q8s:clusterFile", file, "must be text, the path of a prototype's cluster.yaml")])
+    found, mistakes = prototype.convert(prototype.read(base / file))
+    try:
+        spec = validated(merged(found, described))
+    except SpecErrors as errors:
+        theirs = [each if _stands(described, each.path) else prototype.renamed(each) for each in errors.mistakes]
+        known = {each.path for each in mistakes}
+        mistakes += [it for at, it in enumerate(theirs) if it.path not in known and it not in theirs[:at]]
+    if mistakes:
+        raise SpecErrors(mistakes)
+    return spec
 
 
 def validated(described: Mapping[str, Any]) -> ClusterSpec:
@@ -61,10 +67,9 @@ def validated(described: Mapping[str, Any]) -> ClusterSpec:
     try:
         return ClusterSpec.model_validate(described)
     except ValidationError as error:
-        mistakes = [mistake for each in error.errors() for mistake in _mistakes(each)]
-        # The whole is not checked where a part of it is wrong: its types' names are, and its addresses, by the fields
-        # that are right.
-        whole = [_split("", each) for each in (*_of_no_type(described), *_addresses(described).mistakes())]
+        mistakes = [mistake for each in error.errors() for mistake in mistakes_of(each)]
+        # The whole is not checked where a part of it is wrong: it is here, by the parts that are right.
+        whole = [split("", each) for each in _whole(described)]
         raise SpecErrors([*mistakes, *(each for each in whole if each not in mistakes)]) from None
 
 
@@ -75,19 +80,18 @@ def read(path: Path) -> dict[str, Any]:
         SpecErrors: the file can't be read or is no YAML mapping.
     """
     try:
-        text = path.read_text()
-    except OSError as error:
-        raise SpecErrors([Mistake(str(path), None, f"cannot be read: {error.strerror}")]) from None
-    if prototype.is_prototype(text):
-        return {"clusterFile": str(path.resolve())}
-    try:
-        content = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise SpecErrors([Mistake(str(path), None, f"is no valid YAML: {error}")]) from None
+        text = text_of(path)
+        if prototype.is_prototype(text):
+            return {"clusterFile": str(path.resolve())}
+        content = content_of(text)
+    except ValueError as error:
+        raise SpecErrors([Mistake(str(path), None, str(error))]) from None
     if not isinstance(content, dict):
         raise SpecErrors([Mistake(str(path), content, "must be a mapping")])
     if "config" in content or "encryptionsalt" in content:
         config = content.get("config") or {}
+        if not isinstance(config, dict):
+            raise SpecErrors([Mistake("config", config, "must be a mapping")])
         return {"cluster": _without_secrets(config.get("q8s:cluster")), "clusterFile": config.get("q8s:clusterFile")}
     return {"cluster": content}
 
@@ -110,11 +114,35 @@ def _without_secrets(cluster: Any) -> Any:
     return {**cluster, "proxy": {**proxy, **encrypted}}
 
 
-def _of_no_type(described: Mapping[str, Any]) -> list[str]:
-    workers, types = described.get("workers", {}), described.get("nodeTypes", {})
-    if not isinstance(workers, Mapping) or not isinstance(types, Mapping):
-        return []
-    return of_no_type([str(name) for name in workers], [str(name) for name in types])
+def _stands(described: Mapping[str, Any], path: str) -> bool:
+    """Whether a description has a field, or something on the way to it that is no mapping."""
+    name, _, rest = path.partition(".")
+    below = described.get(name)
+    return name in described and (not rest or not isinstance(below, Mapping) or _stands(below, rest))
+
+
+def _whole(described: Mapping[str, Any]) -> Iterator[str]:
+    """What does not go together, of the fields that are right by themselves."""
+    workers, types, images = (_mapping(described, name) for name in ("workers", "nodeTypes", "guestImages"))
+    if workers is not None and types is not None:
+        yield from of_no_type([str(name) for name in workers], [str(name) for name in types])
+        kinds = {name: kind for name, body in types.items() if (kind := _right(NodeType, body, "architecture"))}
+        there = {architecture(name).name for name in images or () if isinstance(name, str) and is_architecture(name)}
+        yield from without_image(workers, kinds, there) if images is not None else ()
+    yield from _addresses(described).mistakes()
+    planes = described.get("controlPlanes")
+    cluster, count = _right(ClusterSpec, described, "name"), _right(ControlPlanes, planes, "count")
+    counts = _right(ClusterSpec, described, "workers")
+    if cluster is not None and count is not None and counts is not None:
+        yield from name_mistakes(cluster, _right(ControlPlanes, planes, "name"), count, counts)
+    proxy, network = _mapping(described, "proxy"), _mapping(described, "network")
+    if proxy and network is not None and "cidr" not in network and {"http", "https"} & proxy.keys():
+        yield NO_ADDRESSES
+
+
+def _mapping(described: Mapping[str, Any], name: str) -> Mapping[Any, Any] | None:
+    given = described.get(name, {})
+    return given if isinstance(given, Mapping) else None
 
 
 def _addresses(described: Mapping[str, Any]) -> Addresses:
@@ -133,35 +161,15 @@ def _right(model: type[Model], given: Any, name: str) -> Any:
     """A field of a model that may be wrong elsewhere: its value or default, or None where it is wrong itself."""
     if not isinstance(given, Mapping):
         return None
-    field = model.model_fields[name]
-    fields: dict[str, Any] = {name: (field.annotation, field)}
-    alone = create_model(model.__name__, __base__=Model, **fields)
+    alias = model.model_fields[name].alias
     try:
-        return getattr(alone.model_validate({key: given[key] for key in (name, field.alias) if key in given}), name)
+        return getattr(_alone(model, name).model_validate({k: given[k] for k in (name, alias) if k in given}), name)
     except ValidationError:
         return None
 
 
-def _mistakes(error: Any) -> list[Mistake]:
-    path = ".".join(str(part) for part in error["loc"] if part not in ("[key]",))
-    message = _WORDS.get(error["type"], error["msg"].removeprefix("Value error, "))
-    told = error["type"] != "missing" and not isinstance(error["input"], Mapping) and not _is_secret(error["loc"])
-    given = error["input"] if told else None
-    if error["type"] == "value_error" and _is_collected(error["msg"]):
-        return [_split(path, part) for part in message.split("; ")]
-    return [Mistake(path or "q8s:cluster", given, message)]
-
-
-def _is_secret(place: Sequence[object]) -> bool:
-    """A proxy may have a password in it, wherever in its part of the description it was written by mistake."""
-    return place[:1] == ("proxy",) and "noProxy" not in place
-
-
-def _is_collected(message: str) -> bool:
-    """A model's own check lists its mistakes with their fields, joined by semicolons."""
-    return ": " in message
-
-
-def _split(path: str, part: str) -> Mistake:
-    field, _, allowed = part.partition(": ")
-    return Mistake(f"{path}.{field}" if path else field, None, allowed)
+@cache
+def _alone(model: type[Model], name: str) -> type[Model]:
+    field = model.model_fields[name]
+    fields: dict[str, Any] = {name: (field.annotation, field)}
+    return create_model(model.__name__, __base__=Model, **fields)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints, ValidationInfo, field_validator, model_validator
 
 from q8s_infra.arch import ARCHITECTURES, architecture
 from q8s_infra.spec.types import ArchitectureName, DnsLabel, LabelKey, LabelValue, Model, Name, Taint
@@ -67,23 +67,22 @@ class NodeType(Model):
                 filled[alias] = value
         return filled
 
-    @model_validator(mode="after")
-    def _fits_the_architecture(self) -> Self:
-        entry = ARCHITECTURES[self.architecture]
-        mistakes = []
-        if self.cpu_model not in entry.cpu_models:
-            mistakes.append(
-                f"cpuModel: {self.cpu_model!r} is no model of {entry.name}, "
-                f"there are {', '.join(sorted(entry.cpu_models))}"
-            )
-        if self.machine not in entry.machines:
-            mistakes.append(
-                f"machine: {self.machine!r} is no machine of {entry.name}, there are {', '.join(entry.machines)}"
-            )
-        if self.memory < SMALLEST_MEMORY:
-            mistakes.append(f"memory: at least {SMALLEST_MEMORY}, for a system with kubelet and containerd")
-        if self.disk < SMALLEST_DISK:
-            mistakes.append(f"disk: at least {SMALLEST_DISK}, for a cloud image")
-        if mistakes:
-            raise ValueError("; ".join(mistakes))
-        return self
+    @field_validator("cpu_model", "machine")
+    @classmethod
+    def _fits_the_architecture(cls, given: str, info: ValidationInfo) -> str:
+        if "architecture" in info.data:
+            entry = ARCHITECTURES[info.data["architecture"]]
+            kind = str(info.field_name).removeprefix("cpu_")
+            there = entry.machines if kind == "machine" else sorted(entry.cpu_models)
+            if given not in there:
+                raise ValueError(f"is no {kind} of {entry.name}, there are {', '.join(there)}")
+        return given
+
+    @field_validator("memory", "disk")
+    @classmethod
+    def _is_large_enough(cls, given: Size, info: ValidationInfo) -> Size:
+        if info.field_name == "memory" and given < SMALLEST_MEMORY:
+            raise ValueError(f"at least {SMALLEST_MEMORY}, for a system with kubelet and containerd")
+        if info.field_name == "disk" and given < SMALLEST_DISK:
+            raise ValueError(f"at least {SMALLEST_DISK}, for a cloud image")
+        return given

@@ -6,7 +6,7 @@ import re
 from ipaddress import ip_address, ip_network
 from typing import Annotated, Final
 
-from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
+from pydantic import AfterValidator, Field, ValidationInfo, WithJsonSchema, field_validator
 
 from q8s_infra.spec.types import Model
 
@@ -60,11 +60,12 @@ class Proxy(Model):
         "own.",
     )
 
-    @model_validator(mode="after")
-    def _is_for_something(self) -> Proxy:
-        if self.no_proxy and not self:
-            raise ValueError("noProxy: goes with http or https, and neither is given")
-        return self
+    @field_validator("no_proxy")
+    @classmethod
+    def _is_for_something(cls, given: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if given and info.data == {"http": None, "https": None}:
+            raise ValueError("goes with http or https, and neither is given")
+        return given
 
     def __bool__(self) -> bool:
         """Whether there is one."""

@@ -21,12 +21,12 @@ Beside it: `q8s:clusterFile`, the path of a prototype's `cluster.yaml`, over whi
 `q8s:offline: true`, which asks no cloud for flavors, quotas and addresses before it begins.
 """
 _PATTERNS: Final = {
-    r"^[0-9]+\s*[KMGT]i?B$": "size",
+    r"^[0-9]{1,24}\s*[KMGT]i?B$": "size",
     r"^[0-9a-f]{64}$": "SHA-256, 64 hexadecimal digits",
     r"^(https?|file)://\S+$": "URL",
-    r"^\d+\.\d+\.\d+$": "version, three numbers",
+    r"^[0-9]+\.[0-9]+\.[0-9]+$": "version, three numbers",
     r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$": "DNS label",
-    r"^(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp\d+) [A-Za-z0-9+/=]+": "SSH public key",
+    r"^(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp[0-9]+) [A-Za-z0-9+/=]+( [^\r\n]*)?$": "SSH public key",
 }
 _FORMATS: Final = {
     "ipv4network": "CIDR",

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, Field, StringConstraints, WithJsonSchema, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    StringConstraints,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 
 from q8s_infra.arch import ARCHITECTURES
-from q8s_infra.spec.types import ArchitectureName, ImageSha256, KeySha256, Model, Url
+from q8s_infra.spec.errors import of_fields
+from q8s_infra.spec.types import ArchitectureName, ByArchitecture, ImageSha256, KeySha256, Model, Url
 
 KUBERNETES_KEY: Final = "DE15B14486CD377B9E876E1A234654DA9A296436"
 """Fingerprint of the key that signs pkgs.k8s.io (isv:kubernetes OBS Project), as in kubernetes/kubernetes#128609."""
@@ -52,11 +61,13 @@ class GuestImage(Model):
     @model_validator(mode="after")
     def _is_checked(self) -> GuestImage:
         if self.sha256 is None and _named(self.url) != "ubuntu":
-            raise ValueError("sha256: is missing, and only Ubuntu's images have a signature that says it")
+            raise of_fields(["sha256: is missing, and only Ubuntu's images have a signature that says it"])
         if self.sha256 is None and not _DATED.search(self.url):
-            raise ValueError(
-                "url: has an image that moves, as no date is in it: "
-                "take a dated release (.../release-20260911/...) or give sha256"
+            raise of_fields(
+                [
+                    f"url: {self.url} has an image that moves, as no date is in it: "
+                    "take a dated release (.../release-20260911/...) or give sha256"
+                ]
             )
         return self
 
@@ -72,10 +83,6 @@ class AptSource(Model):
     uri: Url = Field(description="Base of the repository.")
     suites: tuple[Word, ...] = Field(min_length=1, description="Suites, or a path that ends with a slash.")
     components: tuple[Word, ...] = Field(default=("main",), description="Components; none with a path.")
-    key_url: Url | None = Field(
-        default=None,
-        description="The signing key, with `keyFingerprints` or `keySha256`; ASCII-armoured with the latter.",
-    )
     key_fingerprints: tuple[Fingerprint, ...] = Field(
         default=(),
         description="Whose the key is; each primary key in the file must have one of them.",
@@ -83,24 +90,37 @@ class AptSource(Model):
     key_sha256: KeySha256 | None = Field(
         default=None, description="Checksum of the key's file, in place of fingerprints; another when its expiry is."
     )
+    key_url: Url | None = Field(
+        default=None,
+        validate_default=True,
+        description="The signing key, with `keyFingerprints` or `keySha256`; ASCII-armoured with the latter.",
+    )
     archive: Distribution | None = Field(
         default=None,
         description="For guests' packages without a key: whose archive keyring checks them; by default whose name "
         "is the last one in `uri`, or else Debian's. A host's image has its own keys.",
     )
 
-    @model_validator(mode="after")
-    def _key_is_pinned(self) -> AptSource:
-        pins = (self.key_sha256 is not None) + bool(self.key_fingerprints)
-        if self.key_url is None and pins:
-            raise ValueError("keyUrl: is missing, where keyFingerprints or keySha256 say which key is there")
-        if self.key_url is not None and pins != 1:
+    @field_validator("key_url")
+    @classmethod
+    def _is_pinned(cls, given: str | None, info: ValidationInfo) -> str | None:
+        if not {"key_fingerprints", "key_sha256"} <= info.data.keys():
+            return given
+        pins = (info.data["key_sha256"] is not None) + bool(info.data["key_fingerprints"])
+        if given is None and pins:
+            raise ValueError("is missing, where keyFingerprints or keySha256 say which key is there")
+        if given is not None and pins != 1:
             raise ValueError(
-                "keyUrl: goes with keyFingerprints or keySha256, exactly one of them, as a key is never taken unchecked"
+                "goes with keyFingerprints or keySha256, exactly one of them, as a key is never taken unchecked"
             )
-        if self.key_url is not None and self.archive is not None:
-            raise ValueError("archive: is for a source without keyUrl, and this one has a key")
-        return self
+        return given
+
+    @field_validator("archive")
+    @classmethod
+    def _is_without_key(cls, given: Distribution | None, info: ValidationInfo) -> Distribution | None:
+        if given is not None and info.data.get("key_url") is not None:
+            raise ValueError("is for a source without keyUrl, and this one has a key")
+        return given
 
     @property
     def distribution(self) -> Distribution:
@@ -112,7 +132,7 @@ class Sources(Model):
     """Package sources and registry mirror."""
 
     host_apt: tuple[AptSource, ...] = Field(default=(), description="For hosts, in place of their image's own.")
-    guest_apt: dict[ArchitectureName, tuple[AptSource, ...]] = Field(
+    guest_apt: Annotated[dict[ArchitectureName, tuple[AptSource, ...]], ByArchitecture] = Field(
         default_factory=dict, description="Where guests' container runtime comes from, by architecture."
     )
     kubernetes_apt: AptSource | None = Field(
@@ -128,22 +148,32 @@ class Sources(Model):
     )
     registry_mirror: Url | None = Field(default=None, description="One mirror for all container registries.")
 
-    @model_validator(mode="after")
-    def _each_key_is_pinned_once(self) -> Sources:
-        listed, summed = self.kubernetes_key_fingerprints is not None, self.kubernetes_key_sha256 is not None
-        pin = "kubernetesKeySha256" if summed else "kubernetesKeyFingerprints"
-        if self.kubernetes_key_fingerprints == ():
-            raise ValueError("kubernetesKeyFingerprints: one at least, as packages are never taken unchecked")
-        if listed and summed:
-            raise ValueError(f"{pin}: this or kubernetesKeyFingerprints, exactly one of them")
-        if self.kubernetes_apt is not None and (listed or summed):
-            raise ValueError(f"{pin}: is for pkgs.k8s.io, and kubernetesApt has a key of its own")
-        if self.kubernetes_apt is not None and self.kubernetes_apt.key_url is None:
-            raise ValueError("kubernetesApt.keyUrl: is missing, and no distribution signs Kubernetes' packages")
-        mistaken = (f"hostApt.{index}" for index, source in enumerate(self.host_apt) if source.archive is not None)
-        if place := next(mistaken, ""):
-            raise ValueError(f"{place}.archive: is for guestApt, as a host's image has its own keys")
-        return self
+    @field_validator("host_apt")
+    @classmethod
+    def _have_no_archive(cls, given: tuple[AptSource, ...]) -> tuple[AptSource, ...]:
+        if mistaken := [index for index, source in enumerate(given) if source.archive is not None]:
+            raise of_fields(
+                [f"{index}.archive: is for guestApt, as a host's image has its own keys" for index in mistaken]
+            )
+        return given
+
+    @field_validator("kubernetes_apt")
+    @classmethod
+    def _has_a_key(cls, given: AptSource | None) -> AptSource | None:
+        if given is not None and given.key_url is None:
+            raise of_fields(["keyUrl: is missing, and no distribution signs Kubernetes' packages"])
+        return given
+
+    @field_validator("kubernetes_key_fingerprints", "kubernetes_key_sha256")
+    @classmethod
+    def _is_the_only_pin(cls, given: Any, info: ValidationInfo) -> Any:
+        if given == ():
+            raise ValueError("one at least, as packages are never taken unchecked")
+        if given is not None and info.data.get("kubernetes_apt") is not None:
+            raise ValueError("is for pkgs.k8s.io, and kubernetesApt has a key of its own")
+        if given is not None and info.data.get("kubernetes_key_fingerprints") is not None:
+            raise ValueError("this or kubernetesKeyFingerprints, exactly one of them")
+        return given
 
     def guest_apt_of(self, architecture: str) -> tuple[AptSource, ...]:
         """The sources for an architecture's guests, given or default."""

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
+from collections.abc import Mapping
+from ipaddress import IPv4Network
 from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, StringConstraints
 from pydantic.alias_generators import to_camel
 
-from q8s_infra.arch import architecture
+from q8s_infra.arch import architecture, is_architecture
 
 _LABEL_KEY: Final = re.compile(r"([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
 _LABEL_VALUE: Final = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
 _TAINT_EFFECTS: Final = ("NoSchedule", "PreferNoSchedule", "NoExecute")
+_PORTS: Final = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?")
 _PORT_MAX: Final = 65535
 
 
@@ -30,7 +34,7 @@ def _label_key(key: str) -> str:
 
 def _label_value(given: Any) -> str:
     value = given if isinstance(given, str) else str(given).lower() if isinstance(given, bool) else str(given)
-    if not _LABEL_VALUE.fullmatch(value):
+    if given is None or not _LABEL_VALUE.fullmatch(value):
         raise ValueError("a label's value is of letters, digits, '-', '_' and '.', 63 characters at most")
     return value
 
@@ -44,12 +48,9 @@ def _taint(taint: str) -> str:
 
 
 def _port_range(given: Any) -> tuple[int, int]:
-    low, dash, high = str(given).partition("-")
-    try:
-        ends = (int(low), int(high if dash else low))
-    except ValueError:
-        ends = (0, 0)
-    if isinstance(given, bool) or not 1 <= ends[0] <= ends[1] <= _PORT_MAX:
+    match = _PORTS.fullmatch(str(given)) if isinstance(given, int | str) else None
+    ends = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
+    if not 1 <= ends[0] <= ends[1] <= _PORT_MAX:
         raise ValueError("a port is a number from 1 to 65535, or a range such as 8000-8010")
     return ends
 
@@ -57,6 +58,24 @@ def _port_range(given: Any) -> tuple[int, int]:
 def _port_range_text(given: str) -> str:
     low, high = _port_range(given)
     return f"{low}-{high}"
+
+
+def _network(given: Any) -> Any:
+    """A network is text: of a number, Python would make one, too."""
+    if not isinstance(given, str | IPv4Network):
+        raise ValueError("must be text, an IPv4 network such as 10.0.0.0/16")
+    return given
+
+
+def _no_architecture_twice(given: Any) -> Any:
+    """Refuses a mapping in which two names are of one architecture: the later one would be taken."""
+    if isinstance(given, Mapping):
+        known = [name for name in given if isinstance(name, str) and is_architecture(name)]
+        times = Counter(architecture(name).name for name in known)
+        twice = [name for name in known if times[architecture(name).name] > 1]
+        if twice:
+            raise ValueError(f"{' and '.join(twice)} are the same architecture, write one of them")
+    return given
 
 
 def _checksum(placeholder: str) -> Any:
@@ -72,6 +91,8 @@ def _checksum(placeholder: str) -> Any:
 
 DnsLabel = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)]
 ArchitectureName = Annotated[str, AfterValidator(lambda name: architecture(name).name)]
+ByArchitecture = BeforeValidator(_no_architecture_twice)
+Cidr = Annotated[IPv4Network, BeforeValidator(_network)]
 LabelKey = Annotated[str, AfterValidator(_label_key)]
 LabelValue = Annotated[str, BeforeValidator(_label_value)]
 Taint = Annotated[str, AfterValidator(_taint)]
@@ -82,6 +103,6 @@ PortRangeText = Annotated[str, AfterValidator(_port_range_text)]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 ImageSha256 = Annotated[Sha256, _checksum("write the image's checksum, the publisher's SHA256SUMS says it")]
 KeySha256 = Annotated[Sha256, _checksum("write the checksum of the key's file, or pin the key by its fingerprints")]
-Version = Annotated[str, StringConstraints(pattern=r"^\d+\.\d+\.\d+$")]
+Version = Annotated[str, StringConstraints(pattern=r"^[0-9]+\.[0-9]+\.[0-9]+$")]
 Url = Annotated[str, StringConstraints(pattern=r"^(https?|file)://\S+$")]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=255)]

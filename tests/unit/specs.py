@@ -34,11 +34,50 @@ GOOD: dict[str, Any] = {
     },
     "sources": {"kubernetesKeySha256": "c" * 64},
 }
+PROTOTYPE: dict[str, Any] = {
+    "git_url": "https://example.org/q8s.git",
+    "private_network_id": "0123456789abcdef0123456789abcdef",
+    "remote_ip_prefix": "10.254.1.0/24",
+    "default_image_name": "Ubuntu 22.04",
+    "name_of_initial_instance": "first",
+    "security_groups": ["default", "q8s-cluster"],
+    "required_tcp_ports": [6443, 10250],
+    "required_udp_ports": [8472],
+    "worker_port_range_min": 30000,
+    "worker_port_range_max": 32767,
+    "master_node_flavor": "c1.medium",
+    "number_additional_master_nodes": 1,
+    "worker": {"x86": 1, "arm": 1},
+    "vm_types": {
+        "x86": {
+            "architecture": "x86_64",
+            "num_cpus": 2,
+            "cpu_model": "EPYC-Rome",
+            "machine_model": "virt",
+            "ram": 2048,
+            "storage": 10,
+            "openstack_flavor": "c1.medium",
+        },
+        "arm": {
+            "architecture": "arm_64",
+            "num_cpus": 6,
+            "cpu_model": "cortex-a57",
+            "machine_model": "virt",
+            "ram": 4096,
+            "storage": 20,
+            "openstack_flavor": "c1.large",
+        },
+    },
+}
+KEYLESS: dict[str, object] = {"uri": "http://m", "suites": ["a"]}
+KEYED = {**KEYLESS, "keyUrl": "http://m/k"}
+UBUNTU = "https://cloud-images.ubuntu.com/releases/noble"
+DEBIAN = "https://cloud.debian.org/images/cloud"
 
 
-def spoiled(path: str, value: object) -> dict[str, Any]:
-    """The good description with one field set, or removed where the value is ``...``."""
-    result = copy.deepcopy(GOOD)
+def spoiled(path: str, value: object, good: Mapping[str, Any] = GOOD) -> dict[str, Any]:
+    """A good description with one field set, or removed where the value is ``...``."""
+    result = copy.deepcopy(dict(good))
     *parents, last = path.split("/")
     place: Any = result
     for parent in parents:

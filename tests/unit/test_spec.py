@@ -16,189 +16,18 @@ from q8s_infra.plan import plan
 from q8s_infra.render.sources import apt_files, image_files
 from q8s_infra.render.templates import REPOSITORY
 from q8s_infra.spec import AptSource, ClusterSpec, GuestImage, Sources, SpecErrors, load, read, validated
+from q8s_infra.spec.names import LONGEST_NAME
 from q8s_infra.spec.reference import reference
 from q8s_infra.spec.sources import KUBERNETES_KEY, Distribution
 from q8s_infra.units import Size
 from tests.unit.rendered import shipped
-from tests.unit.specs import GOOD, refused, spoiled
+from tests.unit.specs import DEBIAN, GOOD, KEYED, KEYLESS, UBUNTU, refused, spoiled
 
 X86 = "nodeTypes/x86"
-KEYLESS: dict[str, object] = {"uri": "http://m", "suites": ["a"]}
-KEYED = {**KEYLESS, "keyUrl": "http://m/k"}
-UBUNTU = "https://cloud-images.ubuntu.com/releases/noble"
-DEBIAN = "https://cloud.debian.org/images/cloud"
-MALFORMED: list[tuple[str, object, str]] = [
-    ("name", "Demo", "name"),
-    ("name", "", "name"),
-    ("name", "a" * 64, "name"),
-    ("name", "-demo", "name"),
-    ("name", "demo_1", "name"),
-    ("name", 7, "name"),
-    ("unknown", 1, "unknown"),
-    ("network", ..., "network"),
-    ("network", {}, "network"),
-    ("network", {"name": "a", "id": "0" * 32}, "network"),
-    ("network", "private", "network"),
-    ("network/cidr", "10.254.1.0/33", "network.cidr"),
-    ("network/cidr", "10.254.1.5/24", "network.cidr"),
-    ("network/cidr", "10.244.0.0/24", "kubernetes.podCidr"),
-    ("network/cidr", "192.168.123.0/24", "network.cidr"),
-    ("network/gateway", "10.254.1.1", "network.gateway"),
-    ("hostImage", ..., "hostImage"),
-    ("hostImage/name", "", "hostImage.name"),
-    ("access/mode", "magic", "access.mode"),
-    ("access/mode", "floatingIp", "access"),
-    ("access/mode", "bastion", "access"),
-    ("access/externalNetwork", "public", "access"),
-    ("access/user", "Root!", "access.user"),
-    ("access/allowedCidrs", ["10.0.0.0/40"], "access.allowedCidrs.0"),
-    ("access/allowedCidrs", "everyone", "access.allowedCidrs"),
-    ("access/sshPublicKeys", ["not a key"], "access.sshPublicKeys.0"),
-    ("access/bastion", {"host": "b", "user": "u"}, "access.bastion.privateKeyFile"),
-    ("access/bastion", {"host": "b", "user": "u"}, "access.bastion.hostKey"),
-    ("controlPlanes", ..., "controlPlanes"),
-    ("controlPlanes/flavor", ..., "controlPlanes.flavor"),
-    ("controlPlanes/count", 0, "controlPlanes.count"),
-    ("controlPlanes/count", -1, "controlPlanes.count"),
-    ("controlPlanes/count", 2.5, "controlPlanes.count"),
-    ("controlPlanes/count", "3", "controlPlanes.count"),
-    ("controlPlanes/count", 10, "controlPlanes.count"),
-    ("controlPlanes/name", "No Label", "controlPlanes.name"),
-    ("nodeTypes/Bad Name", GOOD["nodeTypes"]["x86"], "nodeTypes.Bad Name"),
-    (f"{X86}/architecture", "mips", "nodeTypes.x86.architecture"),
-    (f"{X86}/architecture", ..., "nodeTypes.x86.architecture"),
-    (f"{X86}/cpuModel", "cortex-a57", "nodeTypes.x86.cpuModel"),
-    (f"{X86}/cpuModel", "Pentium", "nodeTypes.x86.cpuModel"),
-    (f"{X86}/machine", "virt", "nodeTypes.x86.machine"),
-    (f"{X86}/cpus", 0, "nodeTypes.x86.cpus"),
-    (f"{X86}/cpus", -2, "nodeTypes.x86.cpus"),
-    (f"{X86}/cpus", 256, "nodeTypes.x86.cpus"),
-    (f"{X86}/cpus", "two", "nodeTypes.x86.cpus"),
-    (f"{X86}/cpus", ..., "nodeTypes.x86.cpus"),
-    (f"{X86}/memory", "2", "nodeTypes.x86.memory"),
-    (f"{X86}/memory", 2048, "nodeTypes.x86.memory"),
-    (f"{X86}/memory", "0GiB", "nodeTypes.x86.memory"),
-    (f"{X86}/memory", "-2GiB", "nodeTypes.x86.memory"),
-    (f"{X86}/memory", "1.5GiB", "nodeTypes.x86.memory"),
-    (f"{X86}/memory", "512MiB", "nodeTypes.x86.memory"),
-    (f"{X86}/memory", "2 gigs", "nodeTypes.x86.memory"),
-    (f"{X86}/disk", "1GiB", "nodeTypes.x86.disk"),
-    (f"{X86}/disk", "large", "nodeTypes.x86.disk"),
-    (f"{X86}/disk", ..., "nodeTypes.x86.disk"),
-    (f"{X86}/flavor", "", "nodeTypes.x86.flavor"),
-    (f"{X86}/flavor", ..., "nodeTypes.x86.flavor"),
-    (f"{X86}/gpu", 1, "nodeTypes.x86.gpu"),
-    (f"{X86}/labels", {"bad key!": "x"}, "nodeTypes.x86.labels.bad key!"),
-    (f"{X86}/labels", {"key": "bad value!"}, "nodeTypes.x86.labels.key"),
-    (f"{X86}/taints", ["edge"], "nodeTypes.x86.taints.0"),
-    (f"{X86}/taints", ["edge=yes:Never"], "nodeTypes.x86.taints.0"),
-    (f"{X86}/qemuArgs", [""], "nodeTypes.x86.qemuArgs.0"),
-    ("workers/riscv", 1, "workers.riscv"),
-    ("workers/x86", -1, "workers.x86"),
-    ("workers/x86", "one", "workers.x86"),
-    ("workers/x86", True, "workers.x86"),
-    ("workers/x86", 5001, "workers.x86"),
-    ("kubernetes/version", "latest", "kubernetes.version"),
-    ("kubernetes/version", "v1.34.4", "kubernetes.version"),
-    ("kubernetes/podCidr", "10.96.0.0/16", "kubernetes.podCidr"),
-    ("kubernetes/nodeCidrMaskSize", 7, "kubernetes.nodeCidrMaskSize"),
-    ("kubernetes/nodeCidrMaskSize", 26, "kubernetes.nodeCidrMaskSize"),
-    ("kubernetes/nodeCidrMaskSize", 33, "kubernetes.nodeCidrMaskSize"),
-    ("kubernetes/nodeCidrMaskSize", "24", "kubernetes.nodeCidrMaskSize"),
-    ("kubernetes/nodeCidrMaskSize", True, "kubernetes.nodeCidrMaskSize"),
-    ("kubernetes/cgroupDriver", "none", "kubernetes.cgroupDriver"),
-    ("guestImages/x86_64", ..., "guestImages.x86_64"),
-    ("guestImages/x86_64/sha256", "abc", "guestImages.x86_64.sha256"),
-    ("guestImages/x86_64/url", "mirror/amd64", "guestImages.x86_64.url"),
-    ("guestImages/x86_64/sha256", ..., "guestImages.x86_64.sha256"),
-    (
-        "guestImages/x86_64",
-        {"url": f"{DEBIAN}/bookworm/20260911-2271/debian-12-generic.qcow2"},
-        "guestImages.x86_64.sha256",
-    ),
-    ("guestImages/x86_64", {"url": f"{UBUNTU}/release/ubuntu-24.04.img"}, "guestImages.x86_64.url"),
-    ("guestImages/x86_64", {"url": f"{UBUNTU}/current/ubuntu-24.04.img"}, "guestImages.x86_64.url"),
-    ("guestImages/x86_64", {"url": f"{UBUNTU}/release-20260911/"}, "guestImages.x86_64.url"),
-    ("guestImages/x86_64", {"url": f"{UBUNTU}/release-20260911/a.img?b"}, "guestImages.x86_64.url"),
-    ("guestImages/x86_64", {"url": f"{UBUNTU}/release-20260911/unpacked/a.img"}, "guestImages.x86_64.url"),
-    ("guestImages/x86_64", {"url": f"{UBUNTU}/release-202609/a.img"}, "guestImages.x86_64.url"),
-    ("guestImages/mips", {"url": "http://m/i", "sha256": "a" * 64}, "guestImages.mips"),
-    ("openPorts/tcp", [0], "openPorts.tcp.0"),
-    ("openPorts/tcp", [70000], "openPorts.tcp.0"),
-    ("openPorts/udp", ["9-1"], "openPorts.udp.0"),
-    ("openPorts/cidr", "0.0.0.0/99", "openPorts.cidr"),
-    ("nodePorts", "all", "nodePorts"),
-    ("proxy", "http://proxy:3128", "proxy"),
-    ("proxy/http", "proxy:3128", "proxy.http"),
-    ("proxy/http", "socks5://proxy:1080", "proxy.http"),
-    ("proxy/http", "file:///proxy:3128", "proxy.http"),
-    ("proxy/http", "http://:3128", "proxy.http"),
-    ("proxy/http", "http://user:word@:3128", "proxy.http"),
-    ("proxy/http", "http://proxy", "proxy.http"),
-    ("proxy/http", "http://proxy:0", "proxy.http"),
-    ("proxy/http", "http://proxy:70000", "proxy.http"),
-    ("proxy/http", "http://proxy:3128/path", "proxy.http"),
-    ("proxy/http", "http://proxy:3128\n", "proxy.http"),
-    ("proxy/https", 'http://user:a"b@proxy:3128', "proxy.https"),
-    ("proxy/https", "http://user:a b@proxy:3128", "proxy.https"),
-    ("proxy/https", "http://user:a@b@proxy:3128", "proxy.https"),
-    ("proxy/ftp", "http://proxy:3128", "proxy.ftp"),
-    ("proxy", {"noProxy": ["mirror"]}, "proxy.noProxy"),
-    ("proxy", {"http": "http://p:1", "noProxy": "mirror"}, "proxy.noProxy"),
-    ("proxy", {"http": "http://p:1", "noProxy": ["mirror other"]}, "proxy.noProxy.0"),
-    ("proxy", {"http": "http://p:1", "noProxy": ["mirror", "a,b"]}, "proxy.noProxy.1"),
-    ("proxy", {"http": "http://p:1", "noProxy": ["mirror:5000"]}, "proxy.noProxy.0"),
-    ("proxy", {"http": "http://p:1", "noProxy": ["*.example.org"]}, "proxy.noProxy.0"),
-    ("proxy", {"http": "http://p:1", "noProxy": ["http://mirror"]}, "proxy.noProxy.0"),
-    ("proxy", {"http": "http://p:1", "noProxy": ["10.0.0.0/33"]}, "proxy.noProxy.0"),
-    ("proxy", {"http": "http://p:1", "noProxy": [""]}, "proxy.noProxy.0"),
-    ("sources/registryMirror", "mirror:5000", "sources.registryMirror"),
-    ("sources/hostApt", [{"uri": "http://m", "suites": []}], "sources.hostApt.0.suites"),
-    ("sources/hostApt", [{"uri": "http://m", "suites": ["a"], "keyUrl": "http://m/k"}], "sources.hostApt.0.keyUrl"),
-    ("sources/hostApt", [{**KEYED, "keySha256": "C" * 64}], "sources.hostApt.0.keySha256"),
-    ("sources/hostApt", [{**KEYED, "keySha256": "c" * 63}], "sources.hostApt.0.keySha256"),
-    ("sources/hostApt", [{**KEYED, "keySha256": "c" * 64, "keyFingerprints": ["a" * 40]}], "sources.hostApt.0.keyUrl"),
-    ("sources/hostApt", [{**KEYED, "keyFingerprints": []}], "sources.hostApt.0.keyUrl"),
-    ("sources/hostApt", [{**KEYED, "keyFingerprints": ["a" * 39]}], "sources.hostApt.0.keyFingerprints.0"),
-    ("sources/hostApt", [{**KEYED, "keyFingerprints": ["a" * 40, "g" * 40]}], "sources.hostApt.0.keyFingerprints.1"),
-    ("sources/hostApt", [{**KEYED, "keyFingerprints": ["234654DA9A296436"]}], "sources.hostApt.0.keyFingerprints.0"),
-    ("sources/hostApt", [{**KEYED, "keyFingerprints": "a" * 40}], "sources.hostApt.0.keyFingerprints"),
-    ("sources/hostApt", [{**KEYLESS, "keySha256": "c" * 64}], "sources.hostApt.0.keyUrl"),
-    ("sources/hostApt", [{**KEYLESS, "keyFingerprints": ["a" * 40]}], "sources.hostApt.0.keyUrl"),
-    ("sources/hostApt", [KEYLESS, {**KEYLESS, "archive": "debian"}], "sources.hostApt.1.archive"),
-    ("sources/guestApt", {"arm64": [{**KEYLESS, "archive": "fedora"}]}, "sources.guestApt.arm64.0.archive"),
-    (
-        "sources/guestApt",
-        {"arm64": [{**KEYED, "keySha256": "c" * 64, "archive": "debian"}]},
-        "sources.guestApt.arm64.0.archive",
-    ),
-    ("sources", {"kubernetesApt": KEYLESS}, "sources.kubernetesApt.keyUrl"),
-    ("sources/kubernetesApt", {**KEYED, "keySha256": "c" * 64}, "sources.kubernetesKeySha256"),
-    ("sources/kubernetesKeyFingerprints", ["a" * 40], "sources.kubernetesKeySha256"),
-    ("sources", {"kubernetesKeyFingerprints": []}, "sources.kubernetesKeyFingerprints"),
-    ("sources", {"kubernetesKeyFingerprints": ["0x" + "a" * 40]}, "sources.kubernetesKeyFingerprints.0"),
-    (
-        "sources",
-        {"kubernetesKeyFingerprints": ["a" * 40], "kubernetesApt": {**KEYED, "keySha256": "c" * 64}},
-        "sources.kubernetesKeyFingerprints",
-    ),
-    ("sources/kubernetesKeySha256", "sha256:" + "c" * 64, "sources.kubernetesKeySha256"),
-    ("tags", ["a,b"], "tags.0"),
-]
 
 
 def test_the_good_one_is_good() -> None:
     assert validated(GOOD).name == "demo"
-
-
-@pytest.mark.parametrize(("path", "value", "named"), MALFORMED, ids=[f"{it[0]}={it[1]!r}"[:60] for it in MALFORMED])
-def test_a_mistake_is_refused_with_its_field(path: str, value: object, named: str) -> None:
-    bad = spoiled(path, value)
-    with pytest.raises(SpecErrors) as caught:
-        validated(bad)
-    paths = [mistake.path for mistake in caught.value.mistakes]
-    assert any(it == named or it.startswith(f"{named}.") for it in paths), paths
-    assert all(mistake.allowed for mistake in caught.value.mistakes)
 
 
 @pytest.mark.parametrize(
@@ -286,15 +115,6 @@ def test_the_default_guests_packages_are_checked_by_the_distribution_of_their_im
     assert all(source.distribution in ARCHITECTURES[name].image_url for source in sources)
 
 
-def test_all_mistakes_come_at_once() -> None:
-    bad = spoiled("controlPlanes/count", 0)
-    bad["nodeTypes"]["x86"]["cpus"] = 0
-    bad["unknown"] = 1
-    with pytest.raises(SpecErrors) as caught:
-        validated(bad)
-    assert {it.path for it in caught.value.mistakes} == {"controlPlanes.count", "nodeTypes.x86.cpus", "unknown"}
-
-
 ZEROS = "0" * 64
 NO_IMAGE = f"zeros are a placeholder, write the image's checksum, the publisher's SHA256SUMS says it (given: '{ZEROS}')"
 NO_KEY = (
@@ -349,7 +169,7 @@ def test_an_image_with_a_checksum_needs_nothing_else_and_is_known_by_it(url: str
 def test_an_image_that_moves_is_refused_with_both_ways_out() -> None:
     (told,) = refused(spoiled("guestImages/arm64", {"url": f"{UBUNTU}/release/a.img"}))
     assert told == (
-        "guestImages.arm64.url: has an image that moves, as no date is in it: "
+        f"guestImages.arm64.url: {UBUNTU}/release/a.img has an image that moves, as no date is in it: "
         "take a dated release (.../release-20260911/...) or give sha256"
     )
 
@@ -379,12 +199,6 @@ def test_an_architecture_goes_by_its_other_names(alias: str, name: str) -> None:
 def test_names_and_order_of_nodes() -> None:
     planned = plan(validated(GOOD))
     assert [node.name for node in planned.nodes] == ["demo-control-plane-0", "demo-arm-0", "demo-arm-1", "demo-x86-0"]
-
-
-def test_a_name_too_long_with_its_prefix_is_refused() -> None:
-    spec = validated(spoiled("name", "a" * 60))
-    with pytest.raises(SpecErrors, match="at most 63"):
-        plan(spec)
 
 
 def test_an_even_number_of_control_planes_is_warned_of() -> None:
@@ -469,12 +283,6 @@ workers: {x86-small: 1, arm-mid: 1}
 """
 
 
-def test_a_field_that_the_prototype_did_not_have_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "cluster.yaml").write_text(PROTOTYPE + "speed: fast\n")
-    with pytest.raises(SpecErrors, match="speed"):
-        load({"clusterFile": "cluster.yaml"}, "demo", base=tmp_path)
-
-
 @given(st.integers(1, 10**6), st.sampled_from(["KiB", "MiB", "GiB", "TiB", "KB", "MB", "GB", "TB"]))
 def test_a_size_survives_writing_and_reading(number: int, unit: str) -> None:
     size = Size.parse(f"{number}{unit}")
@@ -484,8 +292,8 @@ def test_a_size_survives_writing_and_reading(number: int, unit: str) -> None:
 DNS_LABEL = re.compile("[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
 
-@given(st.from_regex(DNS_LABEL, fullmatch=True))
-@example("a" * 63)
+@given(st.from_regex(DNS_LABEL, fullmatch=True).filter(lambda name: len(f"{name}-control-plane-0") <= LONGEST_NAME))
+@example("a" * (LONGEST_NAME - len("-control-plane-0")))
 def test_any_dns_label_is_taken_as_a_name(name: str) -> None:
     assert validated({**GOOD, "name": name}).name == name
 

@@ -1,0 +1,67 @@
+"""Pydantic's errors in our words: each with its field, what was given and what is allowed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, get_args
+
+from pydantic.alias_generators import to_camel
+
+from q8s_infra.spec.cluster import ClusterSpec
+from q8s_infra.spec.errors import Mistake
+from q8s_infra.spec.types import Model
+
+_WORDS: Final = {
+    "missing": "is missing",
+    "string_type": "must be text",
+    "string_unicode": "must be text that has an encoding",
+    "int_type": "must be a whole number",
+    "dict_type": "must be a mapping",
+    "model_type": "must be a mapping",
+    "tuple_type": "must be a list",
+    "ip_v4_network": "must be an IPv4 network such as 10.0.0.0/16, with no bits set after its prefix",
+}
+
+
+def mistakes_of(error: Any) -> list[Mistake]:
+    """The mistakes that one of pydantic's errors is."""
+    kind, place, given = error["type"], error["loc"], error["input"]
+    if kind == "value_error" and given is None:
+        # Of a default, pydantic says the field's name in Python.
+        place = (*place[:-1], to_camel(str(place[-1])))
+    path = ".".join(str(part) for part in place if part != "[key]")
+    if kind == "of_fields":
+        return [split(path, each) for each in error["ctx"]["mistakes"]]
+    message = _WORDS.get(kind, error["msg"].removeprefix("Value error, "))
+    if kind == "extra_forbidden":
+        message = f"is no field, there are {', '.join(_fields(place[:-1]))}"
+    # Where fields do not go together, the mapping that has them is the whole; what is in an unknown one is nobody's.
+    whole = isinstance(given, Mapping) and kind in ("value_error", "extra_forbidden")
+    told = kind != "missing" and not whole and not _is_secret(place)
+    return [Mistake(path or "q8s:cluster", given if told else None, message)]
+
+
+def split(path: str, part: str) -> Mistake:
+    """A mistake from text with its field, below a path, before a colon."""
+    field, _, allowed = part.partition(": ")
+    return Mistake(f"{path}.{field}" if path else field, None, allowed)
+
+
+def _is_secret(place: Sequence[object]) -> bool:
+    """A proxy may have a password in it, wherever in its part of the description it was written by mistake."""
+    return place[:1] == ("proxy",) and "noProxy" not in place
+
+
+def _fields(place: Sequence[object]) -> list[str]:
+    """The fields that there are at a place: those of the last model on the way to it."""
+    model: type[Model] = ClusterSpec
+    for part in place:
+        below = (_model_in(field.annotation) for field in model.model_fields.values() if field.alias == part)
+        model = next(below, None) or model
+    return [str(field.alias) for field in model.model_fields.values()]
+
+
+def _model_in(annotation: Any) -> type[Model] | None:
+    if isinstance(annotation, type) and issubclass(annotation, Model):
+        return annotation
+    return next(filter(None, map(_model_in, get_args(annotation))), None)
