@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
-from q8s_infra import diagnose, init, snapshot
+from q8s_infra import diagnose, fetched, init, snapshot
 from q8s_infra.cloud import OpenStackCloud, connect
 from q8s_infra.hosts import HostError, Hosts
 from q8s_infra.plan import ClusterPlan, plan
@@ -104,6 +105,26 @@ def _show(planned: ClusterPlan, cloud: OpenStackCloud | None) -> None:
 def reference_command() -> None:
     """Print the configuration reference, docs/configuration.md."""
     typer.echo(reference(), nl=False)
+
+
+@cli.command("sources")
+def sources_command(
+    file: Annotated[
+        Path | None, typer.Argument(help="A stack's file, a description, or a prototype's cluster.yaml.")
+    ] = None,
+    stack: Annotated[str | None, typer.Option(help="A stack of this directory, by name.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
+) -> None:
+    """Print all that a stack fetches, from where, and what it is checked by; asks no cloud."""
+    with _explained():
+        planned = plan(_spec(file, stack))
+    if as_json:
+        typer.echo(json.dumps(fetched.document(planned), indent=2))
+        return
+    for thing in fetched.fetched(planned):
+        typer.echo(thing)
+    for note in fetched.notes(planned):
+        errors.print(f"note: {note}", markup=False)
 
 
 @cli.command("diagnose")

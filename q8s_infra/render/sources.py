@@ -40,7 +40,7 @@ def apt_files(spec: ClusterSpec, *, guest_architecture: str | None = None) -> Ma
         guest = list(spec.sources.guest_apt_of(guest_architecture))
         used += guest
         for index, source in enumerate([*guest, kubernetes]):
-            signed_by = _key_path(source) or _ARCHIVE_KEYRINGS[source.distribution][1]
+            signed_by = _key_path(source) or archive_keyring(source)[1]
             files[f"apt/guest/q8s-{index}.sources"] = _deb822(source, signed_by)
         if unsigned := {source.distribution for source in guest if not source.key_url}:
             files["apt/keyrings"] = "".join(f"{' '.join(_ARCHIVE_KEYRINGS[name])}\n" for name in sorted(unsigned))
@@ -48,6 +48,11 @@ def apt_files(spec: ClusterSpec, *, guest_architecture: str | None = None) -> Ma
     if proxy := apt_proxy(spec, (source.uri for source in used)):
         files["apt/proxy"] = proxy
     return files
+
+
+def archive_keyring(source: AptSource) -> tuple[str, str]:
+    """What checks packages of a guest's source without a key: a package, and the file in it."""
+    return _ARCHIVE_KEYRINGS[source.distribution]
 
 
 def image_files(image: GuestImage) -> Mapping[str, str]:
