@@ -98,7 +98,7 @@ def _show(planned: ClusterPlan, cloud: OpenStackCloud | None) -> None:
     if quotas:
         console.print(_quotas(quotas))
     for warning in warnings:
-        errors.print(f"warning: {warning}", markup=False)
+        errors.print(f"warning: {warning}", markup=False, soft_wrap=True)
 
 
 @cli.command("reference")
@@ -124,7 +124,7 @@ def sources_command(
     for thing in fetched.fetched(planned):
         typer.echo(thing)
     for note in fetched.notes(planned):
-        errors.print(f"note: {note}", markup=False)
+        errors.print(f"note: {note}", markup=False, soft_wrap=True)
 
 
 @cli.command("diagnose")
@@ -206,15 +206,19 @@ def _explained(advice: str = "") -> Iterator[None]:
         yield
     except SpecErrors as mistakes:
         for mistake in mistakes.mistakes:
-            errors.print(f"error: {mistake}", markup=False)
+            errors.print(f"error: {mistake}", markup=False, soft_wrap=True)
         if advice:
-            errors.print(advice, markup=False)
+            errors.print(advice, markup=False, soft_wrap=True)
         raise typer.Exit(1) from None
     except (NoState, HostError, snapshot.SnapshotError, OSError) as error:
-        errors.print(f"error: {error}", markup=False)
+        errors.print(f"error: {error}", markup=False, soft_wrap=True)
         raise typer.Exit(1) from None
     except automation.CommandError:
-        errors.print("error: Pulumi has failed, see above; run this once more when the cause is mended", markup=False)
+        errors.print(
+            "error: Pulumi has failed, see above; run this once more when the cause is mended",
+            markup=False,
+            soft_wrap=True,
+        )
         raise typer.Exit(1) from None
 
 

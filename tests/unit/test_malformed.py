@@ -775,7 +775,7 @@ def written(good: Mapping[str, Any], content: Mapping[str, Any], folder: Path) -
 
 def checked(file: Path) -> list[str]:
     """The mistakes that ``check`` tells of a file; nothing where it finds none."""
-    result = CliRunner(env={"COLUMNS": "100000"}).invoke(cli, ["check", str(file), "--offline"])
+    result = CliRunner().invoke(cli, ["check", str(file), "--offline"])
     assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
     assert "Traceback" not in result.output
     told = re.split(r"^error: ", result.stderr, flags=re.MULTILINE)[1:]
