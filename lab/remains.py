@@ -1,7 +1,8 @@
 """What is left of a lab whose supervisord, namespace or machine is gone; found without any of them.
 
 Every process that the lab starts carries a mark in its environment (proc(5), ``environ``), but for what runs inside
-hosts: those are found by their control groups.
+hosts: those are found by their control groups. A process that writes its own title, as Neutron's workers do, writes it
+over its environment: it is found by its parent.
 """
 
 from __future__ import annotations
@@ -29,13 +30,23 @@ def mark() -> None:
 def processes() -> dict[int, str]:
     """The lab's processes by pid, with their commands; this one and those that are dead already left out."""
     sign = f"{MARK}={layout.RUN}".encode()
-    found = {}
+    marked: set[int] = set()
+    children: dict[int, list[int]] = {}
     for path in Path("/proc").glob("[0-9]*/environ"):
-        pid = int(path.parent.name)
         with suppress(OSError):
-            if pid != os.getpid() and sign in path.read_bytes().split(b"\0"):
-                words = path.with_name("cmdline").read_bytes().rstrip(b"\0").split(b"\0")
+            pid = int(path.parent.name)
+            children.setdefault(_parent(pid), []).append(pid)
+            if sign in path.read_bytes().split(b"\0"):
+                marked.add(pid)
+    # This one's children are its own helpers, and end with it.
+    waiting, found = [pid for pid in marked if pid != os.getpid()], {}
+    while waiting:
+        pid = waiting.pop()
+        if pid not in found and pid != os.getpid() and _lives(pid):
+            with suppress(OSError):
+                words = Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0").split(b"\0")
                 found[pid] = b" ".join(words).decode(errors="replace")[:120]
+            waiting += children.get(pid, [])
     return found
 
 
@@ -82,6 +93,10 @@ def mounts(*folders: Path) -> list[Path]:
         for line in Path("/proc/self/mounts").read_text().splitlines()
     ]
     return [point for point in reversed(points) if any(point.is_relative_to(folder) for folder in folders)]
+
+
+def _parent(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
 def _lives(pid: int) -> bool:

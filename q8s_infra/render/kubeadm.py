@@ -97,6 +97,9 @@ def init_configuration(spec: ClusterSpec, *, node: str, address: str, names: Seq
         "volumeStatsAggPeriod": "10m0s",
         "containerLogMonitorInterval": "1m0s",
     }
+    if spec.kubernetes.cgroup_driver == "cgroupfs":
+        # Hosts without systemd's driver have cgroup v1, on which kubelet does not start from 1.35 on by itself.
+        kubelet["failCgroupV1"] = False
     proxy = {
         "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
         "kind": "KubeProxyConfiguration",

@@ -38,6 +38,20 @@ def test_a_process_is_found_by_its_mark_and_ended(marked: subprocess.Popen[str])
     assert remains.processes() == {}
 
 
+def test_a_process_that_lost_its_mark_is_found_by_its_parent(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(layout, "RUN", tmp_path)
+    monkeypatch.setenv(remains.MARK, "")
+    remains.mark()
+    script = "env -i sleep 60 & echo $!; wait"
+    with subprocess.Popen(["bash", "-c", script], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout
+        child = int(parent.stdout.readline())
+        try:
+            assert set(remains.processes()) == {parent.pid, child}
+        finally:
+            assert remains.end({parent.pid, child}) == set()
+
+
 def test_another_labs_processes_are_not_found(
     marked: subprocess.Popen[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
