@@ -91,12 +91,12 @@ def _show(planned: ClusterPlan, cloud: OpenStackCloud | None) -> None:
     Raises:
         SpecErrors: it does not fit the cloud.
     """
-    warnings = (*planned.warnings, *(check(planned, cloud) if cloud else ()))
-    quotas = needs(planned, cloud) if cloud else ()
     console.print(_nodes(planned))
     console.print(_totals(planned), markup=False)
-    if quotas:
+    # The table comes before the word on it: where a quota is too small, it says which and by how much.
+    if cloud and (quotas := needs(planned, cloud)):
         console.print(_quotas(quotas))
+    warnings = (*planned.warnings, *(check(planned, cloud) if cloud else ()))
     for warning in warnings:
         errors.print(f"warning: {warning}", markup=False, soft_wrap=True)
 
