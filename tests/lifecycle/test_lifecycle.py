@@ -208,6 +208,7 @@ def test_nothing_is_left_of_a_lab_that_is_down(lab: Lab, host: Host, damage: Cal
 
 
 def test_a_lab_comes_up_on_what_a_restarted_machine_has_kept_of_its_run_folder(lab: Lab) -> None:
+    lab("down")
     for file in ("ns/net", "ns/mnt", "ns/ready", "netns/q8s-gw", "supervisor.sock", "outcomes.json"):
         path = lab.root / "run" / file
         path.parent.mkdir(parents=True, exist_ok=True)
