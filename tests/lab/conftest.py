@@ -198,13 +198,13 @@ def served(folder: Path) -> Iterator[str]:
             thread.join()
 
 
-def inside(cloud: Connection, node: str) -> list[str]:
-    """The words before a command that is to run on a worker's host."""
+def inside(cloud: Connection, node: str, process: str = "libvirtd") -> list[str]:
+    """The words before a command that is to run on a worker's host, by a process that runs there."""
     server = cloud.compute.find_server(node)
     assert server
     # A process that is inside: the first ones are those that hold the host up from outside.
     members = cgroups.members(f"q8s-{server.id}")
-    pid = next(pid for pid in members if Path(f"/proc/{pid}/comm").read_text() == "libvirtd\n")
+    pid = next(pid for pid in members if Path(f"/proc/{pid}/comm").read_text() == f"{process}\n")
     return ["nsenter", f"--target={pid}", "--all", "--"]
 
 
