@@ -27,9 +27,9 @@ for there in "$cluster" "$here" "$kubelet"; do
 	((${wanted%%.*} - ${minor%%.*} <= 1)) || fail "runs $there: no minor version is passed over on the way to $version"
 done
 
+if [[ $cluster != "$version" || $here != "$version" || $kubelet != "$version" ]]; then apt_update; fi
 if [[ $cluster != "$version" || $here != "$version" ]]; then
 	progress "installing kubeadm $kubernetes"
-	apt_update
 	apt_install "kubeadm=$kubernetes-*"
 	if [[ $cluster != "$version" ]]; then
 		progress "kubeadm upgrade apply, from $cluster to $version"
@@ -42,7 +42,6 @@ if [[ $cluster != "$version" || $here != "$version" ]]; then
 fi
 if [[ $kubelet != "$version" ]]; then
 	progress "kubelet, from $kubelet to $version"
-	apt_update
 	apt_install "kubelet=$kubernetes-*" "kubectl=$kubernetes-*" "kubeadm=$kubernetes-*"
 	apt-mark hold kubelet kubeadm kubectl >/dev/null
 	systemctl daemon-reload

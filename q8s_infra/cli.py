@@ -27,7 +27,7 @@ from q8s_infra.prompts import Terminal
 from q8s_infra.remote import Step
 from q8s_infra.spec import ClusterSpec, Mistake, SpecErrors, load, read
 from q8s_infra.spec.reference import reference
-from q8s_infra.ssh import NoState, StackKeys, exported, stack_keys
+from q8s_infra.ssh import NoState, StackKeys, Way, exported, stack_keys
 from q8s_infra.strays import lost
 
 cli = typer.Typer(no_args_is_help=True, add_completion=False)
@@ -224,7 +224,7 @@ def _explained(advice: str = "") -> Iterator[None]:
 
 def _control_planes(planned: ClusterPlan, cloud: OpenStackCloud, keys: StackKeys) -> Hosts:
     instances = cloud.instances(node.name for node in planned.control_planes)
-    return Hosts(planned.spec.access, planned.control_planes[0].name, instances, keys)
+    return Hosts(Way(planned.spec.access, keys, planned.control_planes[0].name, instances))
 
 
 def _known(names: list[str], planned: ClusterPlan) -> list[str]:

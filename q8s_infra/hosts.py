@@ -11,8 +11,7 @@ import asyncssh
 
 from q8s_infra.cloud import Instance
 from q8s_infra.remote import Step, archive, command_line
-from q8s_infra.spec import Access
-from q8s_infra.ssh import First, StackKeys, connected, reason
+from q8s_infra.ssh import Way, connected, reason
 
 _SECONDS: Final = 1800
 """For a step, by the clock of who asks for it."""
@@ -24,19 +23,14 @@ class HostError(Exception):
 
 @dataclass(frozen=True)
 class Hosts:
-    """The way to them.
+    """Those of a stack, by the way to them."""
 
-    Attributes:
-        access: how they are reached.
-        first: the name of the first control plane.
-        instances: those that are there, by their nodes' names.
-        keys: the stack's secrets.
-    """
+    way: Way
 
-    access: Access
-    first: str
-    instances: Mapping[str, Instance]
-    keys: StackKeys
+    @property
+    def instances(self) -> Mapping[str, Instance]:
+        """Those that are there, by their nodes' names."""
+        return self.way.instances
 
     @asynccontextmanager
     async def at(self, node: str) -> AsyncIterator[asyncssh.SSHClientConnection]:
@@ -45,16 +39,14 @@ class Hosts:
         Raises:
             HostError: there is none.
         """
-        instance = self.instances.get(node)
-        if instance is None or not instance.address:
+        address = self.way.address(node)
+        if not address:
             raise HostError(f"{node}: there is no instance")
         try:
-            first = self.instances.get(self.first)
-            through = First(self.first, first.address if first else "")
-            async with connected(node, instance.address, self.access, self.keys, through) as host:
+            async with connected(node, self.way) as host:
                 yield host
         except (TimeoutError, OSError, asyncssh.Error) as error:
-            raise HostError(f"{node}: SSH to {instance.address}: {reason(error)}") from None
+            raise HostError(f"{node}: SSH to {address}: {reason(error)}") from None
 
     async def run(self, step: Step, files: Mapping[str, str] | None = None) -> bytes:
         """Run a step on its node's host as ``pulumi up`` runs its own: once at a time, and to its end.

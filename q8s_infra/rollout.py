@@ -11,15 +11,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from itertools import groupby
-from typing import Any, Final
+from typing import Any
 
-from q8s_infra import upgrade
 from q8s_infra.plan import ClusterPlan, Worker
 from q8s_infra.render.seed import GUEST_FORMAT
 from q8s_infra.spec import ClusterSpec
 from q8s_infra.strays import INSTANCE
-
-_COMMAND: Final = "command:remote:Command"
+from q8s_infra.upgrade import COMMAND, Version, running
 
 
 class What(Enum):
@@ -94,19 +92,19 @@ def rollout(planned: ClusterPlan, resources: Mapping[str, Mapping[str, Any]]) ->
         resources: types and outputs of what the stack has, by URNs.
     """
     outputs = {(it["type"], urn.split("::")[-1]): it["outputs"] for urn, it in resources.items()}
-    versions = upgrade.running(planned, resources)
+    versions = running(planned, resources)
     turns: dict[str, Turn] = {}
-    asked = upgrade.Version.of(planned.spec.kubernetes.version)
+    asked = Version.of(planned.spec.kubernetes.version)
     upgrading = any(versions.get(node.name, asked) != asked for node in planned.control_planes)
     notes: list[str] = []
     if upgrading:
         notes.append(f"Kubernetes {asked}: control planes get it one after the other, and workers then")
     for _, workers in groupby(planned.workers, key=lambda worker: worker.type_name):
-        there = [worker for worker in workers if (_COMMAND, f"{worker.name}-guest") in outputs]
+        there = [worker for worker in workers if (COMMAND, f"{worker.name}-guest") in outputs]
         changes = {
             worker.name: found
             for worker in there
-            if (found := _anew(planned.spec, worker, outputs) or _upgraded(planned.spec, versions.get(worker.name)))
+            if (found := _anew(planned.spec, worker, outputs) or _upgraded(asked, versions.get(worker.name)))
         }
         if not changes:
             continue
@@ -115,7 +113,7 @@ def rollout(planned: ClusterPlan, resources: Mapping[str, Mapping[str, Any]]) ->
         down = [
             worker.name
             for worker in there
-            if not {(INSTANCE, worker.name), (_COMMAND, f"{worker.name}-node")} <= outputs.keys()
+            if not {(INSTANCE, worker.name), (COMMAND, f"{worker.name}-node")} <= outputs.keys()
         ]
         waiting = [name for name in changes if name not in down]
         queue = [*down, *waiting]
@@ -129,7 +127,7 @@ def rollout(planned: ClusterPlan, resources: Mapping[str, Mapping[str, Any]]) ->
 def _anew(spec: ClusterSpec, worker: Worker, outputs: Mapping[tuple[str, str], Mapping[str, Any]]) -> _Change | None:
     flavor = outputs.get((INSTANCE, worker.name), {}).get("flavorName", worker.flavor)
     # The instance and the cluster come first.
-    was = tuple(outputs[_COMMAND, f"{worker.name}-guest"].get("triggers") or ())[2:]
+    was = tuple(outputs[COMMAND, f"{worker.name}-guest"].get("triggers") or ())[2:]
     parts = guest_parts(spec, worker)
     reasons = [f"flavor {worker.flavor}, was {flavor}"] if flavor != worker.flavor else []
     if was != parts:
@@ -144,14 +142,9 @@ def _anew(spec: ClusterSpec, worker: Worker, outputs: Mapping[tuple[str, str], M
     return _Change("; ".join(reasons), What.HOST if flavor != worker.flavor else What.GUEST)
 
 
-def _upgraded(spec: ClusterSpec, version: upgrade.Version | None) -> _Change | None:
+def _upgraded(asked: Version | None, version: Version | None) -> _Change | None:
     """Nothing is known of a node that was not there when its step ended: then there is nothing to wait for."""
-    asked = spec.kubernetes.version
-    return (
-        None
-        if version in (None, upgrade.Version.of(asked))
-        else _Change(f"Kubernetes {asked}, was {version}", What.NODE)
-    )
+    return None if version in (None, asked) else _Change(f"Kubernetes {asked}, was {version}", What.NODE)
 
 
 def _fields(parts: tuple[Any, ...]) -> dict[str, str]:

@@ -11,6 +11,7 @@ from typing import Any, Final
 import asyncssh
 from pulumi import automation
 
+from q8s_infra.cloud import Instance
 from q8s_infra.hostkeys import derive
 from q8s_infra.spec import Access
 
@@ -63,23 +64,36 @@ def exported(stack: str) -> Mapping[str, Any]:
 
 
 @dataclass(frozen=True)
-class First:
-    """The first control plane, through which all other hosts are reached by mode floatingIp: its name and address."""
+class Way:
+    """How a stack's hosts are reached.
 
-    name: str
-    address: str
+    Attributes:
+        access: as its spec says.
+        keys: the stack's secrets.
+        first: the first control plane's name; by mode floatingIp all other hosts are reached through it.
+        instances: those that are there, by their nodes' names.
+    """
+
+    access: Access
+    keys: StackKeys
+    first: str
+    instances: Mapping[str, Instance]
+
+    def address(self, node: str) -> str:
+        """Where a node's host is reached; empty where there is none."""
+        instance = self.instances.get(node)
+        return instance.address if instance else ""
 
 
 @asynccontextmanager
-async def connected(
-    name: str, address: str, access: Access, keys: StackKeys, first: First
-) -> AsyncIterator[asyncssh.SSHClientConnection]:
-    """An SSH connection to a host, through what stands between as the stack's access says."""
+async def connected(node: str, way: Way) -> AsyncIterator[asyncssh.SSHClientConnection]:
+    """An SSH connection to a node's host, through what stands between."""
+    access, keys = way.access, way.keys
     async with AsyncExitStack() as undo:
         tunnel = None
-        if access.mode == "floatingIp" and name != first.name:
+        if access.mode == "floatingIp" and node != way.first:
             tunnel = await undo.enter_async_context(
-                login(first.address, f"host/{first.name}", access.user, keys, tunnel=None)
+                login(way.address(way.first), f"host/{way.first}", access.user, keys, tunnel=None)
             )
         elif bastion := access.bastion:
             tunnel = await undo.enter_async_context(
@@ -90,7 +104,7 @@ async def connected(
                     connect_timeout=CONNECT_SECONDS, login_timeout=CONNECT_SECONDS,
                 )
             )  # fmt: skip
-        yield await undo.enter_async_context(login(address, f"host/{name}", access.user, keys, tunnel=tunnel))
+        yield await undo.enter_async_context(login(way.address(node), f"host/{node}", access.user, keys, tunnel=tunnel))
 
 
 def login(

@@ -9,7 +9,8 @@ from typing import Any, Final, NamedTuple
 from q8s_infra.plan import ClusterPlan, ControlPlane, Worker
 from q8s_infra.spec.errors import Mistake
 
-_COMMAND: Final = "command:remote:Command"
+COMMAND: Final = "command:remote:Command"
+"""Type of the resources that are steps on hosts."""
 _VERSION: Final = re.compile(r"v?(\d+)\.(\d+)\.(\d+)")
 
 
@@ -40,7 +41,7 @@ def running(planned: ClusterPlan, resources: Mapping[str, Mapping[str, Any]]) ->
     printed = {
         urn.split("::")[-1]: str(it["outputs"].get("stdout") or "")
         for urn, it in resources.items()
-        if it["type"] == _COMMAND
+        if it["type"] == COMMAND
     }
     found = {node.name: Version.of(printed.get(step_of(node), "")) for node in planned.nodes}
     return {name: version for name, version in found.items() if version}
@@ -68,8 +69,8 @@ def refused(planned: ClusterPlan, versions: Mapping[str, Version]) -> tuple[Mist
     if asked < newest:
         why = f"the cluster runs {newest}, and there is no way back"
     elif asked.major != oldest.major or asked.minor > oldest.minor + 1:
-        why = f"the cluster runs {oldest}, and no minor version is passed over: take {oldest.major}.{oldest.minor + 1}"
-        why += " before"
+        following = f"{oldest.major}.{oldest.minor + 1}"
+        why = f"the cluster runs {oldest}, and no minor version is passed over: take {following} before"
     else:
         return ()
     return (Mistake("kubernetes.version", str(asked), why),)

@@ -16,8 +16,7 @@ from q8s_infra.defaults import GUEST_LINK
 from q8s_infra.diagnose.judge import Facts, Finding, judge, ready_condition
 from q8s_infra.plan import ClusterPlan, ControlPlane, Worker
 from q8s_infra.remote import HOSTSCRIPTS
-from q8s_infra.spec import Access
-from q8s_infra.ssh import First, StackKeys, connected, login, reason
+from q8s_infra.ssh import StackKeys, Way, connected, login, reason
 
 NODE_SECONDS: Final = 240
 """For all of one machine: an emulated one takes its time."""
@@ -40,27 +39,17 @@ class _Machine:
     facts: Mapping[str, str] | str
 
 
-@dataclass(frozen=True)
-class _Way:
-    """How all hosts of a stack are reached."""
-
-    access: Access
-    keys: StackKeys
-    first: First
-
-
 async def collect(
     plan: ClusterPlan, names: Sequence[str], instances: Mapping[str, Instance], keys: StackKeys
 ) -> list[Collected]:
     """All named nodes side by side, the first control plane always first: it knows the node objects."""
     nodes = {node.name: node for node in plan.nodes}
     first = plan.control_planes[0].name
-    instance = instances.get(first)
-    way = _Way(plan.spec.access, keys, First(first, instance.address if instance else ""))
+    way = Way(plan.spec.access, keys, first, instances)
     machines = dict(
         zip(
             wanted := list(dict.fromkeys([first, *names])),
-            await asyncio.gather(*(_node(nodes[name], instances.get(name), way) for name in wanted)),
+            await asyncio.gather(*(_node(nodes[name], way) for name in wanted)),
             strict=True,
         )
     )
@@ -93,27 +82,27 @@ def _told(facts: Mapping[str, str] | str) -> str:
     return facts if isinstance(facts, str) else "".join(f"{name}={value}\n" for name, value in facts.items())
 
 
-async def _node(node: ControlPlane | Worker, instance: Instance | None, way: _Way) -> dict[str, _Machine]:
+async def _node(node: ControlPlane | Worker, way: Way) -> dict[str, _Machine]:
     """What host and guest of a node tell."""
     parts = ["host", "guest"] if isinstance(node, Worker) else ["host"]
     silent = _Machine({}, "there is no instance to ask")
-    if instance is None or not instance.address:
+    address = way.address(node.name)
+    if not address:
         return dict.fromkeys(parts, silent)
     found: dict[str, _Machine] = {}
     try:
-        to = connected(node.name, instance.address, way.access, way.keys, way.first)
-        async with asyncio.timeout(NODE_SECONDS), to as host:
+        async with asyncio.timeout(NODE_SECONDS), connected(node.name, way) as host:
             role = "host" if isinstance(node, Worker) else "control-plane"
             found["host"] = await _asked(host, role, node.name)
             if isinstance(node, Worker):
                 found["guest"] = await _guest(host, node, way)
     except (TimeoutError, OSError, asyncssh.Error) as error:
         for part in parts:
-            found.setdefault(part, _Machine({}, f"SSH to {instance.address}: {reason(error)}"))
+            found.setdefault(part, _Machine({}, f"SSH to {address}: {reason(error)}"))
     return found
 
 
-async def _guest(host: asyncssh.SSHClientConnection, node: Worker, way: _Way) -> _Machine:
+async def _guest(host: asyncssh.SSHClientConnection, node: Worker, way: Way) -> _Machine:
     try:
         async with login(GUEST_LINK.guest, f"guest/{node.name}", way.access.user, way.keys, tunnel=host) as guest:
             return await _asked(guest, "guest", node.name)

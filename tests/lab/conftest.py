@@ -152,13 +152,17 @@ class Cluster:
         return self.kubectl("exec", f"look-{name}", "--", "busybox", "chroot", "/host", "/bin/sh", "-c", command)
 
 
-def q8s(cluster: Cluster, command: str, *words: str) -> subprocess.CompletedProcess[str]:
-    """A command of the program's own, run as its user runs it; its output is in ``stdout``, errors too."""
-    variables = {**os.environ, **environment(), "COLUMNS": "200"}
+def q8s(stack: str, command: str, *words: str, folder: Path = REPOSITORY) -> subprocess.CompletedProcess[str]:
+    """A command of the program's own for a stack of a folder, run as its user runs it, without a terminal.
+
+    Its output is in ``stdout``, errors too.
+    """
+    variables = {**os.environ, **environment(), "COLUMNS": "200", "PYTHONPATH": str(REPOSITORY)}
     return subprocess.run(
-        [sys.executable, "-m", "q8s_infra", command, "--stack", cluster.stack.name, *words],
-        cwd=REPOSITORY,
+        [sys.executable, "-m", "q8s_infra", command, "--stack", stack, *words],
+        cwd=folder,
         env=variables,
+        stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -14,11 +12,10 @@ import pytest
 from openstack.connection import Connection
 
 from lab import demo, layout
-from lab.artifact import REPOSITORY
 from lab.kubectl import Kubectl
 from lab.services import accepts, wait_until
-from lab.stack import environment, open_stack
-from tests.lab.conftest import leftovers
+from lab.stack import open_stack
+from tests.lab.conftest import leftovers, q8s
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(900)]
 
@@ -113,8 +110,6 @@ def test_hosts_behind_a_floating_address(cloud: Connection, undo: ExitStack, tmp
         assert floating.fixed_ip_address == addresses[f"{NAME}-control-plane-0"]
         assert f"https://{floating.floating_ip_address}:6443" in (tmp_path / "kubeconfig").read_text()
         # What asks hosts beside Pulumi goes the same way.
-        command = [sys.executable, "-m", "q8s_infra", "diagnose", "--stack", STACK, "--output", str(tmp_path / "logs")]
-        variables = {**os.environ, **environment(), "COLUMNS": "200"}
-        told = subprocess.run(command, cwd=REPOSITORY, env=variables, capture_output=True, text=True, check=False)
-        assert told.returncode == 0, told.stdout + told.stderr
+        told = q8s(STACK, "diagnose", f"--output={tmp_path / 'logs'}")
+        assert told.returncode == 0, told.stdout
     assert not [ip for ip in api.ips() if ip.description == f"Q8S cluster {NAME}"]

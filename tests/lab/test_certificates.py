@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.full, pytest.mark.timeout(900)]
 def test_renewed_certificates_expire_later_and_pods_elsewhere_go_on(cluster: Cluster, tmp_path: Path) -> None:
     eventually(lambda: set(cluster.kubectl.ready().values()) == {"True"})
     former, before = str(cluster.stack.outputs()["kubeconfig"].value), running(cluster, FIRST)
-    renewed = q8s(cluster, "renew")
+    renewed = q8s(cluster.stack.name, "renew")
     print(renewed.stdout)
     assert renewed.returncode == 0, renewed.stdout
     given = str(cluster.stack.outputs()["kubeconfig"].value)

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.timeout(900)
 
 def diagnosed(cluster: Cluster, archive: Path, *nodes: str) -> tuple[int, str]:
     """The command's exit code and what it prints."""
-    done = q8s(cluster, "diagnose", f"--output={archive}", *nodes)
+    done = q8s(cluster.stack.name, "diagnose", f"--output={archive}", *nodes)
     return done.returncode, done.stdout
 
 

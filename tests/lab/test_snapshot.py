@@ -31,7 +31,7 @@ def restored(cluster: Cluster, file: Path) -> None:
     """Make the cluster again from a snapshot; what a run without control planes says is the way to it."""
     with pytest.raises(automation.CommandError, match="python -m q8s_infra restore FILE"):
         cluster.preview()
-    done = q8s(cluster, "restore", str(file))
+    done = q8s(cluster.stack.name, "restore", str(file))
     print(done.stdout)
     assert done.returncode == 0, done.stdout
     # The administrator's kubeconfig of before is good: it is the same cluster at the same address.
@@ -45,12 +45,12 @@ def test_a_cluster_without_a_control_plane_comes_back_from_its_snapshot(
     file, before = tmp_path / "cluster.snapshot", running(cluster, FIRST)
     cluster.kubectl("delete", "configmap", "before", "--ignore-not-found")
     cluster.kubectl("create", "configmap", "before")
-    taken = q8s(cluster, "snapshot", f"--output={file}")
+    taken = q8s(cluster.stack.name, "snapshot", f"--output={file}")
     assert taken.returncode == 0, taken.stdout
     assert stat.S_IMODE(file.stat().st_mode) == stat.S_IRUSR | stat.S_IWUSR
     cluster.kubectl("create", "configmap", "after")
 
-    refused = q8s(cluster, "restore", str(file))
+    refused = q8s(cluster.stack.name, "restore", str(file))
     assert refused.returncode == 1, refused.stdout
     assert f"{FIRST} is in a cluster" in refused.stdout.replace("\n", " ")
 
@@ -71,11 +71,11 @@ def test_three_lost_control_planes_come_back(cluster: Cluster, cloud: Connection
         cluster.up()
         eventually(lambda: set(cluster.kubectl.ready().values()) == {"True"})
         before = workers_pods(cluster)
-        taken = q8s(cluster, "snapshot", f"--output={file}")
+        taken = q8s(cluster.stack.name, "snapshot", f"--output={file}")
         assert taken.returncode == 0, taken.stdout
 
         lose(cloud, "test-control-plane-1")
-        refused = q8s(cluster, "restore", str(file))
+        refused = q8s(cluster.stack.name, "restore", str(file))
         assert refused.returncode == 1, refused.stdout
         assert "openstack server delete test-control-plane-2" in refused.stdout.replace("\n", " ")
         for name in sorted(names - {"test-control-plane-1"}):
