@@ -64,6 +64,10 @@ case $role in
 	control-plane)
 		export KUBECONFIG=/etc/kubernetes/admin.conf
 		fact prepared tail -n 1 /var/log/q8s/prepare-control-plane.log
+		if [[ -e /var/log/q8s/build-payload.log ]]; then
+			fact artifacts systemctl is-active q8s-artifacts
+			fact payload_says tail -n 1 /var/log/q8s/build-payload.log
+		fi
 		keep join.txt journalctl --boot --no-pager --lines 1000 --unit q8s-join
 		fact join systemctl is-active q8s-join
 		fact join_says journalctl --boot --no-pager --lines 1 --output cat --unit q8s-join

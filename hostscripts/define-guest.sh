@@ -1,14 +1,20 @@
 #!/usr/bin/env bash
 # The emulated machine: its disks, its seed and its libvirt domain, started and set to start with the host.
-# Arguments: image_sha256 or image_key, payload_key, disk (bytes), firmware_code, firmware_vars (empty where BIOS)
+# Arguments: artifacts (the URL of what is served), architecture, image (the name of its file), payload_key, disk (bytes), and
+# checksums: image_sha256, payload_sha256, kubernetes_sha256
 # inbox: domain.xml, seed/{user-data,meta-data,network-config}
 # shellcheck source=hostscripts/lib.sh
 . ./lib.sh
 
-: "${payload_key:?}" "${disk:?}"
+: "${artifacts:?}" "${architecture:?}" "${image:?}" "${payload_key:?}" "${disk:?}"
 data=/var/lib/libvirt/q8s
 guest=$data/guest
 install -d -m 0711 "$guest"
+
+# served NAME FILE SHA256: from the first control plane.
+served() {
+	fetch "$artifacts/$architecture/$1" "$2" "$3" "the first control plane serves it: is q8s-artifacts.service active there?"
+}
 
 running() { [[ $(virsh -q domstate "$node" 2>/dev/null) = running ]]; }
 # The mark is written last, so where it is, the guest is whole: it is never made anew but by being removed first, and other
@@ -22,6 +28,12 @@ if virsh -q dominfo "$node" >/dev/null 2>&1 && [[ -e $mark ]]; then
 		virsh -q start "$node" || running || fail "the guest does not start: see /var/log/libvirt/qemu/$node.log"
 		progress "the guest was off: powered on"
 	fi
+	# It goes on with its own payload, and gets from another one what a version of Kubernetes is: on its own link, when it is
+	# asked to (upgrade-guest.sh).
+	if [[ $(<"$mark") != "$payload_key" ]]; then
+		served "kubernetes-$payload_key.tar" "$data/kubernetes.tar" "${kubernetes_sha256:?}"
+		systemctl enable --quiet --now q8s-payload.socket
+	fi
 	exit 0
 fi
 if virsh -q dominfo "$node" >/dev/null 2>&1; then
@@ -29,9 +41,12 @@ if virsh -q dominfo "$node" >/dev/null 2>&1; then
 	virsh -q undefine --nvram "$node"
 fi
 
+progress "guest image and payload"
+base=$data/images/$image.qcow2 payload=$data/images/payload-$payload_key.qcow2
+served "image-$image.qcow2" "$base" "${image_sha256:?}"
+served "payload-$payload_key.qcow2" "$payload" "${payload_sha256:?}"
+
 progress "disks and seed"
-base=$data/images/${image_sha256:-${image_key:?}}.qcow2
-payload=$data/images/payload-$payload_key.qcow2
 overlay() { # BASE OVERLAY BYTES: an overlay, at least as large as its base
 	local size
 	size=$(qemu-img info --output=json "$1" | python3 -c 'import json, sys; print(json.load(sys.stdin)["virtual-size"])')
@@ -59,5 +74,5 @@ virsh -q define "$inbox/domain.xml" || fail "libvirt refuses the domain: see vir
 virsh -q autostart "$node"
 virsh -q start "$node" || fail "the guest does not start: see /var/log/libvirt/qemu/$node.log"
 running || fail "the guest stopped at once: see /var/log/libvirt/qemu/$node.log"
-touch "$mark"
+echo "$payload_key" >"$mark"
 progress "guest powered on"

@@ -1,5 +1,6 @@
 # shellcheck shell=bash
-# The link between a host and its guest, the forwarding of everything but SSH, and who looks whether the guest comes up.
+# The link between a host and its guest, the forwarding of everything but SSH, who looks whether the guest comes up,
+# and who hands it other executables.
 
 # guest_network: a libvirt network of our own and the service that owns its NAT rules.
 guest_network() {
@@ -25,6 +26,15 @@ guest_network() {
 guest_watch() {
 	printf 'NODE=%s\nGUEST_ADDRESS=%s\n' "$node" "$guest_address" >"$inbox/guest-watch.env"
 	host_service guest-watch no
+}
+
+# guest_upgrades: the service that hands another version of Kubernetes to the guest; its socket opens where there is one.
+guest_upgrades() {
+	local unit changed=no
+	for unit in q8s-payload@.service q8s-payload.socket; do
+		if place "$inbox/$unit" "/etc/systemd/system/$unit" 0644; then changed=yes; fi
+	done
+	if [[ $changed = yes ]]; then systemctl daemon-reload; fi
 }
 
 # host_service NAME CHANGED: a service of ours, with its script and its variables; started anew where one of these has changed, or

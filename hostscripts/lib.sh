@@ -91,11 +91,11 @@ download() {
 		fail "cannot download $1: ${3:-is the source reachable from this host?}"
 }
 
-# fetch URL FILE SHA256: a verified download; an existing good file is kept.
+# fetch URL FILE SHA256 [ADVICE]: a verified download; an existing good file is kept.
 fetch() {
 	local url=$1 file=$2 sum=$3
 	if [[ -f $file ]] && echo "$sum  $file" | sha256sum --check --status; then return; fi
-	download "$url" "$file.part"
+	download "$url" "$file.part" "${@:4}"
 	echo "$sum  $file.part" | sha256sum --check --status ||
 		fail "wrong checksum of $url: expected $sum, got $(sha256sum "$file.part" | cut -d' ' -f1)"
 	mv "$file.part" "$file"

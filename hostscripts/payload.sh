@@ -1,48 +1,38 @@
 # shellcheck shell=bash
-# The payload: everything architecture-specific that a guest needs, prepared natively as a disk.
+# The payload: everything architecture-specific that guests need, prepared natively as a disk.
 
-# payload_build FILE: make the payload disk (qcow2) unless it is there; its name carries its content's key.
+# payload_build DISK EXECUTABLES: make the payload disk (qcow2) unless it is there, and an archive of what a running guest gets of
+# another version of Kubernetes; their names carry their content's key, and the checksum of each is beside it.
 # Uses architecture (Debian's name), platform (OCI's), packages and images from the arguments and inbox/payload.
 payload_build() {
-	local file=$1 work tree
-	[[ ! -f $file ]] || return 0
-	work=$(mktemp -d "$(dirname "$file")/.payload.XXXXXX")
+	local disk=$1 executables=$2 work tree
+	if sha256sum --check --status "$disk.sha256" "$executables.sha256"; then return; fi
+	work=$(mktemp -d "$(dirname "$disk")/.payload.XXXXXX")
 	tree=$work/tree
 	mkdir -p "$tree/containerd" "$tree/root"
 
-	progress "unpacking the guest's packages ($architecture)"
+	progress "unpacking the guests' packages ($architecture)"
 	local -a packages images
 	mapfile -t packages <"$inbox/payload/packages"
 	mapfile -t images <"$inbox/payload/images"
 	apt_foreign "$work/apt" "$architecture" "$inbox/apt/guest" "$tree/root" "${packages[@]}"
 
-	progress "unpacking the guest's container images ($platform)"
+	progress "unpacking the guests' container images ($platform)"
 	payload_images "$work" "$tree/containerd" "${images[@]}"
 
-	payload_for_a_running_guest "$tree/root/usr/bin"
-
-	progress "writing the payload disk"
+	progress "writing the payload disk ($architecture)"
 	local megabytes
 	megabytes=$(du -sm "$tree" | cut -f1)
 	truncate -s "$((megabytes + megabytes / 5 + 256))M" "$work/disk.raw"
 	mkfs.ext4 -q -F -L q8s-payload -m 0 -E lazy_itable_init=1,lazy_journal_init=1 -d "$tree" "$work/disk.raw"
 	qemu-img convert -O qcow2 "$work/disk.raw" "$work/disk.qcow2"
-	chmod 0644 "$work/disk.qcow2"
-	mv "$work/disk.qcow2" "$file"
+	tar -C "$tree/root/usr/bin" -cf "$work/kubernetes.tar" kubelet kubeadm
+	chmod 0644 "$work/disk.qcow2" "$work/kubernetes.tar"
+	mv "$work/disk.qcow2" "$disk"
+	mv "$work/kubernetes.tar" "$executables"
+	local file
+	for file in "$disk" "$executables"; do sha256sum "$file" >"$file.sha256"; done
 	rm -rf "$work"
-}
-
-# payload_for_a_running_guest EXECUTABLES: a guest that is there goes on with its own disk, and gets from another payload what a
-# version of Kubernetes is: on its own link, when it is asked to (upgrade-guest.sh).
-payload_for_a_running_guest() {
-	[[ -e ${data:?}/guest/whole ]] || return 0
-	tar -C "$1" -cf "$data/kubernetes.tar.new" kubelet kubeadm
-	chmod 0644 "$data/kubernetes.tar.new"
-	mv "$data/kubernetes.tar.new" "$data/kubernetes.tar"
-	place "$inbox/q8s-payload@.service" /etc/systemd/system/q8s-payload@.service 0644 || true
-	place "$inbox/q8s-payload.socket" /etc/systemd/system/q8s-payload.socket 0644 || true
-	systemctl daemon-reload
-	systemctl enable --quiet --now q8s-payload.socket
 }
 
 # payload_images WORK ROOT IMAGE...: pull images of the guest's platform into a containerd root of their own.

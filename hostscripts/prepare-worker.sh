@@ -1,22 +1,16 @@
 #!/usr/bin/env bash
-# A worker's host: libvirt and QEMU, the guest's image and payload, and the network that the guest answers on.
-# Arguments: address, guest_address, architecture, platform, image_url, image_sha256 or image_key, payload_key
+# A worker's host: libvirt and QEMU, and the network that the guest answers on.
+# Arguments: address, guest_address
 # shellcheck source=hostscripts/lib.sh
 . ./lib.sh
 # shellcheck source=hostscripts/access.sh
 . ./access.sh
 # shellcheck source=hostscripts/apt.sh
 . ./apt.sh
-# shellcheck source=hostscripts/container-runtime.sh
-. ./container-runtime.sh
-# shellcheck source=hostscripts/payload.sh
-. ./payload.sh
-# shellcheck source=hostscripts/guest-image.sh
-. ./guest-image.sh
 # shellcheck source=hostscripts/guest-network.sh
 . ./guest-network.sh
 
-: "${address:?}" "${guest_address:?}" "${architecture:?}" "${platform:?}" "${image_url:?}" "${payload_key:?}"
+: "${address:?}" "${guest_address:?}"
 data=/var/lib/libvirt/q8s
 install -d -m 0755 "$data" "$data/images" /var/lib/q8s /etc/q8s
 
@@ -33,18 +27,10 @@ systemctl reset-failed libvirtd.service libvirtd.socket || true
 systemctl enable --now libvirtd.service
 retry 5 virsh -q uri >/dev/null || fail "libvirtd does not answer: see journalctl -u libvirtd"
 
-progress "guest image"
-if [[ ${image_sha256:-} ]]; then
-	fetch "$image_url" "$data/images/$image_sha256.qcow2" "$image_sha256"
-else
-	guest_image "$image_url" "$data/images/${image_key:?}.qcow2"
-fi
-
-payload_build "$data/images/payload-$payload_key.qcow2"
-
 progress "guest network"
 guest_network
 guest_watch
+guest_upgrades
 if place "$inbox/haproxy.cfg" /etc/haproxy/haproxy.cfg 0644 || ! systemctl -q is-active haproxy.service; then
 	haproxy -q -c -f /etc/haproxy/haproxy.cfg || fail "HAProxy refuses /etc/haproxy/haproxy.cfg: see $step_log"
 	systemctl enable --quiet haproxy.service

@@ -50,7 +50,6 @@ _COMMON_PACKAGES: Final = (
     # libvirt 9 crashes at start without it, though our network has no DHCP or DNS.
     "dnsmasq-base",
     "qemu-utils",
-    "containerd",
     "genisoimage",
     "haproxy",
     "iptables",

@@ -43,6 +43,9 @@ CONTROL_PLANE_PORT: Final = 6443
 PAYLOAD_PORT: Final = 9473
 """Where a host hands its guest another version's executables, on the guest's link and nowhere else."""
 
+ARTIFACTS_PORT: Final = 9474
+"""Where the first control plane serves guests' images and payloads, to members of the cluster's security group."""
+
 FLANNEL_RESYNC_SECONDS: Final = 300
 """How often flanneld looks whether its firewall rules are still there; by default every 5 s (docs/decisions/0005)."""
 

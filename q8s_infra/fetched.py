@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from q8s_infra import versions
-from q8s_infra.arch import ARCHITECTURES, Architecture
+from q8s_infra.arch import ARCHITECTURES
 from q8s_infra.plan import ClusterPlan
 from q8s_infra.render.payload import payload
 from q8s_infra.render.sources import archive_keyring, image_files
@@ -21,6 +21,9 @@ CONTROL_PLANE_PACKAGES: Final = ("containerd", "runc", "conntrack", "ethtool", "
 
 KUBERNETES_PACKAGES: Final = ("kubelet", "kubeadm", "kubectl", "kubernetes-cni")
 """Packages of control planes from Kubernetes' repository, as the same script installs them; kubernetes-cni by none."""
+
+PAYLOAD_PACKAGES: Final = ("qemu-utils",)
+"""Packages of the control plane that prepares what guests are made from, as ``hostscripts/build-payload.sh`` does."""
 
 GPG, GPGV = "gpg", "gpgv"
 """Packages of hosts whose image lacks them: for keys known by fingerprint, and for images known by signature."""
@@ -94,13 +97,8 @@ def document(planned: ClusterPlan) -> dict[str, Any]:
     return {"fetched": things, "notes": list(notes(planned))}
 
 
-def _architectures(planned: ClusterPlan) -> list[Architecture]:
-    used = {worker.architecture.name for worker in planned.workers}
-    return [each for name, each in ARCHITECTURES.items() if name in used]
-
-
 def _packages(planned: ClusterPlan) -> Iterator[Fetched]:
-    spec, guests = planned.spec, _architectures(planned)
+    spec, guests = planned.spec, planned.architectures
     kubernetes = spec.sources.kubernetes_apt_of(spec.kubernetes.version)
     images = [spec.guest_images[each.name] for each in guests]
     of_guests = {each.name: spec.sources.guest_apt_of(each.name) for each in guests}
@@ -109,7 +107,7 @@ def _packages(planned: ClusterPlan) -> Iterator[Fetched]:
     }
     for_images = {content.split()[0] for image in images for content in image_files(image).values()}
     keyed = [kubernetes, *spec.sources.host_apt, *(source for sources in of_guests.values() for source in sources)]
-    hosts = [*CONTROL_PLANE_PACKAGES, *(name for each in guests for name in each.host_packages)]
+    hosts = [*CONTROL_PLANE_PACKAGES, *PAYLOAD_PACKAGES, *(name for each in guests for name in each.host_packages)]
     hosts += [GPG] if any(source.key_fingerprints for source in keyed) else []
     hosts += [*sorted(keyrings | for_images), *([GPGV] if for_images else [])]
     wanted = tuple(dict.fromkeys(hosts))
@@ -169,7 +167,7 @@ def _repository(
 
 def _container_images(planned: ClusterPlan) -> Iterator[Fetched]:
     """What kubeadm has control planes pull, and what all nodes run: a guest's payload, and CoreDNS on whichever."""
-    spec, guests = planned.spec, _architectures(planned)
+    spec, guests = planned.spec, planned.architectures
     version = spec.kubernetes.version
     control_plane = [
         *(
@@ -200,7 +198,7 @@ def _images(
 
 
 def _guest_images(planned: ClusterPlan) -> Iterator[Fetched]:
-    for each in _architectures(planned):
+    for each in planned.architectures:
         yield from _guest_image(planned.spec.guest_images[each.name], f"guests of {each.name}")
 
 

@@ -62,6 +62,12 @@ class ClusterPlan:
         """Control planes, then workers."""
         return (*self.control_planes, *self.workers)
 
+    @property
+    def architectures(self) -> tuple[Architecture, ...]:
+        """Those of its workers."""
+        used = {worker.architecture.name for worker in self.workers}
+        return tuple(each for name, each in ARCHITECTURES.items() if name in used)
+
 
 def plan(spec: ClusterSpec) -> ClusterPlan:
     """The nodes of a spec."""

@@ -34,7 +34,7 @@ class Step:
     Attributes:
         script: name of a file in ``hostscripts/``, without its suffix.
         node: the node that the step is for, as errors name it.
-        layer: OpenStack, host, libvirt, guest or Kubernetes, as errors name it.
+        layer: OpenStack, host, payload, libvirt, guest or Kubernetes, as errors name it.
         arguments: named arguments; no secrets.
         limit: after so many seconds the step is ended.
     """

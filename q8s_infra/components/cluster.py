@@ -9,6 +9,7 @@ import pulumi
 import pulumi_kubernetes as k8s
 
 from q8s_infra import certificates, kept
+from q8s_infra.components.artifacts import Artifacts
 from q8s_infra.components.control_plane import ControlPlane, JoiningControlPlane
 from q8s_infra.components.flannel import Flannel
 from q8s_infra.components.keys import ClusterKeys
@@ -75,6 +76,12 @@ class Cluster(pulumi.ComponentResource):
         previous: Sequence[pulumi.Resource] = [first.ready]
         for other in others:
             previous = other.join(first, previous)
+        artifacts = {
+            architecture.name: Artifacts(
+                architecture, spec=spec, node=first.node, host=first.host, prepared=first.prepared, opts=inside
+            )
+            for architecture in plan.architectures
+        }
         turns = rollout.turns
         workers: dict[str, Worker] = {}
         # Whoever waits comes after those who don't, and after the one that it waits for.
@@ -86,6 +93,7 @@ class Cluster(pulumi.ComponentResource):
                 network=network,
                 keys=keys,
                 control_plane=first,
+                artifacts=artifacts[planned.architecture.name],
                 api_servers=[first.host.address, *(other.host.address for other in others)],
                 cluster_network=flannel.daemon,
                 turn=turn,

@@ -31,6 +31,7 @@ class ControlPlane(pulumi.ComponentResource):
         host: the host that it runs on.
         kubeconfig: the administrator's, as kubeadm wrote it; a secret.
         endpoint: address and port of its API server on the cluster's network.
+        prepared: its host is.
         ready: it runs the version that the spec asks for.
         identity: hash of the CA's key, which every joining node pins. Another one is another cluster, and what belonged
             to the former has to be made anew.
@@ -49,7 +50,7 @@ class ControlPlane(pulumi.ComponentResource):
         super().__init__("q8s:index:ControlPlane", planned.name, None, opts)
         name = self.node = planned.name
         self.host = _host(self, planned, spec, network, keys)
-        prepared = _prepared(self, name, self.host, spec)
+        self.prepared = prepared = _prepared(self, name, self.host, spec)
         before: list[pulumi.Resource] = [prepared]
         if other is not None:
             found = run(
@@ -257,7 +258,7 @@ def _prepared(parent: pulumi.Resource, name: str, host: Host, spec: ClusterSpec)
         host.shell,
         Step("prepare-control-plane", name, "host", {"kubernetes": spec.kubernetes.version}),
         files={
-            **apt_files(spec),
+            **apt_files(spec, kubernetes=True),
             **registry_files(spec),
             **proxy_files(spec),
             **containerd_files(spec),

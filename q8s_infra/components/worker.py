@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Final
 
 import pulumi
 
+from q8s_infra.components.artifacts import Artifacts
 from q8s_infra.components.control_plane import ControlPlane
 from q8s_infra.components.host import Host
 from q8s_infra.components.keys import ClusterKeys
@@ -19,12 +19,12 @@ from q8s_infra.render.domain import domain_xml, network_xml
 from q8s_infra.render.endpoint import balancer
 from q8s_infra.render.kubeadm import join_configuration
 from q8s_infra.render.node import authorized_keys
-from q8s_infra.render.payload import Payload, payload, payload_socket
+from q8s_infra.render.payload import payload_socket
 from q8s_infra.render.proxy import proxy_files
 from q8s_infra.render.seed import SEED_FILES, seed
-from q8s_infra.render.sources import apt_files, image_files, registry_files
+from q8s_infra.render.sources import apt_files
 from q8s_infra.rollout import Turn, What, guest_parts
-from q8s_infra.spec import ClusterSpec, GuestImage
+from q8s_infra.spec import ClusterSpec
 
 _HOST_SERVICES: Final = (
     *("q8s-forward.sh", "q8s-forward.service"),
@@ -47,6 +47,7 @@ class Worker(pulumi.ComponentResource):
         network: ClusterNetwork,
         keys: ClusterKeys,
         control_plane: ControlPlane,
+        artifacts: Artifacts,
         api_servers: Sequence[pulumi.Output[str]],
         cluster_network: pulumi.Resource,
         turn: Turn | None = None,
@@ -62,6 +63,7 @@ class Worker(pulumi.ComponentResource):
             network: the cluster's network.
             keys: the cluster's keys.
             control_plane: the one that knows when the node is Ready.
+            artifacts: what its guest is made from.
             api_servers: addresses of all API servers.
             cluster_network: what makes nodes Ready.
             turn: when it is made anew or upgraded, where it has to wait.
@@ -81,8 +83,6 @@ class Worker(pulumi.ComponentResource):
             after=waits[What.HOST],
             opts=pulumi.ResourceOptions(parent=self),
         )
-        image = spec.guest_images[planned.architecture.name]
-        disk = payload(spec, planned.architecture)
         prepared = run(
             f"{name}-host",
             self.host.shell,
@@ -90,21 +90,9 @@ class Worker(pulumi.ComponentResource):
                 "prepare-worker",
                 name,
                 "host",
-                {
-                    "address": self.host.address,
-                    "guest_address": GUEST_LINK.guest,
-                    "architecture": planned.architecture.debian,
-                    "platform": f"linux/{planned.architecture.debian}",
-                    "image_url": image.url,
-                    **_image_argument(image),
-                    "payload_key": disk.key,
-                },
+                {"address": self.host.address, "guest_address": GUEST_LINK.guest},
             ),
-            files={
-                **_host_files(spec, planned, disk),
-                **image_files(image),
-                "haproxy.cfg": pulumi.Output.all(*api_servers).apply(balancer),
-            },
+            files={**_host_files(spec, planned), "haproxy.cfg": pulumi.Output.all(*api_servers).apply(balancer)},
             triggers=[self.host.instance.id],
             opts=pulumi.ResourceOptions(parent=self),
         )
@@ -144,7 +132,7 @@ class Worker(pulumi.ComponentResource):
                 "define-guest",
                 name,
                 "libvirt",
-                {**_image_argument(image), "payload_key": disk.key, "disk": str(planned.node_type.disk.bytes)},
+                {**artifacts.arguments, "disk": str(planned.node_type.disk.bytes)},
             ),
             delete=Step("remove-guest", name, "libvirt"),
             files={
@@ -185,26 +173,16 @@ class Worker(pulumi.ComponentResource):
         self.register_outputs({"address": self.host.address})
 
 
-def _host_files(spec: ClusterSpec, planned: PlannedWorker, disk: Payload) -> dict[str, str]:
+def _host_files(spec: ClusterSpec, planned: PlannedWorker) -> dict[str, str]:
     return {
-        **apt_files(spec, guest_architecture=planned.architecture.name),
-        **registry_files(spec),
+        **apt_files(spec, kubernetes=False),
         **proxy_files(spec),
         **authorized_keys(spec),
         "host-packages": "".join(f"{package}\n" for package in planned.architecture.host_packages),
-        "payload/packages": "".join(f"{package}\n" for package in disk.packages),
-        "payload/images": "".join(f"{image}\n" for image in disk.images),
         "network.xml": network_xml(),
         "q8s-payload.socket": payload_socket(),
         **{name: (HOSTSCRIPTS / name).read_text() for name in _HOST_SERVICES},
     }
-
-
-def _image_argument(image: GuestImage) -> dict[str, str]:
-    """What an image's file is named by on a host: its checksum, or where Ubuntu signed that, a key made of its URL."""
-    if image.sha256:
-        return {"image_sha256": image.sha256}
-    return {"image_key": hashlib.sha256(image.url.encode()).hexdigest()[:16]}
 
 
 def _document(documents: pulumi.Output[Mapping[str, str]], path: str) -> pulumi.Output[str]:

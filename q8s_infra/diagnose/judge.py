@@ -82,7 +82,12 @@ def _host(facts: Facts) -> str:
     if used.isdigit() and int(used) >= _FULL_PERCENT:
         return f"its disk is {used} % full"
     prepared = facts.host.get("prepared", "")
-    return "" if prepared.endswith("host prepared") else f"not prepared; the last line of the log: {prepared or 'none'}"
+    if not prepared.endswith("host prepared"):
+        return f"not prepared; the last line of the log: {prepared or 'none'}"
+    # Only the control plane that makes payloads has this one.
+    if (serves := facts.host.get("artifacts", "active")) != "active":
+        return f"does not serve payloads (q8s-artifacts is {serves}): {facts.host.get('payload_says', '')}".strip()
+    return ""
 
 
 def _libvirt(facts: Facts) -> str:

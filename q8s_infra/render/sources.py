@@ -20,34 +20,50 @@ _ARCHIVE_KEYRINGS: Final = {
 _IMAGE_KEYRING: Final = ("ubuntu-keyring", "/usr/share/keyrings/ubuntu-cloudimage-keyring.gpg")
 
 
-def apt_files(spec: ClusterSpec, *, guest_architecture: str | None = None) -> Mapping[str, str]:
-    """The files under ``apt/`` of a step: ``keys``, ``keyrings``, ``host/*.sources``, ``guest/*.sources``, ``proxy``.
-
-    A line of ``keys`` is a file's SHA-256 and its URL; or fingerprints with commas, URL and name under
-    ``/etc/apt/keyrings``. A line of ``keyrings`` is a package and the file in it that a guest's source is checked by.
+def apt_files(spec: ClusterSpec, *, kubernetes: bool) -> Mapping[str, str]:
+    """The files under ``apt/`` of a step that prepares a host: ``host/*.sources``, ``keys``, ``proxy``.
 
     Args:
         spec: the cluster.
-        guest_architecture: name in the architecture table; with it, the guest's package sources come along.
+        kubernetes: the host gets Kubernetes' own packages.
     """
-    host = list(spec.sources.host_apt)
-    kubernetes = spec.sources.kubernetes_apt_of(spec.kubernetes.version)
-    files = {f"apt/host/q8s-{index}.sources": _deb822(source, _key_path(source)) for index, source in enumerate(host)}
-    used = [*host, kubernetes]
-    if guest_architecture is None:
-        files["apt/host/q8s-kubernetes.sources"] = _deb822(kubernetes, _key_path(kubernetes))
-    else:
-        guest = list(spec.sources.guest_apt_of(guest_architecture))
-        used += guest
-        for index, source in enumerate([*guest, kubernetes]):
-            signed_by = _key_path(source) or archive_keyring(source)[1]
-            files[f"apt/guest/q8s-{index}.sources"] = _deb822(source, signed_by)
-        if unsigned := {source.distribution for source in guest if not source.key_url}:
-            files["apt/keyrings"] = "".join(f"{' '.join(_ARCHIVE_KEYRINGS[name])}\n" for name in sorted(unsigned))
-    files["apt/keys"] = _keys(used)
-    if proxy := apt_proxy(spec, (source.uri for source in used)):
-        files["apt/proxy"] = proxy
-    return files
+    used = list(spec.sources.host_apt)
+    files = {f"apt/host/q8s-{index}.sources": _deb822(source, _key_path(source)) for index, source in enumerate(used)}
+    if kubernetes:
+        source = spec.sources.kubernetes_apt_of(spec.kubernetes.version)
+        files["apt/host/q8s-kubernetes.sources"] = _deb822(source, _key_path(source))
+        used.append(source)
+    return {**files, **_trusted(spec, used)}
+
+
+def guest_apt_files(spec: ClusterSpec, architecture: str) -> Mapping[str, str]:
+    """``guest/*.sources``, ``keys``, ``keyrings`` and ``proxy`` under ``apt/`` of a step that unpacks guests' packages.
+
+    A line of ``keyrings`` is a package and the file in it that a guest's source is checked by.
+
+    Args:
+        spec: the cluster.
+        architecture: of the guests, its name in the architecture table.
+    """
+    used = [*spec.sources.guest_apt_of(architecture), spec.sources.kubernetes_apt_of(spec.kubernetes.version)]
+    files = {
+        f"apt/guest/q8s-{index}.sources": _deb822(source, _key_path(source) or archive_keyring(source)[1])
+        for index, source in enumerate(used)
+    }
+    if unsigned := {source.distribution for source in used if not source.key_url}:
+        files["apt/keyrings"] = "".join(f"{' '.join(_ARCHIVE_KEYRINGS[name])}\n" for name in sorted(unsigned))
+    return {**files, **_trusted(spec, used)}
+
+
+def _trusted(spec: ClusterSpec, used: Iterable[AptSource]) -> Mapping[str, str]:
+    """``keys``, and where there is a proxy ``proxy``.
+
+    A line of ``keys`` is a file's SHA-256 and its URL; or fingerprints with commas, URL and name under
+    ``/etc/apt/keyrings``.
+    """
+    used = tuple(used)
+    proxy = apt_proxy(spec, (source.uri for source in used))
+    return {"apt/keys": _keys(used), **({"apt/proxy": proxy} if proxy else {})}
 
 
 def archive_keyring(source: AptSource) -> tuple[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from typing import Annotated, Any, Final, Literal
 
@@ -75,6 +76,11 @@ class GuestImage(Model):
     def identity(self) -> str:
         """What guests are made of, as previews show it: the checksum's first digits, or the URL of a dated release."""
         return self.sha256[:16] if self.sha256 else self.url
+
+    @property
+    def key(self) -> str:
+        """What its file is named by: the checksum, or where Ubuntu signed that, 16 hex digits made of the URL."""
+        return self.sha256 or hashlib.sha256(self.url.encode()).hexdigest()[:16]
 
 
 class AptSource(Model):

@@ -11,6 +11,8 @@ from lab import scale
 
 BESIDE = 29
 """Resources of every cluster: network, keys, rules, the first control plane and Flannel."""
+AN_ARCHITECTURE = 3
+"""A component, its guests' payload and what that is known by."""
 A_CONTROL_PLANE = 9
 """A further one: two components, port, instance, scripts and four steps."""
 COMES_BACK = 3
@@ -23,13 +25,13 @@ A_WORKER = 8
 def test_a_new_stack_only_creates(shape: str, control_planes: int, workers: int, tmp_path: Path) -> None:
     changes = scale.preview(scale.description(shape, name=shape), tmp_path)
     further = A_CONTROL_PLANE * (control_planes - 1) + (COMES_BACK if control_planes > 1 else 0)
-    assert changes == {"create": BESIDE + further + A_WORKER * workers}
+    assert changes == {"create": BESIDE + 2 * AN_ARCHITECTURE + further + A_WORKER * workers}
 
 
 @pytest.mark.parametrize("workers", [250, pytest.param(1000, marks=pytest.mark.full)])
 def test_a_large_cluster_is_previewed(workers: int, tmp_path: Path) -> None:
     measured = scale.measure(workers, tmp_path)
-    assert measured.resources == BESIDE + A_WORKER * workers
+    assert measured.resources == BESIDE + 2 * AN_ARCHITECTURE + A_WORKER * workers
 
 
 def test_a_mistake_is_refused_before_anything_is_planned(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from tests.lab.test_interrupted import steps
 pytestmark = [pytest.mark.full, pytest.mark.timeout(1800)]
 
 STACK = "lab-faults"
-GOOD, BAD = "faults-x86-small-0", "faults-arm-small-0"
+FIRST, GOOD, BAD = "faults-control-plane-0", "faults-x86-small-0", "faults-arm-small-0"
 # A good guest is Ready in about 2 minutes where two boot on two cores.
 GUEST_TIMEOUT_MINUTES = 6
 
@@ -74,13 +74,15 @@ def blank_image(tmp_path: Path) -> Iterator[dict[str, str]]:
 
 def test_a_wrong_checksum(faulty: Faulty) -> None:
     said = faulty.up(sha256="2" * 64)
-    assert f"node {BAD}, layer host, step prepare-worker: wrong checksum of http" in said
-    assert faulty.nodes() == {"faults-control-plane-0": "True", GOOD: "True"}
+    assert f"{FIRST}-arm64-payload" in said
+    assert f"node {FIRST}, layer payload, step build-payload: wrong checksum of http" in said
+    assert faulty.nodes() == {FIRST: "True", GOOD: "True"}
 
 
 def test_an_unreachable_mirror(faulty: Faulty) -> None:
     said = faulty.up(url=f"http://{layout.MIRROR_ADDRESS}:9/image.qcow2", sha256="1" * 64)
-    assert f"node {BAD}, layer host, step prepare-worker: cannot download http" in said
+    assert f"{FIRST}-arm64-payload" in said
+    assert f"node {FIRST}, layer payload, step build-payload: cannot download http" in said
     assert "is the source reachable from this host?" in said
     assert faulty.nodes()[GOOD] == "True"
 
@@ -89,7 +91,7 @@ def test_a_guest_that_never_boots(faulty: Faulty, blank_image: dict[str, str]) -
     said = faulty.up(**blank_image)
     assert f"node {BAD}, layer guest, step await-node: did not join within" in said
     assert "its console is /var/log/q8s/console.log on its host" in said
-    assert faulty.nodes() == {"faults-control-plane-0": "True", GOOD: "True"}
+    assert faulty.nodes() == {FIRST: "True", GOOD: "True"}
 
 
 def on_its_host(cloud: Connection, command: str) -> str:
@@ -144,7 +146,7 @@ def test_a_join_that_is_held_back_for_longer_than_its_token_lives(faulty: Faulty
     try:
         said = faulty.up()
         assert f"node {BAD}, layer guest, step await-node: did not join within" in said
-        assert faulty.nodes() == {"faults-control-plane-0": "True", GOOD: "True"}
+        assert faulty.nodes() == {FIRST: "True", GOOD: "True"}
         kubectl = Kubectl(faulty.kubeconfig)
         of_tokens = ("--namespace=kube-system", "--field-selector=type=bootstrap.kubernetes.io/token")
         assert kubectl.get("secrets", *of_tokens)["items"], "nobody has awaited the node"
@@ -152,7 +154,7 @@ def test_a_join_that_is_held_back_for_longer_than_its_token_lives(faulty: Faulty
     finally:
         on_its_host(cloud, f"iptables --wait -D {rule}")
     faulty.stack().up(continue_on_error=True)
-    assert faulty.nodes() == {"faults-control-plane-0": "True", GOOD: "True", BAD: "True"}
+    assert faulty.nodes() == {FIRST: "True", GOOD: "True", BAD: "True"}
     assert not kubectl.get("secrets", *of_tokens)["items"]
 
 

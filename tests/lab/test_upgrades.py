@@ -108,7 +108,8 @@ def is_upgraded(cluster: Cluster, release: Release, answered: Callable[[], Count
     assert set(steps) == {"update"}, steps
     assert names_of(steps["update"]) == {
         *(f"{name}{part}" for name in CONTROL_PLANES for part in ("-host", "-upgrade")),
-        *(f"{name}{part}" for name in WORKERS for part in ("-host", "-guest", "-node")),
+        *(f"{CONTROL_PLANES[0]}-x86_64-{part}" for part in ("payload", "checksums")),
+        *(f"{name}{part}" for name in WORKERS for part in ("-guest", "-node")),
     }
     said = cluster.up()
 

@@ -161,6 +161,10 @@ class Recorder(mocks.Mocks):
             certificate = f"client-certificate-data: {client_certificate_data()}"
             user = f"users: [{{user: {{{certificate}, {KUBECONFIG} {declared.generation}}}}}]"
             return json.dumps({"kubeconfig": f"server: https://{name}:6443\n{user}"})
+        if "identify-payload" in create:
+            # A disk that is written anew is another one, whatever is in it.
+            files = ("image", "payload", "kubernetes")
+            return json.dumps({what: f"{what} {create} {declared.generation}" for what in files})
         if version := re.search(r" kubernetes=(\S+)", create):
             return f"v{version[1]}\n"
         first = declared.name.rpartition("-")[0]

@@ -15,6 +15,7 @@ import pytest
 from pulumi_command import local
 
 from q8s_infra import rollout
+from q8s_infra.arch import ARCHITECTURES
 from q8s_infra.components import host, worker
 from q8s_infra.plan import plan
 from q8s_infra.render.templates import REPOSITORY, render
@@ -55,6 +56,13 @@ def of(nodes: str | tuple[str, ...], *suffixes: str) -> Names:
     return frozenset(
         f"{node}{suffix}" for node in ([nodes] if isinstance(nodes, str) else nodes) for suffix in suffixes
     )
+
+
+ARTIFACTS = tuple(f"-{name}-{part}" for name in ARCHITECTURES for part in ("payload", "checksums"))
+"""What is prepared once for all guests of an architecture, and what it is known by."""
+X86_PAYLOAD = of("control-plane-0", "-x86_64-payload")
+PAYLOADS = X86_PAYLOAD | of("control-plane-0", "-arm64-payload")
+CHECKSUMS = of("control-plane-0", "-x86_64-checksums", "-arm64-checksums")
 
 
 def opened(cidr: str) -> Names:
@@ -186,24 +194,28 @@ EDITS = (
     Edit("qemuArgs", NEW_GUEST, put(f"{X86}/qemuArgs", ["-overcommit", "mem-lock=off"])),
     Edit(
         "guest image's checksum",
-        Cost(updated=of("x86-small-0", "-host"), replaced=of("x86-small-0", *GUEST)),
+        Cost(updated=X86_PAYLOAD | of("control-plane-0", "-x86_64-checksums"), replaced=of("x86-small-0", *GUEST)),
         put("guestImages/x86_64/sha256", "1" * 64),
     ),
     Edit(
         "guest image's url",
-        Cost(updated=of("x86-small-0", "-host")),
+        Cost(updated=X86_PAYLOAD),
         put("guestImages/x86_64/url", "http://mirror/amd64.img"),
     ),
     Edit(
         "guest image's url, where Ubuntu signed its checksum",
-        Cost(updated=of("x86-small-0", "-host"), replaced=of("x86-small-0", *GUEST)),
+        Cost(updated=X86_PAYLOAD | of("control-plane-0", "-x86_64-checksums"), replaced=of("x86-small-0", *GUEST)),
         put("guestImages/x86_64/url", f"{RELEASES}/release-20260814/ubuntu-24.04-server-cloudimg-amd64.img"),
         given=drop("guestImages/x86_64/sha256"),
     ),
     # How many there are
     Edit("one more worker", Cost(created=of("gateway-5", *WORKER)), put("workers/gateway", 6), "mixed"),
     Edit("one worker fewer", Cost(deleted=of("board-2", *WORKER)), put("workers/board", 2), "mixed"),
-    Edit("no worker of a type", Cost(deleted=of("arm-small-0", *WORKER)), put("workers/arm-small", 0)),
+    Edit(
+        "no worker of a type",
+        Cost(deleted=of("arm-small-0", *WORKER) | of("control-plane-0", "-arm64-payload", "-arm64-checksums")),
+        put("workers/arm-small", 0),
+    ),
     Edit("one more type", Cost(created=of(("big-0", "big-1"), *WORKER)), another_type),
     Edit(
         "one type fewer",
@@ -248,12 +260,12 @@ EDITS = (
     # Versions
     Edit(
         "kubernetes version",
-        Cost(updated=of("control-plane-0", "-host", "-upgrade") | of(DEV, "-host", *GUEST)),
+        Cost(updated=of("control-plane-0", "-host", "-upgrade") | PAYLOADS | CHECKSUMS | of(DEV, *GUEST)),
         put("kubernetes/version", "1.34.5"),
     ),
     Edit(
         "flannel version",
-        Cost(updated=of(DEV, "-host", "-guest") | {"flannel"}),
+        Cost(updated=PAYLOADS | CHECKSUMS | of(DEV, "-guest") | {"flannel"}),
         put("kubernetes/flannelVersion", "0.26.0"),
     ),
     # Who may come, and by which way
@@ -291,6 +303,8 @@ EDITS = (
         Cost(
             updated=of("control-plane-0", "-identity"),
             replaced=(of("control-plane-0", *FIRST) - {"control-plane-0-identity"})
+            | PAYLOADS
+            | CHECKSUMS
             | of(DEV, *WORKER)
             | Names(OTHER_CLUSTER),
         ),
@@ -299,10 +313,10 @@ EDITS = (
     Edit(
         "another first control plane",
         Cost(
-            created=of("head", *FIRST),
+            created=of("head", *FIRST, *ARTIFACTS),
             updated=of(DEV, "-host"),
             replaced=of(DEV, *GUEST) | Names(OTHER_CLUSTER),
-            deleted=of("control-plane-0", *FIRST),
+            deleted=of("control-plane-0", *FIRST, *ARTIFACTS),
         ),
         put("controlPlanes/name", "head"),
     ),
@@ -344,6 +358,8 @@ KNOWN_TO_COST_TOO_MUCH = (
         Cost(
             created=of("control-plane-0", "-floating-ip") | {"floating-ip"},
             updated=of("control-plane-0", "-scripts", "-host", "-init", "-identity", "-upgrade")
+            | PAYLOADS
+            | CHECKSUMS
             | of(DEV, "-scripts", "-host", *GUEST)
             | {"kubernetes"},
         ),
@@ -352,13 +368,13 @@ KNOWN_TO_COST_TOO_MUCH = (
     ),
     Edit(
         "registry mirror",
-        Cost(updated=of(("control-plane-0", *DEV), "-host") | of(DEV, "-guest")),
+        Cost(updated=of("control-plane-0", "-host") | PAYLOADS | of(DEV, "-guest")),
         put("sources/registryMirror", "http://mirror:5000"),
         why="a running guest keeps its mirror, and its own step runs again to find that it is there",
     ),
     Edit(
         "http proxy",
-        Cost(updated=of(("control-plane-0", *DEV), "-host") | of(DEV, "-guest")),
+        Cost(updated=of(("control-plane-0", *DEV), "-host") | PAYLOADS | of(DEV, "-guest")),
         put("proxy/http", "http://proxy:3128"),
         given=put("network/cidr", "10.254.1.0/24"),
         why="a running guest keeps its proxies, and its own step runs again to find that it is there",
@@ -439,9 +455,9 @@ def cost_of_a_lost_first(shape: str, keys: str) -> Cost:
 def test_a_lost_first_control_plane_comes_back_to_its_cluster(keys: str) -> None:
     assert cost_of_a_lost_first("mixed", keys) == Cost(
         created=of("control-plane-0", ""),
-        # The administrator's kubeconfig is another one for the same cluster.
-        updated=of("control-plane-0", "-identity") | {"kubernetes"},
-        replaced=of("control-plane-0", "-scripts", "-host", "-init", "-upgrade", *COMES_BACK),
+        # The administrator's kubeconfig is another one for the same cluster, and the next guests come from other disks.
+        updated=of("control-plane-0", "-identity") | of(MIXED, "-guest") | {"kubernetes"},
+        replaced=of("control-plane-0", "-scripts", "-host", "-init", "-upgrade", *COMES_BACK, *ARTIFACTS),
     )
 
 
@@ -449,7 +465,7 @@ def test_a_lost_only_control_plane_takes_its_cluster_with_it(keys: str) -> None:
     assert cost_of_a_lost_first("dev", keys) == Cost(
         created=of("control-plane-0", ""),
         updated=of("control-plane-0", "-identity"),
-        replaced=of("control-plane-0", "-scripts", "-host", "-init", "-upgrade")
+        replaced=of("control-plane-0", "-scripts", "-host", "-init", "-upgrade", *ARTIFACTS)
         | of(DEV, *GUEST)
         | Names(OTHER_CLUSTER),
     )
@@ -561,7 +577,7 @@ def no_options(monkeypatch: pytest.MonkeyPatch) -> None:
             no_options,
             Cost(
                 updated=of("control-plane-0", "-identity"),
-                replaced=of("control-plane-0", "", "-scripts", "-host", "-init", "-upgrade")
+                replaced=of("control-plane-0", "", "-scripts", "-host", "-init", "-upgrade", *ARTIFACTS)
                 | of(DEV, *ON_A_HOST)
                 | Names(OTHER_CLUSTER),
             ),

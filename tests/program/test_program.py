@@ -15,6 +15,7 @@ import pulumi
 import pytest
 from pulumi.runtime import rpc
 
+from q8s_infra.arch import ARCHITECTURES
 from q8s_infra.hostkeys import certificate_key, join_token
 from q8s_infra.plan import ClusterPlan, plan
 from q8s_infra.render.templates import REPOSITORY
@@ -43,8 +44,10 @@ def test_the_graph_of_a_shape(name: str, keys: str) -> None:
     assert counts["openstack:networking/port:Port"] == control_planes + workers
     assert counts["openstack:networking/secGroup:SecGroup"] == counts["openstack:compute/keypair:Keypair"] == 1
     # The first prepares, initialises and says which cluster it is; a further one prepares, joins and is awaited; where
-    # one is, the first looks for their cluster, to join it and be awaited; a worker has three steps.
-    assert counts[COMMAND] == 4 + 4 * (control_planes - 1) + 3 * (control_planes > 1) + 3 * workers
+    # one is, the first looks for their cluster, to join it and be awaited; for each architecture a payload is made and
+    # known by its checksum; a worker has three steps.
+    payloads = 2 * len(planned.architectures)
+    assert counts[COMMAND] == 4 + 4 * (control_planes - 1) + 3 * (control_planes > 1) + payloads + 3 * workers
     assert counts["q8s:index:Worker"] == workers
     for worker in planned.workers:
         instance = recorder.declared[f"Instance {worker.name}"].inputs
@@ -134,7 +137,8 @@ def test_a_proxy_s_password_goes_to_those_who_download_and_never_to_kubeadm(keys
                 carry.add(declared.name.removeprefix("prototype-"))
     workers = {"x86-small-0", "arm-mid-0"}
     hosts = {f"{name}-host" for name in ("control-plane-0", "control-plane-1", *workers)}
-    assert carry == hosts | {f"{name}-guest" for name in workers}
+    payloads = {f"control-plane-0-{name}-payload" for name in ARCHITECTURES}
+    assert carry == hosts | payloads | {f"{name}-guest" for name in workers}
 
 
 def test_results_that_are_secrets_are_declared_so(keys: str) -> None:

@@ -17,7 +17,7 @@ from q8s_infra.render.endpoint import balancer
 from q8s_infra.render.node import node_files
 from q8s_infra.render.rules import rules
 from q8s_infra.render.seed import seed
-from q8s_infra.render.sources import apt_files, registry_files
+from q8s_infra.render.sources import apt_files, guest_apt_files, registry_files
 from q8s_infra.render.templates import REPOSITORY, render
 from q8s_infra.spec import load, read
 from q8s_infra.spec.load import merged
@@ -54,7 +54,7 @@ def documents(shape: str) -> dict[str, str]:
         "fixed": kept_document(spec),
         "init.yaml": kubeadm.init_configuration(spec, node=first, address=ADDRESS, names=[first, ADDRESS]),
     }
-    found |= {**node_files(spec), **registry_files(spec)}
+    found |= {**node_files(spec), **registry_files(spec), **apt_files(spec, kubernetes=True)}
     for worker in {worker.type_name: worker for worker in reversed(cluster.workers)}.values():
         join = kubeadm.join_configuration(spec, node=worker.name, address=ADDRESS, token=TOKEN, ca_cert_hash=HASH)
         written = seed(
@@ -65,7 +65,7 @@ def documents(shape: str) -> dict[str, str]:
             host_key=derive("ab" * 32, f"guest/{worker.name}"),
             authorized_keys=[LOGIN],
         )
-        apt = apt_files(spec, guest_architecture=worker.architecture.name)
+        apt = guest_apt_files(spec, worker.architecture.name)
         own = {"domain.xml": domain_xml(worker), "join.yaml": join, **written, **apt}
         found |= {f"{worker.type_name}/{path}": text for path, text in own.items()}
     return found

@@ -46,6 +46,7 @@ BROKEN: list[tuple[Facts, dict[str, Any], str, str]] = [
     (WORKER, {"host": {**HOST, "prepared": "q8s: wrong checksum"}}, "host", "wrong checksum"),
     (WORKER, {"host": {**HOST, "network": ""}}, "libvirt", "q8s is not active"),
     (WORKER, {"host": {**HOST, "balancer": "failed"}}, "libvirt", "HAProxy, the guest's way to the API, is failed"),
+    (CONTROL_PLANE, {"host": {**HOST, "artifacts": "inactive", "payload_says": "no mirror"}}, "host", "no mirror"),
     (CONTROL_PLANE, {"host": {**JOINING, "join_says": "couldn't validate"}}, "Kubernetes", "couldn't validate"),
     (WORKER, {"host": {**HOST, "domain": "shut off", "libvirt_says": "reason=crashed"}}, "libvirt", "crashed"),
     (WORKER, {"guest": "SSH to the guest: no route", "host": {**HOST, "console_says": "panic"}}, "guest", "panic"),

@@ -21,6 +21,7 @@ from q8s_infra.fetched import (
     GPGV,
     HOSTS,
     KUBERNETES_PACKAGES,
+    PAYLOAD_PACKAGES,
     Fetched,
     document,
     fetched,
@@ -28,7 +29,7 @@ from q8s_infra.fetched import (
 )
 from q8s_infra.plan import ClusterPlan, plan
 from q8s_infra.render.payload import payload
-from q8s_infra.render.sources import apt_files
+from q8s_infra.render.sources import apt_files, guest_apt_files
 from q8s_infra.render.templates import REPOSITORY
 from q8s_infra.spec import validated
 from tests.unit.specs import GOOD, KEYED, UBUNTU, spoiled
@@ -50,7 +51,7 @@ def test_packages_of_hosts_are_those_that_their_scripts_install() -> None:
     scripts = {path: path.read_text() for path in (REPOSITORY / "hostscripts").glob("*.sh")}
     words = [word for text in scripts.values() for line in INSTALLED.findall(text) for word in line.split()]
     named = {word.strip('"').partition("=")[0] for word in words if "$" not in word.partition("=")[0]}
-    assert named == {*CONTROL_PLANE_PACKAGES, *KUBERNETES_PACKAGES, GPG, GPGV}
+    assert named == {*CONTROL_PLANE_PACKAGES, *KUBERNETES_PACKAGES, *PAYLOAD_PACKAGES, GPG, GPGV}
     prepared = INSTALLED.findall(scripts[REPOSITORY / "hostscripts/prepare-control-plane.sh"])
     assert prepared[0].split() == list(CONTROL_PLANE_PACKAGES)
     (kubernetes,) = (it for it in found(of(), "package repository") if it.used_by == "control planes")
@@ -95,7 +96,8 @@ def test_guests_packages_and_images_are_their_payload_s(name: str) -> None:
 )
 def test_repositories_and_keys_are_those_that_hosts_are_given(sources: dict[str, Any]) -> None:
     planned = of(sources=sources)
-    files = [apt_files(planned.spec, guest_architecture=guest) for guest in (None, *ARCHITECTURES)]
+    guests = (guest_apt_files(planned.spec, name) for name in ARCHITECTURES)
+    files = [apt_files(planned.spec, kubernetes=True), *guests]
     written = "\n".join(text for each in files for text in each.values())
     given = set(re.findall(r"^URIs: (.*)$", written, re.MULTILINE))
     assert {it.url for it in found(planned, "package repository") if "://" in it.url} == given

@@ -54,7 +54,7 @@ def test_a_proxy_for_http_is_the_one_for_https_too_and_not_the_other_way_round()
 def test_without_a_proxy_nobody_is_told_of_one() -> None:
     spec = behind()
     assert environment(spec) == {}
-    files = {**proxy_files(spec), **containerd_files(spec), **node_files(spec), **apt_files(spec)}
+    files = {**proxy_files(spec), **containerd_files(spec), **node_files(spec), **apt_files(spec, kubernetes=True)}
     assert not [path for path in files if "proxy" in path]
     assert apt_proxy(spec, ["http://mirror.example/debian"]) == ""
 
@@ -151,7 +151,7 @@ def laid(folder: Path, spec: ClusterSpec) -> None:
     (folder / "apt").mkdir(exist_ok=True)
     for path in ("proxy.env", "apt/proxy", "q8s-proxy.conf"):
         (folder / path).unlink(missing_ok=True)
-    for path, content in {**proxy_files(spec), **containerd_files(spec), **apt_files(spec)}.items():
+    for path, content in {**proxy_files(spec), **containerd_files(spec), **apt_files(spec, kubernetes=True)}.items():
         if "proxy" in path:
             (folder / path).write_text(content)
 

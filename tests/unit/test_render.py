@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from q8s_infra.render.kubeadm import init_configuration
-from q8s_infra.render.sources import apt_files
+from q8s_infra.render.sources import apt_files, guest_apt_files
 from q8s_infra.spec import validated
 from q8s_infra.spec.sources import KUBERNETES_KEY
 from tests.unit.rendered import ADDRESS, SHAPES, documents
@@ -67,8 +67,10 @@ SUMMED = {**KEYED, "keySha256": "d" * 64}
 
 
 def apt(sources: object) -> dict[str, str]:
-    """The apt files of a worker by a description's sources."""
-    return dict(apt_files(validated(spoiled("sources", sources)), guest_architecture="arm64"))
+    """The apt files of a worker's host and of its guest's payload by a description's sources."""
+    spec = validated(spoiled("sources", sources))
+    host, guest = apt_files(spec, kubernetes=False), guest_apt_files(spec, "arm64")
+    return {**host, **guest, "apt/keys": host["apt/keys"] + guest["apt/keys"]}
 
 
 def test_sources_that_are_all_keyed_by_checksum_bring_no_keyring_and_name_no_fingerprint() -> None:
@@ -79,7 +81,7 @@ def test_sources_that_are_all_keyed_by_checksum_bring_no_keyring_and_name_no_fin
         "apt/host/q8s-0.sources",
         "apt/keys",
     ]
-    assert files["apt/keys"] == f"{'d' * 64} http://mirror/key.asc\n"
+    assert files["apt/keys"] == 2 * f"{'d' * 64} http://mirror/key.asc\n"
     assert {text for name, text in files.items() if name.endswith(".sources")} == {
         "Types: deb\nURIs: http://mirror/debian\nSuites: trixie\nComponents: main\n"
         "Signed-By: /etc/apt/keyrings/q8s-dddddddddddd.asc\n"

@@ -13,7 +13,7 @@ from lab.mirrors.facts import Facts
 from lab.site import merged
 from q8s_infra.arch import ARCHITECTURES
 from q8s_infra.plan import plan
-from q8s_infra.render.sources import apt_files, image_files
+from q8s_infra.render.sources import apt_files, guest_apt_files, image_files
 from q8s_infra.render.templates import REPOSITORY
 from q8s_infra.spec import AptSource, ClusterSpec, GuestImage, Sources, SpecErrors, load, read, validated
 from q8s_infra.spec.names import LONGEST_NAME
@@ -240,8 +240,8 @@ def test_a_shipped_stack_in_the_lab_has_all_its_packages_checked_by_the_lab_s_ke
     stack = read(REPOSITORY / f"Pulumi.{shape}.yaml")["cluster"]
     here = merged({**stack, "name": shape}, Facts("c" * 64, {"amd64": "a" * 64, "arm64": "b" * 64}))
     spec = validated(here)
-    for guest in (None, *ARCHITECTURES):
-        files = apt_files(spec, guest_architecture=guest)
+    host = apt_files(spec, kubernetes=True)
+    for files in (host, *(guest_apt_files(spec, name) for name in ARCHITECTURES)):
         assert [line.split()[0] for line in files["apt/keys"].splitlines()] == ["c" * 64]
         assert "apt/keyrings" not in files
     assert {name: image.sha256 for name, image in spec.guest_images.items()} == {"x86_64": "a" * 64, "arm64": "b" * 64}

@@ -1,0 +1,94 @@
+"""What guests are made from: fetched and prepared once for each architecture, and served to the workers' hosts."""
+
+from __future__ import annotations
+
+import json
+
+import pulumi
+
+from q8s_infra.arch import Architecture
+from q8s_infra.components.host import Host
+from q8s_infra.defaults import ARTIFACTS_PORT
+from q8s_infra.remote import HOSTSCRIPTS, Step, run
+from q8s_infra.render.payload import payload
+from q8s_infra.render.proxy import proxy_files
+from q8s_infra.render.sources import guest_apt_files, image_files, registry_files
+from q8s_infra.spec import ClusterSpec
+
+_SERVICE = "q8s-artifacts.service"
+
+
+class Artifacts(pulumi.ComponentResource):
+    """The image and the payload of an architecture's guests, on the first control plane (docs/decisions/0018).
+
+    Attributes:
+        arguments: what a step is told that fetches and checks them.
+    """
+
+    def __init__(
+        self,
+        architecture: Architecture,
+        *,
+        spec: ClusterSpec,
+        node: str,
+        host: Host,
+        prepared: pulumi.Resource,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """Declare them.
+
+        Args:
+            architecture: the guests'.
+            spec: the cluster.
+            node: the first control plane's.
+            host: its host.
+            prepared: the host is.
+            opts: the component's options.
+        """
+        name = f"{node}-{architecture.name}"
+        super().__init__("q8s:index:Artifacts", name, None, opts)
+        image, disk = spec.guest_images[architecture.name], payload(spec, architecture)
+        named = {"architecture": architecture.debian, "image": image.key, "payload_key": disk.key}
+        built = run(
+            f"{name}-payload",
+            host.shell,
+            Step(
+                "build-payload",
+                node,
+                "payload",
+                {
+                    "address": host.address,
+                    "port": str(ARTIFACTS_PORT),
+                    **named,
+                    "platform": f"linux/{architecture.debian}",
+                    "image_url": image.url,
+                    "image_sha256": image.sha256 or "",
+                },
+            ),
+            files={
+                **guest_apt_files(spec, architecture.name),
+                **registry_files(spec),
+                **proxy_files(spec),
+                **image_files(image),
+                "payload/packages": "".join(f"{package}\n" for package in disk.packages),
+                "payload/images": "".join(f"{image}\n" for image in disk.images),
+                _SERVICE: (HOSTSCRIPTS / _SERVICE).read_text(),
+            },
+            triggers=[host.instance.id],
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[prepared]),
+        )
+        # By itself, so that an edit of where they come from is none of what they are.
+        identified = run(
+            f"{name}-checksums",
+            host.shell,
+            Step("identify-payload", node, "payload", named),
+            triggers=[built.id],
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[built]),
+        )
+        sums = identified.stdout.apply(json.loads)
+        self.arguments: dict[str, pulumi.Input[str]] = {
+            **named,
+            "artifacts": host.address.apply(lambda address: f"http://{address}:{ARTIFACTS_PORT}"),
+            **{f"{what}_sha256": sums[what] for what in ("image", "payload", "kubernetes")},
+        }
+        self.register_outputs({})
