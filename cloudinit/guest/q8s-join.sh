@@ -2,11 +2,12 @@
 # Makes a new guest a node: puts the payload in place, takes the host's address, joins the cluster. Runs at every boot and
 # again after a failure, until the guest has joined; then there is nothing more to do.
 # Nothing is installed here: an emulated CPU is many times slower than its host.
+# Arguments: the node's address; where the host hands over another version's executables, once it has any (ADDRESS/PORT).
 set -euo pipefail
 exec >>/var/log/q8s-join.log 2>&1
 
 [[ -e /etc/kubernetes/q8s-join.yaml ]] || exit 0
-node_address=$1
+node_address=$1 newer=$2
 payload=/opt/q8s
 note() { printf '%s %s\n' "$(cut -d' ' -f1 /proc/uptime)" "$*" | tee /dev/console; }
 trap 'note "q8s: join failed at line $LINENO: $BASH_COMMAND"' ERR
@@ -44,6 +45,13 @@ note "q8s: kubeadm join as $node_address"
 # kubelet has this file once the cluster has accepted it; before, an attempt leaves only what the next one must not find.
 if [[ ! -e /etc/kubernetes/kubelet.conf ]]; then
 	systemctl stop kubelet.service
+	# The cluster may have been upgraded since this guest was made, and takes no kubeadm of an earlier minor version.
+	new=$(mktemp -d "$payload/root/usr/bin/.q8s.XXXXXX")
+	if timeout 300 tar -x -C "$new" <"/dev/tcp/$newer"; then
+		mv -f "$new/kubelet" "$new/kubeadm" "$payload/root/usr/bin/"
+		note "q8s: $("$payload/root/usr/bin/kubelet" --version), from the host"
+	fi
+	rm -rf "$new"
 	rm -f /etc/kubernetes/bootstrap-kubelet.conf /etc/kubernetes/pki/ca.crt
 	kubeadm join --config /etc/kubernetes/q8s-join.yaml
 fi

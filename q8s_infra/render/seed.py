@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from q8s_infra.defaults import GUEST_LINK
+from q8s_infra.defaults import GUEST_LINK, PAYLOAD_PORT
 from q8s_infra.render.endpoint import endpoint_name
 from q8s_infra.render.node import MODULES, SYSCTL, containerd_toml
 from q8s_infra.render.proxy import containerd_files, proxy_files
@@ -86,6 +86,7 @@ def seed(
         host_key=host_key,
         files=guest_files(spec, name=worker.name, node_address=node_address, join_configuration=join_configuration),
         node_address=node_address,
+        newer=f"{GUEST_LINK.host}/{PAYLOAD_PORT}",
     )
     # NoCloud runs again when the instance id changes: so it follows the content (cloud-init, "NoCloud").
     instance_id = f"{worker.name}-{hashlib.sha256(user_data.encode()).hexdigest()[:12]}"

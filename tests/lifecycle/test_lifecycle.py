@@ -51,6 +51,9 @@ socket.create_connection((sys.argv[1], 22), 5).close()
 KILLS = 10
 UP_SECONDS = 45
 """A start from nothing takes about as long on a quiet machine."""
+DEMO_KILLS = 5
+DEMO_SECONDS = 240
+"""A demo on a lab that is up takes about as long."""
 
 
 def eventually(condition: Callable[[], bool], what: str, seconds: float = 60) -> None:
@@ -224,25 +227,46 @@ def test_a_killed_start_is_completed_by_the_next(lab: Lab) -> None:
     moments = random.Random(seed)
     for _ in range(KILLS):
         lab("down", "--wipe")
-        words = [sys.executable, "-m", "lab", "up"]
-        run = subprocess.Popen(
-            words, cwd=REPOSITORY, env=lab.environment, stdout=subprocess.DEVNULL, start_new_session=True
-        )
-        seconds = moments.uniform(0.5, UP_SECONDS)
-        print(f"killed after {seconds:.1f} s")
-        with suppress(subprocess.TimeoutExpired):
-            run.wait(seconds)
-        with suppress(ProcessLookupError):
-            os.killpg(run.pid, signal.SIGKILL)
-        run.wait(30)
+        _killed(lab, moments.uniform(0.5, UP_SECONDS), "up")
         lab("up")
         lab("status")
         assert lab.python("import openstack; print(openstack.connect(cloud='q8s').current_project_id)")
 
 
+def test_a_killed_demo_is_completed_by_the_next(lab: Lab) -> None:
+    seed = int(os.environ.get("Q8S_SEED") or time.time())
+    print(f"Q8S_SEED={seed}")
+    moments = random.Random(seed)
+    lab("up")
+    demo = ("enter", sys.executable, "-m", "lab.demo")
+    for _ in range(DEMO_KILLS):
+        _killed(lab, moments.uniform(5, DEMO_SECONDS), *demo, "up", "--cluster", "dev")
+    said = lab(*demo, "up", "--cluster", "dev")
+    assert "a pod on amd64: demo-amd64 x86_64" in said
+    assert "a pod on arm64: demo-arm64 aarch64" in said
+    lab(*demo, "down")
+
+
 def test_nothing_is_left_of_a_lab_that_is_wiped(lab: Lab) -> None:
     lab("down", "--wipe")
     assert [path.name for path in lab.root.iterdir()] == ["run.lock"]
+
+
+def _killed(lab: Lab, seconds: float, *words: str) -> None:
+    """Run a command of the lab, and kill it with all that it has started after so many seconds."""
+    run = subprocess.Popen(
+        [sys.executable, "-m", "lab", *words],
+        cwd=REPOSITORY,
+        env=lab.environment,
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    print(f"killed after {seconds:.1f} s")
+    with suppress(subprocess.TimeoutExpired):
+        run.wait(seconds)
+    with suppress(ProcessLookupError):
+        os.killpg(run.pid, signal.SIGKILL)
+    run.wait(30)
 
 
 def _namespace(lab: Lab) -> int:
