@@ -18,7 +18,7 @@ from pulumi import automation
 from lab import demo, layout
 from lab.kubectl import Kubectl
 from lab.stack import open_stack
-from tests.lab.conftest import inside, served
+from tests.lab.conftest import inside, leftovers, served
 from tests.lab.test_cluster import eventually
 from tests.lab.test_interrupted import steps
 
@@ -167,3 +167,11 @@ def test_an_exhausted_quota(faulty: Faulty, cloud: Connection) -> None:
     assert "quota of instances: is exceeded" in str(refused.value)
     assert "nothing was changed" in str(refused.value)
     assert {server.id for server in cloud.compute.servers()} == servers
+
+
+def test_a_destroy_while_a_host_is_off(faulty: Faulty, cloud: Connection) -> None:
+    server = cloud.compute.find_server(BAD)
+    cloud.compute.stop_server(server)
+    cloud.compute.wait_for_server(server, status="SHUTOFF", wait=120)
+    faulty.stack().destroy(remove=True)
+    assert not leftovers(cloud, "faults"), "destroy leaves something in the project"
