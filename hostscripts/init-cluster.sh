@@ -12,6 +12,8 @@
 . ./endpoint.sh
 # shellcheck source=hostscripts/etcd.sh
 . ./etcd.sh
+# shellcheck source=hostscripts/static-pods.sh
+. ./static-pods.sh
 
 export KUBECONFIG=/etc/kubernetes/admin.conf
 
@@ -26,8 +28,8 @@ if [[ -e $fixed ]]; then
 fi
 # A control plane finds the API on itself.
 endpoint_at "${endpoint:?}" "${address:?}"
+sed -i "s/@KUBERNETES@/$(kubeadm version -o short)/" "$inbox/kubeadm.yaml"
 if [[ ! -e $mark && ! -e /var/lib/q8s-joined ]]; then
-	sed -i "s/@KUBERNETES@/$(kubeadm version -o short)/" "$inbox/kubeadm.yaml"
 	install -D -m 0600 "$inbox/kubeadm.yaml" /etc/kubernetes/q8s-kubeadm.yaml
 	install -D -m 0600 "$inbox/audit-policy.yaml" /etc/kubernetes/audit/policy.yaml
 	install -d -m 0700 /var/log/kubernetes/audit
@@ -55,6 +57,7 @@ if [[ ! -e $mark && ! -e /var/lib/q8s-joined ]]; then
 	touch "$mark"
 fi
 place "$inbox/fixed" "$fixed" 0644 || true
+api_certificate "$inbox/kubeadm.yaml"
 retry 6 kubectl get --raw /readyz >/dev/null || fail "the API server is not ready"
 progress "control plane ready"
 

@@ -113,3 +113,20 @@ def test_hosts_behind_a_floating_address(cloud: Connection, undo: ExitStack, tmp
         told = q8s(STACK, "diagnose", f"--output={tmp_path / 'logs'}")
         assert told.returncode == 0, told.stdout
     assert not [ip for ip in api.ips() if ip.description == f"Q8S cluster {NAME}"]
+
+
+def test_a_floating_address_that_comes_later(cloud: Connection, tmp_path: Path) -> None:
+    with brought_up(cloud, tmp_path):
+        access = {
+            "mode": "floatingIp",
+            "user": "debian",
+            "externalNetwork": layout.EXTERNAL_NETWORK,
+            "allowedCidrs": ["10.0.0.0/8"],
+        }
+        cluster = {**demo.description("dev", name=NAME)["q8s:cluster"], "workers": {}, "access": access}
+        stack = open_stack(STACK, {"q8s:cluster": cluster})
+        stack.up()
+        (floating,) = (ip for ip in cloud.network.ips() if ip.description == f"Q8S cluster {NAME}")
+        kubectl = Kubectl.of(stack, tmp_path / "later")
+        assert f"https://{floating.floating_ip_address}:6443" in (tmp_path / "later").read_text()
+        assert kubectl.ready() == {f"{NAME}-control-plane-0": "True"}

@@ -1,0 +1,36 @@
+# shellcheck shell=bash
+# The control plane's own pods, which kubelet runs from manifests; their processes are this host's own.
+
+# restarted COMPONENT: it runs anew, and the API server answers; kubelet starts a container again that has ended.
+restarted() {
+	local component=$1 former now left
+	former=$(pgrep -x "${component:0:15}") || fail "$component does not run: mend it first, then run the same again"
+	progress "restarting $component"
+	kill "$former"
+	for ((left = 180; left > 0; left--)); do
+		now=$(pgrep -x "${component:0:15}" || true)
+		if [[ $now && $now != "$former" ]]; then break; fi
+		sleep 1
+	done
+	((left > 0)) || fail "$component did not start again within 180 s: see crictl logs of its container"
+	retry 7 kubectl get --raw /readyz >/dev/null || fail "the API server is not ready after $component was restarted"
+}
+
+# api_certificate CONFIGURATION: the API server's certificate has all names and addresses of kubeadm's configuration. One that came
+# later is in none that kubeadm renews: it takes the names from the former one.
+api_certificate() {
+	local configuration=$1 pki=${kubernetes_pki:-/etc/kubernetes/pki} name kind said missing=()
+	local -a names
+	mapfile -t names < <(awk '/certSANs:/ { on = 1; next } $1 != "-" { on = 0 } on { print $2 }' "$configuration")
+	for name in "${names[@]}"; do
+		kind=-checkhost
+		if [[ $name =~ ^[0-9.]+$ ]]; then kind=-checkip; fi
+		said=$(openssl x509 -noout -in "$pki/apiserver.crt" "$kind" "$name" || true)
+		[[ $said == *"does match"* ]] || missing+=("$name")
+	done
+	((${#missing[@]})) || return 0
+	progress "a certificate for ${missing[*]}, too"
+	rm -f "$pki"/apiserver.{crt,key}
+	kubeadm init phase certs apiserver --config "$configuration" || fail "kubeadm makes no certificate for the API server: see $step_log"
+	restarted kube-apiserver
+}
