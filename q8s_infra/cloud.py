@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
@@ -41,10 +42,15 @@ class Quota:
 
 @dataclass(frozen=True)
 class Subnet:
-    """An IPv4 subnet: its network and how many addresses of its pools are free."""
+    """An IPv4 subnet: its id, its name, its range and how many addresses of its pools are free."""
 
+    id: str
+    name: str
     cidr: IPv4Network
     free: int
+
+    def __str__(self) -> str:
+        return f"{self.name or self.id} ({self.cidr})"
 
 
 @dataclass(frozen=True)
@@ -137,9 +143,12 @@ class OpenStackCloud:
         found = api.find_network(network.id or network.name or "")
         if found is None:
             return None
-        taken = sum(len(port.fixed_ips) for port in api.ports(network_id=found.id))
+        taken = Counter(ip["subnet_id"] for port in api.ports(network_id=found.id) for ip in port.fixed_ips)
         subnets = [each for each in api.subnets(network_id=found.id) if each.ip_version == 4]  # noqa: PLR2004 - IPv4
-        return tuple(Subnet(IPv4Network(each.cidr), _pool_size(each.allocation_pools) - taken) for each in subnets)
+        return tuple(
+            Subnet(each.id, each.name or "", IPv4Network(each.cidr), _pool_size(each.allocation_pools) - taken[each.id])
+            for each in subnets
+        )
 
     def quotas(self) -> Mapping[str, Quota]:
         """See :class:`Cloud`."""

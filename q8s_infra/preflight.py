@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
-from q8s_infra.cloud import Cloud, Flavor, Quota
+from q8s_infra.cloud import Cloud, Flavor, Quota, Subnet
 from q8s_infra.defaults import CONTROL_PLANE_PORT, HOST_RESERVE_MIB, HOST_SYSTEM_GIB, TRANSLATION_CACHE_MIB
 from q8s_infra.plan import ClusterPlan, ControlPlane, Worker
 from q8s_infra.render.rules import rules
@@ -160,20 +161,57 @@ def _warnings(plan: ClusterPlan, flavors: Mapping[str, Flavor | None]) -> Iterat
 def _network_mistakes(plan: ClusterPlan, cloud: Cloud) -> Iterator[Mistake]:
     network = plan.spec.network
     subnets = cloud.subnets(network)
-    path = "network.id" if network.id else "network.name"
+    path, given = ("network.id", network.id) if network.id else ("network.name", network.name)
     if subnets is None:
-        yield Mistake(path, network.id or network.name, "is no network that this project can see")
+        yield Mistake(path, given, "is no network that this project can see")
         return
     if not subnets:
-        yield Mistake(path, network.id or network.name, "has no IPv4 subnet")
+        yield Mistake(path, given, "has no IPv4 subnet")
         return
+    if network.subnet:
+        path, given = "network.subnet", network.subnet
+        there = ", ".join(map(str, subnets))
+        subnets = tuple(each for each in subnets if network.subnet in (each.id, each.name))
+        if len(subnets) != 1:
+            what = "is the name of several, write an id" if subnets else "is no IPv4 subnet of this network"
+            yield Mistake(path, given, f"{what}, there are {there}")
+            return
     free, missing = sum(subnet.free for subnet in subnets), len(_missing(plan, cloud))
     if missing > free:
-        yield Mistake(path, network.id or network.name, f"has {free} free addresses, the cluster takes {missing} more")
-    for subnet in subnets:
-        for field, cidr in (
-            ("podCidr", plan.spec.kubernetes.pod_cidr),
-            ("serviceCidr", plan.spec.kubernetes.service_cidr),
-        ):
-            if subnet.cidr.overlaps(cidr):
-                yield Mistake(f"kubernetes.{field}", str(cidr), f"overlaps the network's subnet {subnet.cidr}")
+        yield Mistake(path, given, f"has {free} free addresses, the cluster takes {missing} more")
+    yield from _range_mistakes(plan, subnets, chosen=network.subnet is not None, wanted=missing > 0)
+
+
+def _range_mistakes(plan: ClusterPlan, subnets: Sequence[Subnet], *, chosen: bool, wanted: bool) -> Iterator[Mistake]:
+    """What does not go with the ranges of the subnets that hosts' addresses come from.
+
+    Args:
+        plan: what is to be.
+        subnets: any of them may be the one.
+        chosen: the description says which one it is.
+        wanted: there are hosts that need an address.
+    """
+    cidr = plan.spec.network.cidr
+    overlaps = {subnet: [*_overlaps(plan, subnet)] for subnet in subnets}
+    outside = [subnet for subnet in subnets if wanted and cidr and not subnet.cidr.subnet_of(cidr)]
+    right = [subnet for subnet in subnets if not overlaps[subnet] and subnet not in outside]
+    if right and len(right) < len(subnets):
+        yield Mistake(
+            "network.subnet",
+            None,
+            f"is missing, and a host could get its address from any of {', '.join(map(str, subnets))}: name one that "
+            f"is in network.cidr and apart from pods and services, {' or '.join(map(str, right))}",
+        )
+        return
+    yield from chain.from_iterable(overlaps.values())
+    if chosen and outside:
+        yield Mistake("network.cidr", str(cidr), f"does not have network.subnet, {outside[0]}, in it")
+
+
+def _overlaps(plan: ClusterPlan, subnet: Subnet) -> Iterator[Mistake]:
+    for field, cidr in (
+        ("podCidr", plan.spec.kubernetes.pod_cidr),
+        ("serviceCidr", plan.spec.kubernetes.service_cidr),
+    ):
+        if subnet.cidr.overlaps(cidr):
+            yield Mistake(f"kubernetes.{field}", str(cidr), f"overlaps the network's subnet {subnet.cidr}")

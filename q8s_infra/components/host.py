@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from ipaddress import ip_address
 
 import pulumi
 import pulumi_openstack as openstack
@@ -26,7 +27,7 @@ class Host(pulumi.ComponentResource):
 
     Attributes:
         instance: the OpenStack instance.
-        address: its address on the cluster's network, also the node's.
+        address: its IPv4 address on the cluster's network, also the node's.
         endpoint: the address under which this program and its users reach it.
         shell: where its steps run.
     """
@@ -56,15 +57,18 @@ class Host(pulumi.ComponentResource):
             opts: the component's options.
         """
         super().__init__("q8s:index:Host", name, None, opts)
-        child = pulumi.ResourceOptions(parent=self)
         port = openstack.networking.Port(
             f"{name}-port",
             name=name,
             network_id=network.network_id,
+            fixed_ips=[openstack.networking.PortFixedIpArgs(subnet_id=network.subnet_id)]
+            if network.subnet_id
+            else None,
             security_group_ids=network.security_group_ids,
             admin_state_up=True,
             tags=list(spec.tags),
-            opts=child,
+            # Another subnet is for ports that are yet to be made: a running node keeps its address.
+            opts=pulumi.ResourceOptions(parent=self, ignore_changes=["fixedIps"]),
         )
         host_key = keys.host_key(f"host/{name}")
         self.instance = openstack.compute.Instance(
@@ -89,7 +93,7 @@ class Host(pulumi.ComponentResource):
                 ignore_changes=["imageName", "userData", *(["flavorName"] if keeps_flavor else [])],
             ),
         )
-        self.address: pulumi.Output[str] = port.all_fixed_ips.apply(lambda addresses: addresses[0])
+        self.address: pulumi.Output[str] = port.all_fixed_ips.apply(lambda addresses: ipv4(name, addresses))
         self.endpoint = self._endpoint(name, network, port)
         connection = remote.ConnectionArgs(
             host=self.endpoint,
@@ -114,6 +118,18 @@ class Host(pulumi.ComponentResource):
         )
         # The address answers when the instance is there.
         return pulumi.Output.all(leads_here.floating_ip, self.instance.id).apply(lambda given: str(given[0]))
+
+
+def ipv4(name: str, addresses: Sequence[str]) -> str:
+    """The first IPv4 address of a port: on a network with IPv6, too, it has addresses of both.
+
+    Raises:
+        pulumi.RunError: there is none.
+    """
+    found = next((each for each in addresses if ip_address(each).version == 4), None)  # noqa: PLR2004 - IPv4
+    if found is None:
+        raise pulumi.RunError(f"node {name}, layer OpenStack: its port has no IPv4 address, only {list(addresses)}")
+    return found
 
 
 def _user_data(host_key: HostKey) -> str:

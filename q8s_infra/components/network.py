@@ -9,12 +9,14 @@ from q8s_infra.components.keys import ClusterKeys
 from q8s_infra.defaults import CONTROL_PLANE_PORT
 from q8s_infra.render.rules import Rule, rules
 from q8s_infra.spec import ClusterSpec
+from q8s_infra.spec.types import is_id
 
 
 class ClusterNetwork(pulumi.ComponentResource):
     """A security group with exactly the rules that the cluster needs, a key pair, and the network's id.
 
     Attributes:
+        subnet_id: the subnet that new ports get their address from; None where Neutron may choose.
         first: the node that a floating address leads to, and through which all others are reached then.
         floating: that address; None where hosts are reached by their own, or through a bastion.
     """
@@ -34,6 +36,7 @@ class ClusterNetwork(pulumi.ComponentResource):
         self.network_id: str = (
             spec.network.id or openstack.networking.get_network(name=spec.network.name, opts=invoke).id
         )
+        self.subnet_id = _subnet_id(spec.network.subnet, self.network_id, invoke)
         group = openstack.networking.SecGroup(
             f"{name}-group", name=name, description=f"Q8S cluster {name}", tags=list(spec.tags), opts=child
         )
@@ -70,3 +73,9 @@ class ClusterNetwork(pulumi.ComponentResource):
             # Neutron refuses a second rule like the first (409), so the old one has to go first.
             opts=pulumi.ResourceOptions(parent=self, delete_before_replace=True),
         )
+
+
+def _subnet_id(given: str | None, network_id: str, invoke: pulumi.InvokeOptions) -> str | None:
+    if given is None or is_id(given):
+        return given
+    return openstack.networking.get_subnet(name=given, network_id=network_id, ip_version=4, opts=invoke).id

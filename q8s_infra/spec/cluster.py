@@ -17,7 +17,17 @@ from q8s_infra.spec.names import name_mistakes
 from q8s_infra.spec.nodes import ControlPlanes, NodeType
 from q8s_infra.spec.proxy import Proxy
 from q8s_infra.spec.sources import GuestImage, Sources
-from q8s_infra.spec.types import ArchitectureName, ByArchitecture, Cidr, DnsLabel, Model, Name, PortRangeText, Version
+from q8s_infra.spec.types import (
+    ArchitectureName,
+    ByArchitecture,
+    Cidr,
+    DnsLabel,
+    Id,
+    Model,
+    Name,
+    PortRangeText,
+    Version,
+)
 
 Tag = Annotated[str, StringConstraints(pattern=r"^[^,/]{1,60}$")]
 Count = Annotated[int, Field(ge=0, le=5000, strict=True)]
@@ -46,10 +56,12 @@ class Network(Model):
     """The OpenStack network that all hosts are on; by name or by id."""
 
     name: Name | None = Field(default=None, description="Its name; looked up.")
-    id: Annotated[str, StringConstraints(pattern=r"^[0-9a-f-]{32,36}$")] | None = Field(
-        default=None, description="Its id, in place of a name."
-    )
+    id: Id | None = Field(default=None, description="Its id, in place of a name.")
     cidr: Cidr | None = Field(default=None, description="Its subnet; looked up where it is not given.")
+    subnet: Name | None = Field(
+        default=None,
+        description="The IPv4 subnet of new hosts' addresses, by name or id; for a network with several.",
+    )
 
     @model_validator(mode="after")
     def _one_way_to_find_it(self) -> Self:

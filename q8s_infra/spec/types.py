@@ -18,12 +18,18 @@ _LABEL_VALUE: Final = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])
 _TAINT_EFFECTS: Final = ("NoSchedule", "PreferNoSchedule", "NoExecute")
 _PORTS: Final = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?")
 _PORT_MAX: Final = 65535
+_ID: Final = r"^[0-9a-f-]{32,36}$"
 
 
 class Model(BaseModel):
     """A part of the description: camelCase in YAML, nothing unknown, nothing changed later."""
 
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True)
+
+
+def is_id(given: str) -> bool:
+    """True for an id of OpenStack's, and not for a name."""
+    return re.fullmatch(_ID, given) is not None
 
 
 def _label_key(key: str) -> str:
@@ -106,3 +112,4 @@ KeySha256 = Annotated[Sha256, _checksum("write the checksum of the key's file, o
 Version = Annotated[str, StringConstraints(pattern=r"^[0-9]+\.[0-9]+\.[0-9]+$")]
 Url = Annotated[str, StringConstraints(pattern=r"^(https?|file)://\S+$")]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=255)]
+Id = Annotated[str, StringConstraints(pattern=_ID)]

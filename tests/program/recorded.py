@@ -106,7 +106,8 @@ class Recorder(mocks.Mocks):
         done: Literal["created", "unchanged", "updated", "replaced"] = "created"
         if former and not former.lost:
             for name in request.ignoreChanges:
-                declared.inputs[name] = former.inputs[name]
+                declared.inputs.pop(name, None)
+                declared.inputs.update({name: former.inputs[name]} if name in former.inputs else {})
             changed = set(changes(former.inputs, declared.inputs))
             done = "replaced" if self._is_replaced(request, changed) else "updated" if changed else "unchanged"
         return Declared(
@@ -149,7 +150,8 @@ class Recorder(mocks.Mocks):
         elif declared.type == rules.COMMAND:
             outputs["stdout"] = self._printed(declared, str(outputs["create"]))
         elif declared.type == rules.PORT:
-            outputs["allFixedIps"] = [_address(declared)]
+            # A network with IPv6, too, and its address first.
+            outputs["allFixedIps"] = ["fd00::5", _address(declared)]
         elif declared.type == rules.FLOATING_IP:
             outputs["address"] = _address(declared)
         return outputs

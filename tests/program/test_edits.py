@@ -177,6 +177,9 @@ EDITS = (
         put("nodeTypes/board/flavor", "c1.huge"),
         "mixed",
     ),
+    Edit("subnet named", NOTHING, put("network/subnet", "lan")),
+    Edit("another subnet", NOTHING, put("network/subnet", "wlan"), given=put("network/subnet", "lan")),
+    Edit("subnet named no more", NOTHING, drop("network/subnet"), given=put("network/subnet", "lan")),
     Edit("comment in the hosts' user data", NOTHING, program=hosts_user_data),
     Edit(
         "comment in the script that makes keys",

@@ -57,7 +57,7 @@ def marked(properties: Mapping[str, Any]) -> set[str]:
 def test_a_step_ends_with_the_host_that_it_runs_on(keys: str) -> None:
     declared = run(rendered.planned("mixed"), keys)[0].declared
     addresses = {
-        each.outputs["allFixedIps"][0]: each.name.removesuffix("-port")
+        each.outputs["allFixedIps"][1]: each.name.removesuffix("-port")
         for each in declared.values()
         if each.type == rules.PORT
     }

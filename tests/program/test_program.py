@@ -16,13 +16,14 @@ import pytest
 from pulumi.runtime import rpc
 
 from q8s_infra.arch import ARCHITECTURES
+from q8s_infra.components.host import ipv4
 from q8s_infra.hostkeys import certificate_key, join_token
 from q8s_infra.plan import ClusterPlan, plan
 from q8s_infra.render.templates import REPOSITORY
 from q8s_infra.spec import load
 from q8s_infra.spec.load import merged
 from tests.program.recorded import KUBECONFIG, ca_cert_hash, run
-from tests.program.rules import COMMAND, FLOATING_IP
+from tests.program.rules import COMMAND, FLOATING_IP, PORT
 from tests.unit import rendered
 
 JOINING = ["prototype-control-plane-1", "prototype-control-plane-1-id", ca_cert_hash("prototype-control-plane-0", 1)]
@@ -177,4 +178,26 @@ def test_one_floating_address_leads_to_all_hosts(keys: str) -> None:
 
     assert way(first) == (floating.outputs["address"], "")
     for name in others:
-        assert way(name) == (declared[f"Port {name}-port"].outputs["allFixedIps"][0], floating.outputs["address"])
+        assert way(name) == (declared[f"Port {name}-port"].outputs["allFixedIps"][1], floating.outputs["address"])
+
+
+@pytest.mark.parametrize(
+    ("subnet", "declared"),
+    [
+        (None, None),
+        ("lan", [{"subnetId": "id of lan"}]),
+        ("0f3e2d1c-0000-4000-8000-000000000000", [{"subnetId": "0f3e2d1c-0000-4000-8000-000000000000"}]),
+    ],
+)
+def test_ports_have_their_address_from_the_subnet_that_is_named(
+    subnet: str | None, declared: list[dict[str, str]] | None, keys: str
+) -> None:
+    description = merged(rendered.shipped("dev"), {"network": {"subnet": subnet}})
+    recorder, _ = run(plan(load({"cluster": description}, "dev", base=REPOSITORY)), keys)
+    ports = [each for each in recorder.declared.values() if each.type == PORT]
+    assert [each.inputs.get("fixedIps") for each in ports] == [declared] * 3
+
+
+def test_a_port_without_an_ipv4_address_is_refused() -> None:
+    with pytest.raises(pulumi.RunError, match="node demo-0, layer OpenStack: its port has no IPv4 address"):
+        ipv4("demo-0", ["fd00::5"])

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Network
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from q8s_infra.cloud import Flavor, Quota, Subnet
+from q8s_infra.cloud import Flavor, OpenStackCloud, Quota, Subnet
 from q8s_infra.plan import ClusterPlan, plan
 from q8s_infra.preflight import check, needs
 from q8s_infra.spec import Network, SpecErrors, load
@@ -24,13 +26,18 @@ ROOMY = {
     "security-group rules": Quota(4, 100),
 }
 
+LAN = Subnet("0000", "lan", IPv4Network("10.254.1.0/24"), 200)
+WLAN = Subnet("1111", "wlan", IPv4Network("10.254.2.0/24"), 200)
+PODS = Subnet("2222", "pods", IPv4Network("10.244.1.0/24"), 200)
+"""One that overlaps ``kubernetes.podCidr``."""
+
 
 @dataclass
 class SmallCloud:
     """A cloud with fixed answers."""
 
     limits: dict[str, Quota] = field(default_factory=lambda: dict(ROOMY))
-    subnet: Subnet | None = field(default_factory=lambda: Subnet(IPv4Network("10.254.1.0/24"), 200))
+    lans: tuple[Subnet, ...] | None = (LAN,)
     image_names: tuple[str, ...] = ("debian-12",)
     there: frozenset[str] = frozenset()
 
@@ -42,7 +49,7 @@ class SmallCloud:
 
     def subnets(self, network: Network) -> tuple[Subnet, ...] | None:
         assert network.name == "private"
-        return None if self.subnet is None else (self.subnet,)
+        return self.lans
 
     def quotas(self) -> Mapping[str, Quota]:
         return self.limits
@@ -98,12 +105,88 @@ def test_a_guest_that_could_fill_its_host_is_a_warning() -> None:
 
 
 def test_an_unknown_network() -> None:
-    assert "is no network that this project can see" in refusals(SmallCloud(subnet=None))
+    assert "is no network that this project can see" in refusals(SmallCloud(lans=None))
 
 
 def test_too_few_free_addresses() -> None:
-    cloud = SmallCloud(subnet=Subnet(IPv4Network("10.254.1.0/24"), 3))
-    assert "has 3 free addresses, the cluster takes 4 more" in refusals(cloud)
+    cloud = SmallCloud(lans=(replace(LAN, free=3),))
+    assert "network.name: has 3 free addresses, the cluster takes 4 more" in refusals(cloud)
+
+
+def test_only_addresses_of_the_subnet_that_is_named_count() -> None:
+    cloud = SmallCloud(lans=(replace(LAN, free=3), WLAN))
+    assert check(planned("network", {"name": "private"}), cloud) == ()
+    told = refusals(cloud, "network/subnet", "lan")
+    assert told == "  network.subnet: has 3 free addresses, the cluster takes 4 more (given: 'lan')"
+
+
+@pytest.mark.parametrize("named", ["lan", LAN.id])
+def test_a_subnet_by_name_or_id(named: str) -> None:
+    assert check(planned("network/subnet", named), SmallCloud(lans=(LAN, PODS))) == ()
+
+
+@pytest.mark.parametrize(("lans", "named", "told"), [
+    ((LAN, WLAN), "dmz", "is no IPv4 subnet of this network, there are lan (10.254.1.0/24), wlan (10.254.2.0/24)"),
+    ((LAN, replace(WLAN, name="lan")), "lan", "is the name of several, write an id, there are lan ("),
+    ((LAN, replace(WLAN, name="")), "dmz", f"is no IPv4 subnet of this network, there are {LAN}, 1111 (10.254.2.0/24)"),
+])  # fmt: skip
+def test_a_subnet_that_is_not_there_or_not_the_only_one(lans: tuple[Subnet, ...], named: str, told: str) -> None:
+    assert f"network.subnet: {told}" in refusals(SmallCloud(lans=lans), "network/subnet", named)
+
+
+@pytest.mark.parametrize("other", [PODS, WLAN], ids=str)
+def test_of_several_subnets_one_has_to_be_named_where_not_all_go_with_the_cluster_s_ranges(other: Subnet) -> None:
+    assert refusals(SmallCloud(lans=(LAN, other))) == (
+        f"  network.subnet: is missing, and a host could get its address from any of {LAN}, {other}: name one that is "
+        f"in network.cidr and apart from pods and services, {LAN}"
+    )
+
+
+def test_of_several_subnets_that_all_go_with_the_cluster_s_ranges_none_has_to_be_named() -> None:
+    assert check(planned("network", {"name": "private"}), SmallCloud(lans=(LAN, WLAN))) == ()
+
+
+def test_where_no_subnet_goes_with_the_cluster_s_ranges_it_says_why() -> None:
+    told = refusals(SmallCloud(lans=(PODS, replace(PODS, id="4"))), "network", {"name": "private"})
+    assert told.count("kubernetes.podCidr: overlaps the network's subnet 10.244.1.0/24") == 2
+    assert "network.subnet" not in told
+
+
+def test_hosts_that_are_there_have_their_addresses() -> None:
+    everything = frozenset(node.name for node in planned().nodes)
+    assert check(planned(), SmallCloud(lans=(LAN, WLAN), there=everything)) == ()
+
+
+def test_a_subnet_outside_of_the_network_s_cidr() -> None:
+    told = refusals(SmallCloud(lans=(LAN, WLAN)), "network/subnet", "wlan")
+    assert "network.cidr: does not have network.subnet, wlan (10.254.2.0/24), in it" in told
+
+
+def test_free_addresses_are_those_of_each_ipv4_subnet() -> None:
+    def subnet(identity: str, cidr: str, version: int, end: str) -> SimpleNamespace:
+        pools = [{"start": cidr.replace("0/24", "10"), "end": end}]
+        return SimpleNamespace(id=identity, name=None, ip_version=version, cidr=cidr, allocation_pools=pools)
+
+    subnets = [
+        subnet("six", "fd00::/64", 6, "fd00::ff"),
+        subnet("a", "10.0.0.0/24", 4, "10.0.0.19"),
+        subnet("b", "10.0.1.0/24", 4, "10.0.1.29"),
+    ]
+    ports = [
+        SimpleNamespace(fixed_ips=[{"subnet_id": identity, "ip_address": "any"} for identity in on])
+        for on in (("six", "a"), ("six", "b"), ("six", "a"))
+    ]
+    connection: Any = SimpleNamespace(
+        network=SimpleNamespace(
+            find_network=lambda name: SimpleNamespace(id=f"id of {name}"),
+            ports=lambda network_id: ports if network_id == "id of private" else [],
+            subnets=lambda network_id: subnets if network_id == "id of private" else [],
+        )
+    )
+    assert OpenStackCloud(connection).subnets(Network(name="private")) == (
+        Subnet("a", "", IPv4Network("10.0.0.0/24"), 8),
+        Subnet("b", "", IPv4Network("10.0.1.0/24"), 19),
+    )
 
 
 @pytest.mark.parametrize("name", sorted(ROOMY))
@@ -118,7 +201,7 @@ def test_no_limit_is_no_mistake() -> None:
 
 
 def test_all_mistakes_at_once() -> None:
-    told = refusals(SmallCloud(image_names=(), subnet=None), "nodeTypes/arm/flavor", "m1.huge")
+    told = refusals(SmallCloud(image_names=(), lans=None), "nodeTypes/arm/flavor", "m1.huge")
     for path in ("hostImage.name", "network.name", "nodeTypes.arm.flavor"):
         assert path in told
 
