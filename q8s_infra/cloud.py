@@ -98,11 +98,19 @@ class Cloud(Protocol):
         ...
 
     def quotas(self) -> Mapping[str, Quota]:
-        """Instances, cores, memory (MiB), ports, security groups and their rules, floating IPs."""
+        """Instances, cores, memory (MiB), server groups, ports, security groups and their rules, floating IPs."""
         ...
 
     def servers(self, names: Iterable[str]) -> frozenset[str]:
         """Which instances of these names the project has."""
+        ...
+
+    def availability_zones(self) -> frozenset[str]:
+        """Names of the zones that instances can be in."""
+        ...
+
+    def has_server_group(self, name: str) -> bool:
+        """True where the project has a server group of this name."""
         ...
 
 
@@ -159,6 +167,7 @@ class OpenStackCloud:
             "instances": Quota(compute.instances_used, compute.instances),
             "cores": Quota(compute.total_cores_used, compute.total_cores),
             "memory (MiB)": Quota(compute.total_ram_used, compute.total_ram),
+            "server groups": Quota(compute.server_groups_used, compute.server_groups),
             "ports": _network_quota(network.ports),
             "security groups": _network_quota(network.security_groups),
             "security-group rules": _network_quota(network.security_group_rules),
@@ -168,6 +177,14 @@ class OpenStackCloud:
     def servers(self, names: Iterable[str]) -> frozenset[str]:
         """See :class:`Cloud`."""
         return frozenset(names) & {server.name for server in self._connection.compute.servers(details=False)}
+
+    def availability_zones(self) -> frozenset[str]:
+        """See :class:`Cloud`."""
+        return frozenset(each.name for each in self._connection.compute.availability_zones() if each.state["available"])
+
+    def has_server_group(self, name: str) -> bool:
+        """See :class:`Cloud`."""
+        return any(each.name == name for each in self._connection.compute.server_groups())
 
     def networks(self) -> Iterable[FoundNetwork]:
         """See :class:`Inventory`."""

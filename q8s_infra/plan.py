@@ -17,6 +17,7 @@ class ControlPlane:
     name: str
     ordinal: int
     flavor: str
+    availability_zone: str | None
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,11 @@ class Worker:
     def flavor(self) -> str:
         """OpenStack flavor of the host."""
         return self.node_type.flavor
+
+    @property
+    def availability_zone(self) -> str | None:
+        """Availability zone of the host."""
+        return self.node_type.availability_zone
 
 
 @dataclass(frozen=True)
@@ -76,6 +82,7 @@ def plan(spec: ClusterSpec) -> ClusterPlan:
             name=control_plane_name(spec.name, ordinal, spec.control_planes.name),
             ordinal=ordinal,
             flavor=spec.control_planes.flavor,
+            availability_zone=spec.control_planes.availability_zone,
         )
         for ordinal in range(spec.control_planes.count)
     )

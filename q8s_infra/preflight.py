@@ -47,7 +47,7 @@ def check(plan: ClusterPlan, cloud: Cloud) -> tuple[str, ...]:
         SpecErrors: everything that does not fit.
     """
     flavors = _flavors(plan, cloud)
-    mistakes = [*_flavor_mistakes(plan, flavors), *_network_mistakes(plan, cloud)]
+    mistakes = [*_flavor_mistakes(plan, flavors), *_network_mistakes(plan, cloud), *_zone_mistakes(plan, cloud)]
     if not cloud.has_image(plan.spec.host_image.name):
         mistakes.append(Mistake("hostImage.name", plan.spec.host_image.name, "is no image that this project can see"))
     if not mistakes:
@@ -81,6 +81,8 @@ def needs(plan: ClusterPlan, cloud: Cloud, flavors: Mapping[str, Flavor | None] 
         }
     if plan.spec.access.mode == "floatingIp" and plan.control_planes[0] in missing:
         wanted["floating IPs"] = 1
+    if plan.spec.server_group_policy and not cloud.has_server_group(plan.spec.server_group_name):
+        wanted["server groups"] = 1
     quotas = cloud.quotas()
     return tuple(Need(name, amount, quotas[name]) for name, amount in wanted.items() if name in quotas)
 
@@ -139,6 +141,19 @@ def _flavor_mistakes(plan: ClusterPlan, flavors: Mapping[str, Flavor | None]) ->
                 str(node_type.disk),
                 f"does not fit flavor {node_type.flavor} with {flavor.disk_gib} GiB",
             )
+
+
+def _zone_mistakes(plan: ClusterPlan, cloud: Cloud) -> Iterator[Mistake]:
+    zones = {"controlPlanes": plan.spec.control_planes.availability_zone} | {
+        f"nodeTypes.{name}": node_type.availability_zone for name, node_type in _used_types(plan)
+    }
+    if not any(zones.values()):
+        return
+    there = cloud.availability_zones()
+    for path, zone in zones.items():
+        if zone and zone not in there:
+            told = f"is no availability zone that instances can be in, there are {', '.join(sorted(there)) or 'none'}"
+            yield Mistake(f"{path}.availabilityZone", zone, told)
 
 
 def _warnings(plan: ClusterPlan, flavors: Mapping[str, Flavor | None]) -> Iterator[str]:

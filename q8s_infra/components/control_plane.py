@@ -247,6 +247,8 @@ def _host(
         flavor=planned.flavor,
         network=network,
         keys=keys,
+        availability_zone=planned.availability_zone,
+        server_group=network.server_group,
         keeps_flavor=True,
         opts=pulumi.ResourceOptions(parent=parent),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from ipaddress import ip_address
+from typing import Final
 
 import pulumi
 import pulumi_openstack as openstack
@@ -20,6 +21,9 @@ from q8s_infra.strays import OWNER
 # 60 dials with the provider's back-off are about 4 minutes: a cloud image's first boot on a busy cloud.
 _DIALS = 60
 _SECONDS_PER_DIAL = 10
+
+# What a new host is made from is no reason to make a running one anew (docs/decisions/0006).
+_OF_NEW_ONES: Final = ("imageName", "userData", "availabilityZone", "configDrive", "schedulerHints")
 
 
 class Host(pulumi.ComponentResource):
@@ -40,6 +44,8 @@ class Host(pulumi.ComponentResource):
         flavor: str,
         network: ClusterNetwork,
         keys: ClusterKeys,
+        availability_zone: str | None = None,
+        server_group: openstack.compute.ServerGroup | None = None,
         keeps_flavor: bool = False,
         after: Sequence[pulumi.Resource] = (),
         opts: pulumi.ResourceOptions | None = None,
@@ -52,6 +58,8 @@ class Host(pulumi.ComponentResource):
             flavor: the instance's flavor.
             network: the cluster's network.
             keys: the cluster's keys.
+            availability_zone: the instance's; None for the cloud's own.
+            server_group: the instance's; None where it is in none.
             keeps_flavor: an edit of the flavor is for hosts that are yet to be made; else it makes another host.
             after: what the instance is made after.
             opts: the component's options.
@@ -79,6 +87,11 @@ class Host(pulumi.ComponentResource):
             key_pair=network.keypair.name,
             networks=[openstack.compute.InstanceNetworkArgs(port=port.id)],
             user_data=host_key.apply(_user_data),
+            availability_zone=availability_zone,
+            config_drive=spec.config_drive,
+            scheduler_hints=[openstack.compute.InstanceSchedulerHintArgs(group=server_group.id)]
+            if server_group
+            else None,
             tags=list(spec.tags),
             # What tells this stack's instances from all others, whatever they are called (q8s_infra/strays.py).
             metadata={OWNER: network.group_id},
@@ -89,8 +102,7 @@ class Host(pulumi.ComponentResource):
                 delete_before_replace=True,
                 # A resized host would keep half of its old life: another flavor is another host.
                 replace_on_changes=["flavorName"],
-                # What a new host is made from is no reason to make a running one anew (docs/decisions/0006).
-                ignore_changes=["imageName", "userData", *(["flavorName"] if keeps_flavor else [])],
+                ignore_changes=[*_OF_NEW_ONES, *(["flavorName"] if keeps_flavor else [])],
             ),
         )
         self.address: pulumi.Output[str] = port.all_fixed_ips.apply(lambda addresses: ipv4(name, addresses))

@@ -1,4 +1,4 @@
-"""What all nodes share in OpenStack: the network they are on, the security group, the key pair."""
+"""What nodes share in OpenStack: the network they are on, the security group, the key pair, the server group."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ class ClusterNetwork(pulumi.ComponentResource):
     """A security group with exactly the rules that the cluster needs, a key pair, and the network's id.
 
     Attributes:
+        server_group: what keeps control planes apart; None where nothing does.
         subnet_id: the subnet that new ports get their address from; None where Neutron may choose.
         first: the node that a floating address leads to, and through which all others are reached then.
         floating: that address; None where hosts are reached by their own, or through a bastion.
@@ -46,6 +47,11 @@ class ClusterNetwork(pulumi.ComponentResource):
         extra = [openstack.networking.get_sec_group(name=other, opts=invoke).id for other in spec.security_groups]
         self.security_group_ids: list[pulumi.Input[str]] = [group.id, *extra]
         self.keypair = openstack.compute.Keypair(f"{name}-keypair", name=name, public_key=keys.public_key, opts=child)
+        self.server_group: openstack.compute.ServerGroup | None = None
+        if policy := spec.server_group_policy:
+            self.server_group = openstack.compute.ServerGroup(
+                f"{name}-server-group", name=spec.server_group_name, policies=policy, opts=child
+            )
         self.first = first
         self.floating: openstack.networking.FloatingIp | None = None
         if spec.access.mode == "floatingIp":

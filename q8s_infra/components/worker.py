@@ -80,6 +80,7 @@ class Worker(pulumi.ComponentResource):
             flavor=planned.flavor,
             network=network,
             keys=keys,
+            availability_zone=planned.availability_zone,
             after=waits[What.HOST],
             opts=pulumi.ResourceOptions(parent=self),
         )

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from ipaddress import IPv4Network
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, StrictBool, StringConstraints, model_validator
 
 from q8s_infra import versions
 from q8s_infra.arch import ARCHITECTURES
@@ -31,7 +31,7 @@ from q8s_infra.spec.types import (
 
 Tag = Annotated[str, StringConstraints(pattern=r"^[^,/]{1,60}$")]
 Count = Annotated[int, Field(ge=0, le=5000, strict=True)]
-
+_POLICIES: Final = {"soft": "soft-anti-affinity", "hard": "anti-affinity"}
 
 NO_ADDRESSES: Final = "network.cidr: is missing, and with a proxy nodes have to know their own addresses"
 
@@ -121,6 +121,13 @@ class ClusterSpec(Model):
         default=30, ge=1, le=1440, strict=True, description="How long a guest may take from power-on to Ready."
     )
     tags: tuple[Tag, ...] = Field(default=("q8s",), description="Tags of all OpenStack resources.")
+    anti_affinity: Literal["none", "soft", "hard"] = Field(
+        default="none",
+        description="New control planes on compute nodes of their own: soft where that can be, hard always.",
+    )
+    config_drive: StrictBool | None = Field(
+        default=None, description="Whether new instances have a config drive; by default as the cloud has it."
+    )
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -137,6 +144,16 @@ class ClusterSpec(Model):
         if mistakes:
             raise of_fields(mistakes)
         return self
+
+    @property
+    def server_group_policy(self) -> str | None:
+        """Nova's policy of the control planes' server group; None where there is none."""
+        return _POLICIES.get(self.anti_affinity)
+
+    @property
+    def server_group_name(self) -> str:
+        """With the policy in it, as a group is made anew for another one."""
+        return f"{self.name}-{self.server_group_policy}"
 
     def _addresses(self) -> Addresses:
         return Addresses(

@@ -24,6 +24,9 @@ class ControlPlanes(Model):
     name: DnsLabel | None = Field(
         default=None, description="Name of the first one, in place of `<cluster>-control-plane-0`."
     )
+    availability_zone: Name | None = Field(
+        default=None, description="Availability zone of new instances; by default the cloud's."
+    )
 
 
 class NodeType(Model):
@@ -49,6 +52,9 @@ class NodeType(Model):
     )
     qemu_args: tuple[Annotated[str, StringConstraints(min_length=1)], ...] = Field(
         default=(), description="Further words for QEMU's command line, at your own risk."
+    )
+    availability_zone: Name | None = Field(
+        default=None, description="Availability zone of the type's new instances; by default the cloud's."
     )
 
     @model_validator(mode="before")

@@ -83,6 +83,8 @@ def _value(schema: Schema) -> str:
         return ", or ".join(_value(each) for each in schema["anyOf"] if each.get("type") != "null")
     if "enum" in schema:
         return ", ".join(f"`{each}`" for each in schema["enum"])
+    if schema.get("type") == "boolean":
+        return "`true`, `false`"
     return _plain(schema)
 
 

@@ -16,6 +16,7 @@ _WORDS: Final = {
     "string_type": "must be text",
     "string_unicode": "must be text that has an encoding",
     "int_type": "must be a whole number",
+    "bool_type": "must be true or false",
     "dict_type": "must be a mapping",
     "model_type": "must be a mapping",
     "tuple_type": "must be a list",

@@ -13,6 +13,7 @@ FLOATING_IP: Final = "openstack:networking/floatingIp:FloatingIp"
 FLOATING_IP_LEADS: Final = "openstack:networking/floatingIpAssociate:FloatingIpAssociate"
 GROUP: Final = "openstack:networking/secGroup:SecGroup"
 KEYPAIR: Final = "openstack:compute/keypair:Keypair"
+SERVER_GROUP: Final = "openstack:compute/serverGroup:ServerGroup"
 KUBERNETES: Final = "pulumi:providers:kubernetes"
 
 EVERY: Final = ""
@@ -52,6 +53,7 @@ REPLACING: Final[dict[str, tuple[str, ...]]] = {
     GROUP: ("deleteDefaultRules", "region", "tenantId"),
     "openstack:networking/secGroupRule:SecGroupRule": (EVERY,),
     KEYPAIR: (EVERY,),
+    SERVER_GROUP: (EVERY,),
     KUBERNETES: ("clusterIdentifier",),
     "kubernetes:core/v1:Namespace": _OBJECT,
     "kubernetes:core/v1:ServiceAccount": _OBJECT,

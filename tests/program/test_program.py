@@ -23,7 +23,7 @@ from q8s_infra.render.templates import REPOSITORY
 from q8s_infra.spec import load
 from q8s_infra.spec.load import merged
 from tests.program.recorded import KUBECONFIG, ca_cert_hash, run
-from tests.program.rules import COMMAND, FLOATING_IP, PORT
+from tests.program.rules import COMMAND, FLOATING_IP, INSTANCE, PORT, SERVER_GROUP
 from tests.unit import rendered
 
 JOINING = ["prototype-control-plane-1", "prototype-control-plane-1-id", ca_cert_hash("prototype-control-plane-0", 1)]
@@ -201,3 +201,51 @@ def test_ports_have_their_address_from_the_subnet_that_is_named(
 def test_a_port_without_an_ipv4_address_is_refused() -> None:
     with pytest.raises(pulumi.RunError, match="node demo-0, layer OpenStack: its port has no IPv4 address"):
         ipv4("demo-0", ["fd00::5"])
+
+
+def instances(description: dict[str, Any], keys: str) -> dict[str, dict[str, Any]]:
+    """The inputs of the instances of a description that is laid over the prototype's."""
+    config = merged(rendered.shipped("prototype"), description)
+    recorder, _ = run(plan(load({"cluster": config}, "prototype", base=REPOSITORY)), keys)
+    return {
+        each.name.removeprefix("prototype-"): each.inputs
+        for each in recorder.declared.values()
+        if each.type == INSTANCE
+    }
+
+
+def test_instances_are_where_the_description_wants_them(keys: str) -> None:
+    zoned = instances(
+        {
+            "controlPlanes": {"availabilityZone": "az-1"},
+            "nodeTypes": {"x86-small": {"availabilityZone": "az-2"}},
+            "configDrive": False,
+            "antiAffinity": "soft",
+        },
+        keys,
+    )
+    assert {name: each.get("availabilityZone") for name, each in zoned.items()} == {
+        "control-plane-0": "az-1",
+        "control-plane-1": "az-1",
+        "x86-small-0": "az-2",
+        "arm-mid-0": None,
+    }
+    assert [each["configDrive"] for each in zoned.values()] == [False] * 4
+    group = [{"group": "prototype-server-group-id"}]
+    assert {name for name, each in zoned.items() if each.get("schedulerHints") == group} == {
+        "control-plane-0",
+        "control-plane-1",
+    }
+
+
+@pytest.mark.parametrize(("wanted", "policy"), [("soft", "soft-anti-affinity"), ("hard", "anti-affinity")])
+def test_the_server_group_of_control_planes(wanted: str, policy: str, keys: str) -> None:
+    config = merged(rendered.shipped("prototype"), {"antiAffinity": wanted})
+    declared = run(plan(load({"cluster": config}, "prototype", base=REPOSITORY)), keys)[0].declared
+    (group,) = (each for each in declared.values() if each.type == SERVER_GROUP)
+    assert group.inputs == {"name": f"prototype-{policy}", "policies": policy}
+
+
+def test_what_is_not_described_is_not_declared(keys: str) -> None:
+    for inputs in instances({}, keys).values():
+        assert not {"availabilityZone", "configDrive", "schedulerHints"} & inputs.keys()

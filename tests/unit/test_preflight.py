@@ -22,6 +22,7 @@ ROOMY = {
     "cores": Quota(0, 40),
     "memory (MiB)": Quota(0, 40960),
     "ports": Quota(0, 50),
+    "server groups": Quota(0, 10),
     "security groups": Quota(1, 10),
     "security-group rules": Quota(4, 100),
 }
@@ -40,6 +41,8 @@ class SmallCloud:
     lans: tuple[Subnet, ...] | None = (LAN,)
     image_names: tuple[str, ...] = ("debian-12",)
     there: frozenset[str] = frozenset()
+    zones: frozenset[str] = frozenset({"az-1", "az-2"})
+    server_groups: frozenset[str] = frozenset()
 
     def flavor(self, name: str) -> Flavor | None:
         return FLAVORS.get(name)
@@ -56,6 +59,12 @@ class SmallCloud:
 
     def servers(self, names: Iterable[str]) -> frozenset[str]:
         return self.there & frozenset(names)
+
+    def availability_zones(self) -> frozenset[str]:
+        return self.zones
+
+    def has_server_group(self, name: str) -> bool:
+        return name in self.server_groups
 
 
 def planned(path: str | None = None, value: object = None) -> ClusterPlan:
@@ -191,9 +200,43 @@ def test_free_addresses_are_those_of_each_ipv4_subnet() -> None:
 
 @pytest.mark.parametrize("name", sorted(ROOMY))
 def test_each_quota_is_refused_by_name_with_what_is_used_and_the_limit(name: str) -> None:
-    told = refusals(SmallCloud(limits={**ROOMY, name: Quota(7, 7)}))
+    told = refusals(SmallCloud(limits={**ROOMY, name: Quota(7, 7)}), "antiAffinity", "hard")
     assert f"quota of {name}" in told
     assert "7 of 7 are used" in told
+
+
+@pytest.mark.parametrize(("wanted", "there", "needed"), [
+    ("none", frozenset[str](), None),
+    ("soft", frozenset[str](), 1),
+    ("soft", frozenset({"demo-soft-anti-affinity"}), None),
+    ("hard", frozenset({"demo-soft-anti-affinity"}), 1),
+])  # fmt: skip
+def test_a_server_group_counts_where_one_is_wanted_and_not_there(
+    wanted: str, there: frozenset[str], needed: int | None
+) -> None:
+    found = needs(planned("antiAffinity", wanted), SmallCloud(server_groups=there))
+    assert {need.name: need.needed for need in found}.get("server groups") == needed
+
+
+@pytest.mark.parametrize("path", ["controlPlanes", "nodeTypes/x86"])
+def test_an_availability_zone_has_to_be_there(path: str) -> None:
+    assert check(planned(f"{path}/availabilityZone", "az-2"), SmallCloud()) == ()
+    told = "is no availability zone that instances can be in, there are"
+    field = f"{path.replace('/', '.')}.availabilityZone"
+    assert refusals(SmallCloud(), f"{path}/availabilityZone", "az-3") == f"  {field}: {told} az-1, az-2 (given: 'az-3')"
+    assert f"{told} none" in refusals(SmallCloud(zones=frozenset()), f"{path}/availabilityZone", "az-3")
+
+
+def test_zones_and_server_groups_of_a_cloud() -> None:
+    zones = [SimpleNamespace(name=name, state={"available": name != "az-3"}) for name in ("az-1", "az-2", "az-3")]
+    connection: Any = SimpleNamespace(
+        compute=SimpleNamespace(
+            availability_zones=lambda: zones, server_groups=lambda: [SimpleNamespace(name="demo-anti-affinity")]
+        )
+    )
+    cloud = OpenStackCloud(connection)
+    assert cloud.availability_zones() == {"az-1", "az-2"}
+    assert [cloud.has_server_group(name) for name in ("demo-anti-affinity", "demo")] == [True, False]
 
 
 def test_no_limit_is_no_mistake() -> None:
