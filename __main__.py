@@ -4,8 +4,11 @@ import pulumi
 
 from q8s_infra.components import Cluster
 from q8s_infra.stack import load_stack
+from q8s_infra.tunnel import start
 
-cluster = Cluster(*load_stack())
+plan, rollout = load_stack()
+start(plan.spec.access)
+cluster = Cluster(plan, rollout)
 
 pulumi.export("kubeconfig", pulumi.Output.secret(cluster.kubeconfig))
 pulumi.export("endpoint", cluster.endpoint)

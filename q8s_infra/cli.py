@@ -7,7 +7,7 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
-from q8s_infra import diagnose, fetched, init, snapshot
+from q8s_infra import diagnose, fetched, init, snapshot, tunnel
 from q8s_infra.cloud import OpenStackCloud, connect
 from q8s_infra.hosts import HostError, Hosts
 from q8s_infra.plan import ClusterPlan, plan
@@ -199,6 +199,24 @@ def renew_command(
         automation.select_stack(stack, work_dir=".").up(replace=[f"**::{first}-init"], on_output=print)
 
 
+@cli.command("tunnel")
+def tunnel_command(
+    stack: Annotated[str, typer.Option(help="A stack of this directory, by name.")] = "dev",
+) -> None:
+    """Keep the proxy to the API server behind a bastion, for kubectl and `pulumi refresh`, until Ctrl-C."""
+    with _explained():
+        access = _spec(None, stack).access
+        if (bastion := access.bastion) is None:
+            raise SpecErrors([Mistake("access.mode", access.mode, "only bastion has a tunnel: kubectl needs none")])
+        usage = (
+            f"{bastion.proxy_url} leads through {bastion.host} until Ctrl-C; beside it:\n"
+            f"  pulumi stack output kubeconfig --show-secrets --stack {stack} > kubeconfig\n"
+            "  kubectl --kubeconfig kubeconfig get nodes"
+        )
+        with suppress(KeyboardInterrupt):
+            asyncio.run(tunnel.keep(bastion, lambda: console.print(usage, markup=False, soft_wrap=True)))
+
+
 @contextmanager
 def _explained(advice: str = "") -> Iterator[None]:
     """Say what went wrong, and what to do, instead of showing where in the program; exit 1."""
@@ -210,7 +228,7 @@ def _explained(advice: str = "") -> Iterator[None]:
         if advice:
             errors.print(advice, markup=False, soft_wrap=True)
         raise typer.Exit(1) from None
-    except (NoState, HostError, snapshot.SnapshotError, OSError) as error:
+    except (NoState, HostError, snapshot.SnapshotError, tunnel.TunnelError, OSError) as error:
         errors.print(f"error: {error}", markup=False, soft_wrap=True)
         raise typer.Exit(1) from None
     except automation.CommandError:

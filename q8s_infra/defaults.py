@@ -40,6 +40,9 @@ STEP_TIMEOUT_SECONDS: Final = 3600
 
 CONTROL_PLANE_PORT: Final = 6443
 
+LOOPBACK: Final = "127.0.0.1"
+"""Where the proxy through a bastion listens: on the machine that runs Pulumi, for nobody else."""
+
 PAYLOAD_PORT: Final = 9473
 """Where a host hands its guest another version's executables, on the guest's link and nowhere else."""
 

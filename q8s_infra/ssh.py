@@ -13,10 +13,13 @@ from pulumi import automation
 
 from q8s_infra.cloud import Instance
 from q8s_infra.hostkeys import derive
-from q8s_infra.spec import Access
+from q8s_infra.spec import Access, Bastion
 
 CONNECT_SECONDS: Final = 30
 """For a TCP connection, and again for a login."""
+
+_KEEPALIVE_SECONDS: Final = 15
+"""After so long a silence the bastion is asked whether it is there; after three in vain the connection is lost."""
 
 
 class NoState(Exception):
@@ -96,15 +99,23 @@ async def connected(node: str, way: Way) -> AsyncIterator[asyncssh.SSHClientConn
                 login(way.address(way.first), f"host/{way.first}", access.user, keys, tunnel=None)
             )
         elif bastion := access.bastion:
-            tunnel = await undo.enter_async_context(
-                asyncssh.connect(
-                    bastion.host, bastion.port, username=bastion.user, config=None, agent_path=None,
-                    client_keys=[asyncssh.import_private_key(bastion.private_key())],
-                    known_hosts=asyncssh.import_known_hosts(f"* {bastion.host_key}\n"),
-                    connect_timeout=CONNECT_SECONDS, login_timeout=CONNECT_SECONDS,
-                )
-            )  # fmt: skip
+            tunnel = await undo.enter_async_context(through(bastion))
         yield await undo.enter_async_context(login(way.address(node), f"host/{node}", access.user, keys, tunnel=tunnel))
+
+
+def through(bastion: Bastion) -> AbstractAsyncContextManager[asyncssh.SSHClientConnection]:
+    """An SSH connection to a bastion.
+
+    Raises:
+        OSError: its private key can't be read.
+        ValueError: its private key is none.
+    """
+    return asyncssh.connect(
+        bastion.host, bastion.port, username=bastion.user, config=None, agent_path=None,
+        client_keys=[asyncssh.import_private_key(bastion.private_key())],
+        known_hosts=asyncssh.import_known_hosts(f"* {bastion.host_key}\n"),
+        connect_timeout=CONNECT_SECONDS, login_timeout=CONNECT_SECONDS, keepalive_interval=_KEEPALIVE_SECONDS,
+    )  # fmt: skip
 
 
 def login(

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 
 import pulumi
+import yaml
 
 from q8s_infra.components.host import Host
 from q8s_infra.components.keys import ClusterKeys
@@ -29,7 +30,7 @@ class ControlPlane(pulumi.ComponentResource):
 
     Attributes:
         host: the host that it runs on.
-        kubeconfig: the administrator's, as kubeadm wrote it; a secret.
+        kubeconfig: the administrator's, as kubeadm wrote it but for the way to the API server; a secret.
         endpoint: address and port of its API server on the cluster's network.
         prepared: its host is.
         ready: it runs the version that the spec asks for.
@@ -93,7 +94,7 @@ class ControlPlane(pulumi.ComponentResource):
         self.endpoint: pulumi.Output[str] = self.host.address.apply(lambda address: f"{address}:{CONTROL_PLANE_PORT}")
         printed = secret(initialised.stdout).apply(json.loads)
         self.kubeconfig: pulumi.Output[str] = pulumi.Output.all(printed, self.host.endpoint).apply(
-            lambda known: _reached_at(known[0]["kubeconfig"], endpoint_name(spec), known[1])
+            lambda known: _reached_at(known[0]["kubeconfig"], spec, known[1])
         )
         self.ready: pulumi.Resource = _upgraded(
             name, self.host, spec, pulumi.ResourceOptions(parent=self, depends_on=[identified])
@@ -272,6 +273,16 @@ def _prepared(parent: pulumi.Resource, name: str, host: Host, spec: ClusterSpec)
     )
 
 
-def _reached_at(kubeconfig: str, name: str, address: str) -> str:
-    """The kubeconfig with the address under which its user reaches the API server, in place of the nodes' name."""
-    return kubeconfig.replace(f"https://{name}:{CONTROL_PLANE_PORT}", f"https://{address}:{CONTROL_PLANE_PORT}")
+def _reached_at(kubeconfig: str, spec: ClusterSpec, address: str) -> str:
+    """The kubeconfig with the way that its user takes to the API server.
+
+    That is an address in place of the nodes' name and, where a bastion is in between, the proxy through it.
+    """
+    port = CONTROL_PLANE_PORT
+    addressed = kubeconfig.replace(f"https://{endpoint_name(spec)}:{port}", f"https://{address}:{port}")
+    if spec.access.bastion is None:
+        return addressed
+    document = yaml.safe_load(addressed)
+    for named in document["clusters"]:
+        named["cluster"]["proxy-url"] = spec.access.bastion.proxy_url
+    return yaml.safe_dump(document, sort_keys=False)

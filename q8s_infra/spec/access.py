@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints, ValidationInfo, field_validator
 
+from q8s_infra.defaults import LOOPBACK
 from q8s_infra.spec.types import Cidr, Model, Name, PortRange
 
 UserName = Annotated[str, StringConstraints(pattern=r"^[a-z_][-a-z0-9_]{0,31}$")]
@@ -17,13 +18,25 @@ HostKeyLine = Annotated[
 
 
 class Bastion(Model):
-    """A machine that SSH goes through, with its host key pinned like any other."""
+    """A machine that SSH and the API server's clients go through, with its host key pinned like any other."""
 
     host: Name = Field(description="Its name or address.")
     user: UserName = Field(description="Whom to log in as.")
     private_key_file: Path = Field(description="Private key for the bastion, a file on the machine that runs Pulumi.")
     host_key: HostKeyLine = Field(description="The bastion's public host key, as in known_hosts: type and base64.")
     port: int = Field(default=22, ge=1, le=65535, description="Its SSH port.")
+    local_port: int = Field(
+        default=16443,
+        ge=1024,
+        le=65535,
+        description="Port of the machine that runs Pulumi where the proxy to the API server listens; another one for "
+        "each bastion.",
+    )
+
+    @property
+    def proxy_url(self) -> str:
+        """Where who takes the kubeconfig finds the way through the bastion."""
+        return f"socks5://{LOOPBACK}:{self.local_port}"
 
     def private_key(self) -> str:
         """The private key's text; a secret.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -12,15 +13,18 @@ import pytest
 from openstack.connection import Connection
 
 from lab import demo, layout
+from lab.artifact import REPOSITORY
 from lab.kubectl import Kubectl
 from lab.services import accepts, wait_until
 from lab.stack import open_stack
+from q8s_infra.defaults import LOOPBACK
 from tests.lab.conftest import leftovers, q8s
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(900)]
 
 STACK, NAME = "lab-access", "access"
 CIDR, GATEWAY = "192.168.78.0/24", "192.168.78.1"
+LOCAL_PORT = 16443
 
 
 @contextmanager
@@ -34,6 +38,18 @@ def brought_up(cloud: Connection, tmp_path: Path, **changes: Any) -> Iterator[Ku
     finally:
         stack.destroy(remove=True)
         assert not leftovers(cloud, NAME)
+
+
+@contextmanager
+def tunnel(stack: str) -> Iterator[None]:
+    """With the program's own way through the stack's bastion."""
+    words = [sys.executable, "-m", "q8s_infra", "tunnel", "--stack", stack]
+    with subprocess.Popen(words, cwd=REPOSITORY, stdin=subprocess.DEVNULL) as process:
+        try:
+            wait_until("the tunnel", lambda: accepts(LOOPBACK, LOCAL_PORT), seconds=60)
+            yield
+        finally:
+            process.terminate()
 
 
 @pytest.fixture
@@ -66,14 +82,19 @@ def test_hosts_behind_a_bastion(cloud: Connection, undo: ExitStack, tmp_path: Pa
     address = server.addresses[layout.PRIVATE_NETWORK][0]["addr"]
     wait_until("the bastion's SSH", lambda: accepts(address, 22), seconds=60)
 
-    bastion = {"host": address, "user": "debian", "privateKeyFile": str(key), "hostKey": public}
+    bastion = {
+        "host": address,
+        "user": "debian",
+        "privateKeyFile": str(key),
+        "hostKey": public,
+        "localPort": LOCAL_PORT,
+    }
     access = {"mode": "bastion", "user": "debian", "bastion": bastion, "allowedCidrs": [f"{address}/32"]}
-    # The API server is not tunnelled; nothing but the bastion may come in by SSH.
-    ports = {"tcp": [6443], "cidr": layout.UPLINK_CIDR}
-    with brought_up(cloud, tmp_path, access=access, openPorts=ports) as kubectl:
+    # Nothing but the bastion may come in.
+    with brought_up(cloud, tmp_path, access=access, workers={"x86-small": 1}) as kubectl, tunnel(STACK):
         first = cloud.compute.find_server(f"{NAME}-control-plane-0", details=True)
-        assert not accepts(first.addresses[layout.PRIVATE_NETWORK][0]["addr"], 22)
-        assert list(kubectl.ready()) == [f"{NAME}-control-plane-0"]
+        assert not any(accepts(first.addresses[layout.PRIVATE_NETWORK][0]["addr"], port) for port in (22, 6443))
+        assert kubectl.ready() == {f"{NAME}-control-plane-0": "True", f"{NAME}-x86-small-0": "True"}
 
 
 def test_hosts_behind_a_floating_address(cloud: Connection, undo: ExitStack, tmp_path: Path) -> None:

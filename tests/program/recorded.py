@@ -162,7 +162,8 @@ class Recorder(mocks.Mocks):
             name = next(word for word in create.split() if word.startswith("endpoint=")).removeprefix("endpoint=")
             certificate = f"client-certificate-data: {client_certificate_data()}"
             user = f"users: [{{user: {{{certificate}, {KUBECONFIG} {declared.generation}}}}}]"
-            return json.dumps({"kubeconfig": f"server: https://{name}:6443\n{user}"})
+            clusters = f"clusters:\n- cluster:\n    server: https://{name}:6443\n  name: kubernetes"
+            return json.dumps({"kubeconfig": f"{clusters}\n{user}"})
         if "identify-payload" in create:
             # A disk that is written anew is another one, whatever is in it.
             files = ("image", "payload", "kubernetes")

@@ -9,10 +9,12 @@ import re
 import tarfile
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pulumi
 import pytest
+import yaml
 from pulumi.runtime import rpc
 
 from q8s_infra.arch import ARCHITECTURES
@@ -160,6 +162,31 @@ def _is_secret(output: pulumi.Output[Any]) -> bool:
 
     look()
     return found[0]
+
+
+@pytest.mark.parametrize("mode", ["direct", "floatingIp", "bastion"])
+def test_a_bastion_leads_to_the_api_server_and_nothing_else_changes(mode: str, keys: str, tmp_path: Path) -> None:
+    (tmp_path / "key").touch()
+    bastion = {"host": "jump", "user": "me", "privateKeyFile": str(tmp_path / "key"), "hostKey": rendered.LOGIN}
+    further = {"floatingIp": {"externalNetwork": "public"}, "bastion": {"bastion": {**bastion, "localPort": 20000}}}
+    config = rendered.shipped("dev")
+    config["access"].update({"mode": mode, **further.get(mode, {})})
+    recorder, _ = run(plan(load({"cluster": config}, "dev", base=REPOSITORY)), keys)
+    given = rpc.unwrap_rpc_secret(recorder.declared["kubernetes dev-kubernetes"].inputs["kubeconfig"])
+    assert rpc.unwrap_rpc_secret(recorder.registered["Cluster dev"]["kubeconfig"]) == given
+
+    (step,) = (each for each in recorder.declared.values() if each.name == "dev-control-plane-0-init")
+    printed = json.loads(step.outputs["stdout"])["kubeconfig"]
+    leads_to = "FloatingIpAssociate dev-control-plane-0-floating-ip" if mode == "floatingIp" else ""
+    port = recorder.declared["Port dev-control-plane-0-port"].outputs["allFixedIps"][0]
+    address = recorder.declared[leads_to].outputs["floatingIp"] if leads_to else port
+    expected = re.sub(r"https://[^:]+:6443", f"https://{address}:6443", printed)
+    if mode != "bastion":
+        assert given == expected
+        return
+    document = yaml.safe_load(expected)
+    document["clusters"][0]["cluster"]["proxy-url"] = "socks5://127.0.0.1:20000"
+    assert yaml.safe_load(given) == document
 
 
 def test_one_floating_address_leads_to_all_hosts(keys: str) -> None:

@@ -428,6 +428,12 @@ OURS: list[Row] = [
     ),
     (
         "access/bastion",
+        {"host": "b", "user": "u", "privateKeyFile": "k", "hostKey": "ssh-rsa AAAA", "localPort": 443},
+        "access.bastion.localPort",
+        "Input should be greater than or equal to 1024",
+    ),
+    (
+        "access/bastion",
         {"host": "b", "user": "u", "privateKeyFile": "k", "hostKey": "ssh-rsa AAAA"},
         "access.bastion",
         "goes with mode bastion, and only with it",
