@@ -56,9 +56,10 @@ lab-clean: venv ## drop from the cache what no current artifact names
 lab-logs: venv ## the log of one service: make lab-logs NAME=nova-compute
 	$(PY) -m lab logs $(NAME)
 
-bench: lab ## how a preview grows with the cluster, how fast a worker becomes a node: ratios of one run
+bench: lab ## how a preview grows, how fast a worker becomes a node: ratios of one run; the lab's own times (COLD=--cold)
 	$(PY) -m lab.scale
 	$(PY) -m lab enter $(PY) -m lab.bench
+	$(PY) -m lab.times $(COLD)
 
 demo: lab ## the main job: a cluster of emulated nodes in the lab, with pods on them
 	$(PY) -m lab enter $(PY) -m lab.demo up

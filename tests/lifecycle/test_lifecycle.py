@@ -8,11 +8,9 @@ from __future__ import annotations
 import json
 import os
 import random
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -21,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from lab import namespace
+from lab import namespace, times
 from lab.artifact import REPOSITORY
 from lab.hosts import cgroups
 
@@ -82,8 +80,7 @@ class Lab:
     @property
     def environment(self) -> dict[str, str]:
         """What tells a lab's commands which lab they are for."""
-        folders = {f"Q8S_LAB_{name.upper()}": str(self.root / name) for name in ("state", "run", "logs")}
-        return {**os.environ, **folders, "OS_CLIENT_CONFIG_FILE": str(self.root / "state/clouds.yaml")}
+        return {**os.environ, **times.variables(self.root), "OS_CLIENT_CONFIG_FILE": str(self.root / "state/clouds.yaml")}
 
     def __call__(self, *words: str, check: bool = True) -> str:
         """What a command of the lab prints."""
@@ -120,15 +117,13 @@ class Lab:
 def lab() -> Iterator[Lab]:
     """A lab that is up."""
     assert not namespace.is_inside(), "a lab can't be started from inside another"
-    lab = Lab(Path(tempfile.mkdtemp(prefix="q8s-lab-", dir="/var/tmp")))
-    # Its database has a user of its own.
-    lab.root.chmod(0o755)
-    try:
-        lab("up")
-        yield lab
-    finally:
-        lab("down", "--wipe", check=False)
-        shutil.rmtree(lab.root)
+    with times.folders() as root:
+        lab = Lab(root)
+        try:
+            lab("up")
+            yield lab
+        finally:
+            lab("down", "--wipe", check=False)
 
 
 @pytest.fixture(scope="module")
