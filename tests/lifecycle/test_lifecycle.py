@@ -80,7 +80,11 @@ class Lab:
     @property
     def environment(self) -> dict[str, str]:
         """What tells a lab's commands which lab they are for."""
-        return {**os.environ, **times.variables(self.root), "OS_CLIENT_CONFIG_FILE": str(self.root / "state/clouds.yaml")}
+        return {
+            **os.environ,
+            **times.variables(self.root),
+            "OS_CLIENT_CONFIG_FILE": str(self.root / "state/clouds.yaml"),
+        }
 
     def __call__(self, *words: str, check: bool = True) -> str:
         """What a command of the lab prints."""
