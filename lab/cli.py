@@ -42,7 +42,9 @@ _SERVICE_PACKAGES = (
     "mariadb-server", "rabbitmq-server", "ebtables", "ipset", "conntrack", "iptables", "arptables", "bridge-utils",
     "iputils-arping", "openssh-client", "openssh-server", "ethtool", "util-linux", "procps",
 )  # fmt: skip
-_PACKAGES = (*MIRROR_PACKAGES, *HOST_PACKAGES, *IMAGE_PACKAGES, *_SERVICE_PACKAGES)
+# A proxy that hosts of the tests have between themselves and the mirrors.
+_TEST_PACKAGES = ("tinyproxy",)
+_PACKAGES = (*MIRROR_PACKAGES, *HOST_PACKAGES, *IMAGE_PACKAGES, *_SERVICE_PACKAGES, *_TEST_PACKAGES)
 # From nothing, on two busy cores.
 _BUILDS_SECONDS = 7200
 _STATUS_SECONDS, _UP_SECONDS, _WIPE_SECONDS = 60, 1800, 600
