@@ -19,7 +19,7 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from q8s_infra import diagnose, fetched, init, snapshot, tunnel
-from q8s_infra.cloud import OpenStackCloud, connect
+from q8s_infra.cloud import FAILURES, OpenStackCloud, connect, failure
 from q8s_infra.hosts import HostError, Hosts
 from q8s_infra.plan import ClusterPlan, plan
 from q8s_infra.preflight import Need, check, needs
@@ -227,6 +227,10 @@ def _explained(advice: str = "") -> Iterator[None]:
             errors.print(f"error: {mistake}", markup=False, soft_wrap=True)
         if advice:
             errors.print(advice, markup=False, soft_wrap=True)
+        raise typer.Exit(1) from None
+    # Before OSError: what comes of HTTP is one, too.
+    except FAILURES as error:
+        errors.print(f"error: {failure(error)}", markup=False, soft_wrap=True)
         raise typer.Exit(1) from None
     except (NoState, HostError, snapshot.SnapshotError, tunnel.TunnelError, OSError) as error:
         errors.print(f"error: {error}", markup=False, soft_wrap=True)

@@ -8,6 +8,7 @@ from ipaddress import IPv4Address, IPv4Network
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
 import openstack
+from keystoneauth1.exceptions import ClientException
 from openstack import exceptions
 
 from q8s_infra.spec import Mistake, Network, SpecErrors
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 _DELETE_SECONDS: Final = 300
+FAILURES: Final = (exceptions.SDKException, ClientException)
+"""What a look-up raises where OpenStack does not answer, or refuses."""
 
 
 @dataclass(frozen=True)
@@ -264,10 +267,16 @@ def connect(cloud: str | None = None) -> OpenStackCloud:
     try:
         connection = openstack.connect(cloud=cloud)
         connection.authorize()
-    except (exceptions.SDKException, OSError) as error:
+    except (*FAILURES, OSError) as error:
         reason = str(error).splitlines()[0]
         raise SpecErrors([Mistake("OS_CLOUD", cloud, f"the OpenStack layer does not let us in: {reason}")]) from None
     return OpenStackCloud(connection)
+
+
+def failure(error: Exception) -> str:
+    """What a look-up that failed says of itself, in a line."""
+    said = str(error).splitlines() or [type(error).__name__]
+    return f"the OpenStack layer does not answer what it is asked: {said[0]}"
 
 
 def _network_quota(details: Any) -> Quota:

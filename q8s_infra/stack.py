@@ -9,7 +9,7 @@ from typing import Any
 import pulumi
 
 from q8s_infra import certificates, upgrade
-from q8s_infra.cloud import connect
+from q8s_infra.cloud import FAILURES, connect, failure
 from q8s_infra.kept import made_with, refused
 from q8s_infra.plan import ClusterPlan, plan
 from q8s_infra.preflight import check
@@ -37,6 +37,8 @@ def load_stack() -> tuple[ClusterPlan, Rollout]:
         warnings = planned.warnings if config.get_bool("offline") else (*planned.warnings, *_fits(planned, known))
     except SpecErrors as errors:
         raise pulumi.RunError(f"the cluster's description has mistakes; nothing was changed\n{errors}") from None
+    except FAILURES as error:
+        raise pulumi.RunError(f"{failure(error)}\nThe cluster was not changed; run the same again") from None
     for warning in (*warnings, *certificates.warnings(known)):
         pulumi.log.warn(warning)
     rolled = rollout(planned, known)

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 import yaml
+from keystoneauth1.exceptions import ConnectFailure, DiscoveryFailure
+from openstack.exceptions import HttpException, SDKException
 from rich.console import Console
 from typer.testing import CliRunner
 
@@ -273,6 +275,28 @@ class TestCommand:
         assert "python -m q8s_infra check --stack mine" in result.output.replace("\n", " ")
         assert "pulumi up" not in result.output
         assert (tmp_path / "Pulumi.mine.yaml").exists()
+
+    @pytest.mark.parametrize(
+        ("error", "said"),
+        [
+            (HttpException("no one is home\nmore"), "no one is home"),
+            (SDKException("of the client's own"), "of the client's own"),
+            (ConnectFailure("Unable to establish connection to http://network"), "Unable to establish connection"),
+            (DiscoveryFailure(), "Discovery of client versions failed"),
+        ],
+    )
+    def test_a_cloud_that_does_not_answer_is_told_in_a_line(
+        self, error: Exception, said: str, site: Site, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def refuse() -> None:
+            raise error
+
+        monkeypatch.setattr(site, "networks", refuse)
+        result = CliRunner().invoke(cli.cli, WORDS)
+        assert (result.exit_code, type(result.exception)) == (1, SystemExit)
+        assert result.output.startswith("error: the OpenStack layer does not answer what it is asked: ")
+        assert said in result.output
+        assert result.output.count("\n") == 1
 
 
 class TestTerminal:
