@@ -31,9 +31,13 @@ apt_keys() {
 # apt_gpg: gpg, unless the image has it. None has for certain: apt depends on gpgv or sqv, and neither of them lists keys.
 apt_gpg() {
 	if command -v gpg >/dev/null; then return; fi
-	# Sources that lack their key yet are refused here, one by one; the others are enough.
-	apt-get -q -o DPkg::Lock::Timeout=600 update || echo "some package sources can't be used yet"
+	apt_lists_so_far
 	apt_install gpg
+}
+
+# apt_lists_so_far: for what sources themselves need. Those that lack it yet are refused here, one by one; the others are enough.
+apt_lists_so_far() {
+	apt-get -q -o DPkg::Lock::Timeout=600 update || echo "some package sources can't be used yet"
 }
 
 # apt_fetch_key URL FILE FINGERPRINT[,FINGERPRINT...]: a key file, downloaded anew as its expiry may have been extended.
@@ -81,7 +85,8 @@ apt_host_sources() {
 	if apt_proxy; then changed=yes; fi
 	# Gone until the lists are there, whatever fails in between.
 	if [[ $changed = yes ]]; then rm -f /var/lib/apt/q8s-updated; fi
-	# After the sources, as gpg may have to come from them.
+	# After the sources, as ca-certificates and gpg may have to come from them.
+	site_ca
 	apt_keys
 	if [[ ! -e /var/lib/apt/q8s-updated ]]; then
 		apt_update

@@ -7,6 +7,8 @@
 . ./lib.sh
 # shellcheck source=hostscripts/apt.sh
 . ./apt.sh
+# shellcheck source=hostscripts/site-ca.sh
+. ./site-ca.sh
 # shellcheck source=hostscripts/container-runtime.sh
 . ./container-runtime.sh
 # shellcheck source=hostscripts/guest-image.sh
@@ -24,6 +26,7 @@ renice -n 10 $$ >/dev/null
 # Those of other versions, and what an attempt that was cut off has left.
 find "$ours" -mindepth 1 -maxdepth 1 ! -name "${image_file##*/}*" ! -name "${disk##*/}*" ! -name "${executables##*/}*" \
 	-exec rm -rf {} +
+site_ca
 apt_keys
 apt_install qemu-utils
 

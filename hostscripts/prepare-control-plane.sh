@@ -7,6 +7,8 @@
 . ./access.sh
 # shellcheck source=hostscripts/apt.sh
 . ./apt.sh
+# shellcheck source=hostscripts/site-ca.sh
+. ./site-ca.sh
 # shellcheck source=hostscripts/container-runtime.sh
 . ./container-runtime.sh
 

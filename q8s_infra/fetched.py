@@ -25,8 +25,8 @@ KUBERNETES_PACKAGES: Final = ("kubelet", "kubeadm", "kubectl", "kubernetes-cni")
 PAYLOAD_PACKAGES: Final = ("qemu-utils",)
 """Packages of the control plane that prepares what guests are made from, as ``hostscripts/build-payload.sh`` does."""
 
-GPG, GPGV = "gpg", "gpgv"
-"""Packages of hosts whose image lacks them: for keys known by fingerprint, and for images known by signature."""
+GPG, GPGV, CA_CERTIFICATES = "gpg", "gpgv", "ca-certificates"
+"""Packages of hosts whose image lacks them: for keys known by fingerprint, images known by signature, the site's CA."""
 
 _IMAGE_HOST: Final = "registry.k8s.io"
 _REGISTRIES: Final = {"docker.io": "registry-1.docker.io"}
@@ -109,6 +109,7 @@ def _packages(planned: ClusterPlan) -> Iterator[Fetched]:
     keyed = [kubernetes, *spec.sources.host_apt, *(source for sources in of_guests.values() for source in sources)]
     hosts = [*CONTROL_PLANE_PACKAGES, *PAYLOAD_PACKAGES, *(name for each in guests for name in each.host_packages)]
     hosts += [GPG] if any(source.key_fingerprints for source in keyed) else []
+    hosts += [CA_CERTIFICATES] if spec.sources.ca_certificates else []
     hosts += [*sorted(keyrings | for_images), *([GPGV] if for_images else [])]
     wanted = tuple(dict.fromkeys(hosts))
     for source in spec.sources.host_apt:

@@ -10,6 +10,7 @@ from q8s_infra.arch import Architecture
 from q8s_infra.components.host import Host
 from q8s_infra.defaults import ARTIFACTS_PORT
 from q8s_infra.remote import HOSTSCRIPTS, Step, run
+from q8s_infra.render.authorities import authority_files
 from q8s_infra.render.payload import payload
 from q8s_infra.render.proxy import proxy_files
 from q8s_infra.render.sources import guest_apt_files, image_files, registry_files
@@ -67,6 +68,7 @@ class Artifacts(pulumi.ComponentResource):
             ),
             files={
                 **guest_apt_files(spec, architecture.name),
+                **authority_files(spec),
                 **registry_files(spec),
                 **proxy_files(spec),
                 **image_files(image),

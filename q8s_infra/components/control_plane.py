@@ -16,6 +16,7 @@ from q8s_infra.kept import kept_document
 from q8s_infra.plan import ControlPlane as PlannedControlPlane
 from q8s_infra.remote import Step, run, secret
 from q8s_infra.render import kubeadm
+from q8s_infra.render.authorities import authority_files
 from q8s_infra.render.endpoint import endpoint_name
 from q8s_infra.render.node import authorized_keys, node_files
 from q8s_infra.render.proxy import containerd_files, proxy_files
@@ -262,6 +263,7 @@ def _prepared(parent: pulumi.Resource, name: str, host: Host, spec: ClusterSpec)
         Step("prepare-control-plane", name, "host", {"kubernetes": spec.kubernetes.version}),
         files={
             **apt_files(spec, kubernetes=True),
+            **authority_files(spec),
             **registry_files(spec),
             **proxy_files(spec),
             **containerd_files(spec),

@@ -15,6 +15,7 @@ from q8s_infra.components.network import ClusterNetwork
 from q8s_infra.defaults import DRAIN_SECONDS, GUEST_LINK, PAYLOAD_PORT
 from q8s_infra.plan import Worker as PlannedWorker
 from q8s_infra.remote import HOSTSCRIPTS, Step, run
+from q8s_infra.render.authorities import authority_files
 from q8s_infra.render.domain import domain_xml, network_xml
 from q8s_infra.render.endpoint import balancer
 from q8s_infra.render.kubeadm import join_configuration
@@ -177,6 +178,7 @@ class Worker(pulumi.ComponentResource):
 def _host_files(spec: ClusterSpec, planned: PlannedWorker) -> dict[str, str]:
     return {
         **apt_files(spec, kubernetes=False),
+        **authority_files(spec),
         **proxy_files(spec),
         **authorized_keys(spec),
         "host-packages": "".join(f"{package}\n" for package in planned.architecture.host_packages),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from q8s_infra.defaults import GUEST_LINK, PAYLOAD_PORT
+from q8s_infra.render.authorities import guest_authority_files
 from q8s_infra.render.endpoint import endpoint_name
 from q8s_infra.render.node import MODULES, SYSCTL, containerd_toml
 from q8s_infra.render.proxy import containerd_files, proxy_files
@@ -52,6 +53,7 @@ def guest_files(spec: ClusterSpec, *, name: str, node_address: str, join_configu
         **units,
         **hosts,
         **proxy,
+        **guest_authority_files(spec),
         "/etc/systemd/system/q8s-flannel-offload.service": text("q8s-flannel-offload.service"),
         "/etc/modules-load.d/q8s.conf": MODULES,
         "/etc/sysctl.d/90-q8s.conf": SYSCTL,

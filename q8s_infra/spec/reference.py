@@ -32,6 +32,7 @@ _FORMATS: Final = {
     "ipv4network": "CIDR",
     "path": "path",
     "openpgp-fingerprint": "OpenPGP fingerprint, 40 hexadecimal digits",
+    "pem-certificates": "one or more certificates in PEM, as text",
     "proxy-url": "`http://[USER:PASSWORD@]HOST:PORT`, or https",
 }
 

@@ -17,6 +17,7 @@ from pydantic import (
 )
 
 from q8s_infra.arch import ARCHITECTURES
+from q8s_infra.spec.certificates import Authorities
 from q8s_infra.spec.errors import of_fields
 from q8s_infra.spec.types import ArchitectureName, ByArchitecture, ImageSha256, KeySha256, Model, Url
 
@@ -135,7 +136,7 @@ class AptSource(Model):
 
 
 class Sources(Model):
-    """Package sources and registry mirror."""
+    """Package sources, registry mirror, and certificate authorities that vouch for them."""
 
     host_apt: tuple[AptSource, ...] = Field(default=(), description="For hosts, in place of their image's own.")
     guest_apt: Annotated[dict[ArchitectureName, tuple[AptSource, ...]], ByArchitecture] = Field(
@@ -153,6 +154,10 @@ class Sources(Model):
         default=None, description="Checksum of pkgs.k8s.io's Release.key, in place of its fingerprints."
     )
     registry_mirror: Url | None = Field(default=None, description="One mirror for all container registries.")
+    ca_certificates: Authorities | None = Field(
+        default=None,
+        description="The site's own certificate authorities, which hosts and guests trust beside the public ones.",
+    )
 
     @field_validator("host_apt")
     @classmethod

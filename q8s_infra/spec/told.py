@@ -38,7 +38,7 @@ def mistakes_of(error: Any) -> list[Mistake]:
         message = f"is no field, there are {', '.join(_fields(place[:-1]))}"
     # Where fields do not go together, the mapping that has them is the whole; what is in an unknown one is nobody's.
     whole = isinstance(given, Mapping) and kind in ("value_error", "extra_forbidden")
-    told = kind != "missing" and not whole and not _is_secret(place)
+    told = kind != "missing" and not whole and not _is_secret(place, given)
     return [Mistake(path or "q8s:cluster", given if told else None, message)]
 
 
@@ -48,9 +48,10 @@ def split(path: str, part: str) -> Mistake:
     return Mistake(f"{path}.{field}" if path else field, None, allowed)
 
 
-def _is_secret(place: Sequence[object]) -> bool:
-    """A proxy may have a password in it, wherever in its part of the description it was written by mistake."""
-    return place[:1] == ("proxy",) and "noProxy" not in place
+def _is_secret(place: Sequence[object], given: object) -> bool:
+    """What may have a secret in it, wherever it was written by mistake: a proxy its password, PEM a private key."""
+    proxy = place[:1] == ("proxy",) and "noProxy" not in place
+    return proxy or place[:2] == ("sources", "caCertificates") or (isinstance(given, str) and "-----BEGIN" in given)
 
 
 def _fields(place: Sequence[object]) -> list[str]:

@@ -22,6 +22,7 @@ from q8s_infra.render.templates import REPOSITORY, render
 from q8s_infra.spec import load
 from tests.program.recorded import Declared, record, run
 from tests.unit import rendered
+from tests.unit.certificate import authority
 
 Names = frozenset[str]
 Description = dict[str, Any]
@@ -164,10 +165,19 @@ class Edit:
 
 X86 = "nodeTypes/x86-small"
 RELEASES = "https://cloud-images.ubuntu.com/releases/noble"
+SITE_CA = "sources/caCertificates"
+ONE_CA, OTHER_CA = (authority(name).pem for name in ("one", "other"))
+TRUSTED_ANEW = Cost(updated=of(("control-plane-0", *DEV), "-host") | PAYLOADS | of(DEV, "-guest"))
 NEW_GUEST = Cost(replaced=of("x86-small-0", *GUEST))
 
 EDITS = (
     Edit("nothing", NOTHING),
+    Edit(
+        "the site's own CA with other line ends",
+        NOTHING,
+        put(SITE_CA, ONE_CA.replace("\n", "\r\n")),
+        given=put(SITE_CA, ONE_CA),
+    ),
     # Hosts
     Edit("host image", NOTHING, put("hostImage/name", "ubuntu-26.04")),
     Edit("flavor of control planes", NOTHING, put("controlPlanes/flavor", "c1.large"), "mixed"),
@@ -406,6 +416,22 @@ KNOWN_TO_COST_TOO_MUCH = (
         put("proxy/http", "http://proxy:3128"),
         given=put("network/cidr", "10.254.1.0/24"),
         why="a running guest keeps its proxies, and its own step runs again to find that it is there",
+    ),
+    *(
+        Edit(
+            name,
+            TRUSTED_ANEW,
+            change,
+            given=given,
+            why="a running guest keeps the authorities that it trusts, and its own step runs again to find that it is "
+            "there; so does a payload's, where it is made already",
+        )
+        for name, change, given in (
+            ("the site's own CA", put(SITE_CA, ONE_CA), leave),
+            ("another CA of the site", put(SITE_CA, OTHER_CA), put(SITE_CA, ONE_CA)),
+            ("one more CA of the site", put(SITE_CA, ONE_CA + OTHER_CA), put(SITE_CA, ONE_CA)),
+            ("no CA of the site any more", drop(SITE_CA), put(SITE_CA, ONE_CA)),
+        )
     ),
     Edit(
         "guestTimeoutMinutes",

@@ -16,6 +16,7 @@ from q8s_infra.arch import ARCHITECTURES
 from q8s_infra.cli import cli
 from q8s_infra.components.flannel import _pod
 from q8s_infra.fetched import (
+    CA_CERTIFICATES,
     CONTROL_PLANE_PACKAGES,
     GPG,
     GPGV,
@@ -51,7 +52,7 @@ def test_packages_of_hosts_are_those_that_their_scripts_install() -> None:
     scripts = {path: path.read_text() for path in (REPOSITORY / "hostscripts").glob("*.sh")}
     words = [word for text in scripts.values() for line in INSTALLED.findall(text) for word in line.split()]
     named = {word.strip('"').partition("=")[0] for word in words if "$" not in word.partition("=")[0]}
-    assert named == {*CONTROL_PLANE_PACKAGES, *KUBERNETES_PACKAGES, *PAYLOAD_PACKAGES, GPG, GPGV}
+    assert named == {*CONTROL_PLANE_PACKAGES, *KUBERNETES_PACKAGES, *PAYLOAD_PACKAGES, GPG, GPGV, CA_CERTIFICATES}
     prepared = INSTALLED.findall(scripts[REPOSITORY / "hostscripts/prepare-control-plane.sh"])
     assert prepared[0].split() == list(CONTROL_PLANE_PACKAGES)
     (kubernetes,) = (it for it in found(of(), "package repository") if it.used_by == "control planes")

@@ -259,6 +259,7 @@ OURS: list[Row] = [
         "proxy.noProxy.0",
         "one name (which stands for all below it, too),",
     ),
+    ("sources/caCertificates", "", "sources.caCertificates", "one or more certificates, each from -----BEGIN"),
     (
         "sources/registryMirror",
         "mirror:5000",
@@ -884,7 +885,12 @@ def test_any_bytes_are_no_traceback(tmp_path: Path, content: bytes) -> None:
 
 
 @FUZZED
-@given(st.sampled_from([*places(GOOD), "proxy", "proxy/http", "openPorts", f"{X86}/labels", f"{X86}/taints"]), ANYTHING)
+@given(
+    st.sampled_from(
+        [*places(GOOD), "sources/caCertificates", "proxy", "proxy/http", "openPorts", f"{X86}/labels", f"{X86}/taints"]
+    ),
+    ANYTHING,
+)
 @example(f"{X86}/flavor", "[/red]")
 def test_anything_in_any_field_of_our_format_is_no_traceback(tmp_path: Path, path: str, value: object) -> None:
     checked(written(GOOD, spoiled(path, value), tmp_path))
