@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
 # The emulated machine: its disks, its seed and its libvirt domain, started and set to start with the host.
-# Arguments: artifacts (the URL of what is served), architecture, image (the name of its file), payload_key, disk (bytes), and
-# checksums: image_sha256, payload_sha256, kubernetes_sha256
+# Arguments: artifacts (the URL of what is served), architecture, image (the name of its file), payload_key, disk (bytes),
+# checksums: image_sha256, payload_sha256, kubernetes_sha256; type, emulator and cpu_model
 # inbox: domain.xml, seed/{user-data,meta-data,network-config}
 # shellcheck source=hostscripts/lib.sh
 . ./lib.sh
+# shellcheck source=hostscripts/emulator.sh
+. ./emulator.sh
 
 : "${artifacts:?}" "${architecture:?}" "${image:?}" "${payload_key:?}" "${disk:?}"
 data=/var/lib/libvirt/q8s
@@ -40,6 +42,8 @@ if virsh -q dominfo "$node" >/dev/null 2>&1; then
 	virsh -q destroy "$node" >/dev/null 2>&1 || true
 	virsh -q undefine --nvram "$node"
 fi
+
+emulator_has "${emulator:?}" "${cpu_model:?}" "nodeTypes.${type:?}.cpuModel"
 
 progress "guest image and payload"
 base=$data/images/$image.qcow2 payload=$data/images/payload-$payload_key.qcow2

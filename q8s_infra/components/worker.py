@@ -134,7 +134,13 @@ class Worker(pulumi.ComponentResource):
                 "define-guest",
                 name,
                 "libvirt",
-                {**artifacts.arguments, "disk": str(planned.node_type.disk.bytes)},
+                {
+                    **artifacts.arguments,
+                    "disk": str(planned.node_type.disk.bytes),
+                    "type": planned.type_name,
+                    "emulator": planned.architecture.qemu_binary,
+                    "cpu_model": planned.node_type.cpu_model,
+                },
             ),
             delete=Step("remove-guest", name, "libvirt"),
             files={
