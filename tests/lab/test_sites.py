@@ -1,7 +1,8 @@
-"""Sites that hosts can't leave as they like: one where all goes by a proxy."""
+"""Sites without a plain way out: by a proxy alone, and to mirrors that only an authority of their own vouches for."""
 
 from __future__ import annotations
 
+import json
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 from openstack.connection import Connection
 
-from lab import layout
+from lab import demo, layout
 from lab.demo import run_pod
 from lab.services import accepts, wait_until
 from tests.lab.test_access import NAME, brought_up
@@ -21,6 +22,29 @@ pytestmark = [pytest.mark.full, pytest.mark.timeout(1200)]
 PROXY_PORT = 3128
 MIRRORS = f"{layout.MIRROR_PORT},{layout.REGISTRY_PORT}"
 NODES = {f"{NAME}-control-plane-0": "True", f"{NAME}-x86-small-0": "True"}
+NGINX = """
+daemon off;
+error_log stderr;
+pid {folder}/nginx.pid;
+events {{}}
+http {{
+    access_log {folder}/access.log;
+    client_body_temp_path {folder}/body;
+    proxy_temp_path {folder}/proxy;
+    fastcgi_temp_path {folder}/fastcgi;
+    scgi_temp_path {folder}/scgi;
+    uwsgi_temp_path {folder}/uwsgi;
+    proxy_max_temp_file_size 0;
+    ssl_certificate {folder}/server.crt;
+    ssl_certificate_key {folder}/server.key;
+    server {{ listen {address}:{files} ssl; location / {{ proxy_pass http://{address}:{mirror}; }} }}
+    server {{
+        listen {address}:{images} ssl;
+        location / {{ proxy_pass http://{address}:{registry}; proxy_set_header Host $http_host; }}
+    }}
+}}
+"""
+FILES_PORT, IMAGES_PORT = 8443, 5443
 
 
 @contextmanager
@@ -52,6 +76,46 @@ def no_other_way() -> Iterator[None]:
         subprocess.run(["iptables", "--wait", "--delete", *rule], check=True)
 
 
+@contextmanager
+def mirrors_over_tls(folder: Path) -> Iterator[str]:
+    """The lab's mirrors with a certificate of an authority that nobody knows; yields that one's own."""
+    certificate = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:P-256",
+        "-nodes",
+        "-days",
+        "2",
+    ]
+    authority = ["-subj", "/CN=a site's own", "-keyout", folder / "ca.key", "-out", folder / "ca.crt"]
+    subprocess.run([*certificate, *authority], check=True, capture_output=True)
+    signed = ["-CA", folder / "ca.crt", "-CAkey", folder / "ca.key", "-subj", "/CN=mirrors"]
+    names = ["-addext", f"subjectAltName=IP:{layout.MIRROR_ADDRESS}", "-addext", "basicConstraints=critical,CA:FALSE"]
+    files = ["-keyout", folder / "server.key", "-out", folder / "server.crt"]
+    subprocess.run([*certificate, *signed, *names, *files], check=True, capture_output=True)
+    (folder / "nginx.conf").write_text(
+        NGINX.format(
+            folder=folder,
+            address=layout.MIRROR_ADDRESS,
+            files=FILES_PORT,
+            images=IMAGES_PORT,
+            mirror=layout.MIRROR_PORT,
+            registry=layout.REGISTRY_PORT,
+        )
+    )
+    server = subprocess.Popen(["nginx", "-e", "stderr", "-c", folder / "nginx.conf"])
+    try:
+        wait_until("the mirrors over TLS", lambda: accepts(layout.MIRROR_ADDRESS, IMAGES_PORT), seconds=30)
+        yield (folder / "ca.crt").read_text()
+    finally:
+        server.terminate()
+        server.wait(30)
+
+
 def test_a_cluster_behind_a_proxy_with_no_other_way_out(cloud: Connection, tmp_path: Path) -> None:
     changes = {
         "workers": {"x86-small": 1},
@@ -67,3 +131,20 @@ def test_a_cluster_behind_a_proxy_with_no_other_way_out(cloud: Connection, tmp_p
         assert ports == {layout.MIRROR_PORT, layout.REGISTRY_PORT}
         # What is the cluster's own does not go there.
         assert {url.hostname for url in asked} == {layout.MIRROR_ADDRESS}
+
+
+def test_a_site_with_an_authority_of_its_own(cloud: Connection, tmp_path: Path) -> None:
+    described = json.dumps(demo.description("dev", name=NAME)["q8s:cluster"])
+    plain, tls = f"http://{layout.MIRROR_ADDRESS}", f"https://{layout.MIRROR_ADDRESS}"
+    moved = json.loads(
+        described.replace(f"{plain}:{layout.REGISTRY_PORT}", f"{tls}:{IMAGES_PORT}").replace(
+            f"{plain}/", f"{tls}:{FILES_PORT}/"
+        )
+    )
+    with mirrors_over_tls(tmp_path) as authority, no_other_way():
+        moved["sources"]["caCertificates"] = authority
+        changes = {"workers": {"x86-small": 1}, "sources": moved["sources"], "guestImages": moved["guestImages"]}
+        with brought_up(cloud, tmp_path, **changes) as kubectl:
+            assert kubectl.ready() == NODES
+            # The image is pulled in the guest.
+            assert run_pod(kubectl, "amd64").endswith("x86_64")
