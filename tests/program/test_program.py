@@ -178,7 +178,7 @@ def test_a_bastion_leads_to_the_api_server_and_nothing_else_changes(mode: str, k
     (step,) = (each for each in recorder.declared.values() if each.name == "dev-control-plane-0-init")
     printed = json.loads(step.outputs["stdout"])["kubeconfig"]
     leads_to = "FloatingIpAssociate dev-control-plane-0-floating-ip" if mode == "floatingIp" else ""
-    port = recorder.declared["Port dev-control-plane-0-port"].outputs["allFixedIps"][0]
+    port = recorder.declared["Port dev-control-plane-0-port"].outputs["allFixedIps"][1]
     address = recorder.declared[leads_to].outputs["floatingIp"] if leads_to else port
     expected = re.sub(r"https://[^:]+:6443", f"https://{address}:6443", printed)
     if mode != "bastion":

@@ -304,6 +304,8 @@ async def command(folder: Path, site: Site) -> AsyncIterator[asyncio.subprocess.
         sys.executable, "-m", "q8s_infra", "tunnel", "--stack=far", cwd=folder,
         env={**os.environ, "PYTHONPATH": str(REPOSITORY), "PYTHONUNBUFFERED": "1"},
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        # As a terminal's shell starts it; where the tests run in the background, what they start ignores Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     try:
         assert process.stdout
