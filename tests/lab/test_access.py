@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from openstack.connection import Connection
+from pulumi import automation
 
 from lab import demo, layout
 from lab.artifact import REPOSITORY
@@ -105,6 +106,11 @@ def test_hosts_behind_a_floating_address(cloud: Connection, undo: ExitStack, tmp
     subnet = api.create_subnet(
         name="own", network_id=network.id, ip_version=4, cidr=CIDR, gateway_ip=GATEWAY, is_dhcp_enabled=False
     )
+    # Beside them one whose addresses would not do, and on the whole network IPv6.
+    pods = api.create_subnet(
+        name="pods", network_id=network.id, ip_version=4, cidr="10.244.0.0/24", is_dhcp_enabled=False
+    )
+    api.create_subnet(name="six", network_id=network.id, ip_version=6, cidr="fd00:78::/64", is_dhcp_enabled=False)
     router = api.create_router(name="own", external_gateway_info={"network_id": external.id})
     undo.callback(api.delete_router, router)
     api.add_interface_to_router(router, subnet=subnet.id)
@@ -117,6 +123,10 @@ def test_hosts_behind_a_floating_address(cloud: Connection, undo: ExitStack, tmp
         "allowedCidrs": ["10.0.0.0/8"],
     }
     workers = {"x86-small": 1}
+    own = brought_up(cloud, tmp_path, access=access, network={"name": "own"}, workers=workers)
+    with pytest.raises(automation.CommandError, match=r"network.subnet: is missing.*own \(192.168.78.0/24\)"), own:
+        pass
+    api.delete_subnet(pods)
     with brought_up(cloud, tmp_path, access=access, network={"name": "own"}, workers=workers) as kubectl:
         ready = kubectl.ready()
         assert ready == {f"{NAME}-control-plane-0": "True", f"{NAME}-x86-small-0": "True"}
@@ -137,14 +147,21 @@ def test_hosts_behind_a_floating_address(cloud: Connection, undo: ExitStack, tmp
 
 
 def test_a_floating_address_that_comes_later(cloud: Connection, tmp_path: Path) -> None:
-    with brought_up(cloud, tmp_path):
+    network = cloud.network.find_network(layout.PRIVATE_NETWORK, ignore_missing=False)
+    named = {"name": layout.PRIVATE_NETWORK, "subnet": cloud.network.get_subnet(network.subnet_ids[0]).name}
+    with brought_up(cloud, tmp_path, network=named):
         access = {
             "mode": "floatingIp",
             "user": "debian",
             "externalNetwork": layout.EXTERNAL_NETWORK,
             "allowedCidrs": ["10.0.0.0/8"],
         }
-        cluster = {**demo.description("dev", name=NAME)["q8s:cluster"], "workers": {}, "access": access}
+        cluster = {
+            **demo.description("dev", name=NAME)["q8s:cluster"],
+            "workers": {},
+            "access": access,
+            "network": named,
+        }
         stack = open_stack(STACK, {"q8s:cluster": cluster})
         stack.up()
         (floating,) = (ip for ip in cloud.network.ips() if ip.description == f"Q8S cluster {NAME}")
