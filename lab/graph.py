@@ -18,6 +18,8 @@ _BUILDERS: Final = 2
 _FETCHERS: Final = 4
 # Longer than anything takes: each command of a build has its own limit.
 _ANY_SECONDS: Final = 7200
+# From an end to the beginning that it made room for.
+_A_MOMENT: Final = 0.5
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,9 @@ def build(wanted: Sequence[Artifact], steps: Steps) -> Mapping[str, Span]:
 
 
 def critical_path(wanted: Sequence[Artifact], built: Mapping[str, Span]) -> list[tuple[str, float]]:
-    """What the end waited for: the artifact that was ready last, before it the last of those that it needs, and so on.
+    """What the end waited for: the artifact that was ready last, before it the one at whose end it began, and so on.
+
+    One begins when the last of those that it needs is ready, or when a builder is free for it.
 
     Args:
         wanted: artifacts.
@@ -86,11 +90,12 @@ def critical_path(wanted: Sequence[Artifact], built: Mapping[str, Span]) -> list
     Returns:
         Names and seconds, in the order of time; nothing where all was cached.
     """
+    spans = {artifact.name: built[artifact.key] for artifact in wanted if artifact.key in built}
     path: list[tuple[str, float]] = []
-    candidates = [artifact for artifact in wanted if artifact.key in built]
-    while candidates:
-        last = max(candidates, key=lambda each: built[each.key].ended)
-        span = built[last.key]
-        path.append((last.name, span.ended - span.started))
-        candidates = [need for need in last.needs if need.key in built]
+    while spans:
+        name = max(spans, key=lambda each: spans[each].ended)
+        last = spans[name]
+        path.append((name, last.ended - last.started))
+        del spans[name]
+        spans = {name: span for name, span in spans.items() if span.ended <= last.started + _A_MOMENT}
     return path[::-1]

@@ -230,9 +230,13 @@ class TestBuild:
         early, late = Artifact("early", lambda _: None), Artifact("late", lambda _: None)
         top = Artifact("top", lambda _: None, needs=(early, late))
         aside = Artifact("aside", lambda _: None)
-        spans = {early.key: (0, 2), late.key: (1, 5), top.key: (5, 9), aside.key: (2, 8)}
+        spans = {early.key: (0, 2), late.key: (2, 5), top.key: (5.1, 9), aside.key: (0, 8)}
         built = {key: graph.Span(*span) for key, span in spans.items()}
-        assert graph.critical_path((aside, top, early, late), built) == [("late", 4), ("top", 4)]
+        # One needs nothing: it began when a builder was free.
+        path = graph.critical_path((aside, top, early, late), built)
+        assert [name for name, _ in path] == ["early", "late", "top"]
+        assert sum(seconds for _, seconds in path) == pytest.approx(8.9)
+        assert graph.critical_path((early,), {early.key: graph.Span(0, 0.1)}) == [("early", 0.1)]
         assert graph.critical_path((aside, top), {}) == []
 
     def test_two_are_built_side_by_side(self) -> None:
