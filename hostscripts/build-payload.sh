@@ -20,15 +20,26 @@
 artifacts=/var/lib/q8s/artifacts
 ours=$artifacts/$architecture
 image_file=$ours/image-$image.qcow2 disk=$ours/payload-$payload_key.qcow2 executables=$ours/kubernetes-$payload_key.tar
+work=/var/lib/q8s/work
 install -d -m 0755 /var/lib/q8s "$artifacts" "$ours"
+# etcd is on this disk.
 renice -n 10 $$ >/dev/null
+ionice --class 3 --pid $$
 
-# Those of other versions, and what an attempt that was cut off has left.
-find "$ours" -mindepth 1 -maxdepth 1 ! -name "${image_file##*/}*" ! -name "${disk##*/}*" ! -name "${executables##*/}*" \
-	-exec rm -rf {} +
+# Architectures come one after the other: they share package lists, keys and the room for a payload that is being written.
+exec 9>/var/lib/q8s/payload.lock
+flock --nonblock 9 || {
+	progress "another architecture's payload comes first"
+	flock 9
+}
+# What an attempt that was cut off has left.
+rm -rf "$work"
 site_ca
 apt_keys
-apt_install qemu-utils
+command -v qemu-img >/dev/null || {
+	apt_update
+	apt_install qemu-utils
+}
 
 progress "guest image of $architecture"
 if [[ ${image_sha256:-} ]]; then
@@ -39,8 +50,13 @@ else
 fi
 payload_build "$disk" "$executables"
 
-if place "$inbox/q8s-artifacts.service" /etc/systemd/system/q8s-artifacts.service 0644; then systemctl daemon-reload; fi
 printf 'ADDRESS=%s\nPORT=%s\n' "$address" "$port" >"$inbox/artifacts.env"
-if place "$inbox/artifacts.env" /etc/q8s/artifacts.env 0644; then systemctl restart q8s-artifacts.service; fi
+changed=no
+if place "$inbox/artifacts.env" /etc/q8s/artifacts.env 0644; then changed=yes; fi
+if place "$inbox/q8s-artifacts.service" /etc/systemd/system/q8s-artifacts.service 0644; then changed=yes; fi
+systemctl daemon-reload
 systemctl enable --quiet --now q8s-artifacts.service
+if [[ $changed = yes ]]; then systemctl restart q8s-artifacts.service; fi
+retry 5 curl -fsS --noproxy '*' --max-time 10 --output /dev/null "http://$address:$port/$architecture/" ||
+	fail "q8s-artifacts.service does not serve at $address:$port: see journalctl -u q8s-artifacts"
 progress "image and payload of $architecture are there"

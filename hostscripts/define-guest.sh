@@ -32,7 +32,9 @@ if virsh -q dominfo "$node" >/dev/null 2>&1 && [[ -e $mark ]]; then
 	fi
 	# It goes on with its own payload, and gets from another one what a version of Kubernetes is: on its own link, when it is
 	# asked to (upgrade-guest.sh).
-	if [[ $(<"$mark") != "$payload_key" ]]; then
+	own=$(qemu-img info --force-share --output=json "$guest/payload.qcow2" |
+		python3 -c 'import json, sys; print(json.load(sys.stdin)["backing-filename"])')
+	if [[ ${own##*/} != "payload-$payload_key.qcow2" ]]; then
 		served "kubernetes-$payload_key.tar" "$data/kubernetes.tar" "${kubernetes_sha256:?}"
 		systemctl enable --quiet --now q8s-payload.socket
 	fi
@@ -44,6 +46,10 @@ if virsh -q dominfo "$node" >/dev/null 2>&1; then
 fi
 
 emulator_has "${emulator:?}" "${cpu_model:?}" "nodeTypes.${type:?}.cpuModel"
+
+# What was for another guest (q8s-join.sh takes what is offered).
+systemctl disable --quiet --now q8s-payload.socket
+rm -f "$data/kubernetes.tar"
 
 progress "guest image and payload"
 base=$data/images/$image.qcow2 payload=$data/images/payload-$payload_key.qcow2
@@ -78,5 +84,5 @@ virsh -q define "$inbox/domain.xml" || fail "libvirt refuses the domain: see vir
 virsh -q autostart "$node"
 virsh -q start "$node" || fail "the guest does not start: see /var/log/libvirt/qemu/$node.log"
 running || fail "the guest stopped at once: see /var/log/libvirt/qemu/$node.log"
-echo "$payload_key" >"$mark"
+touch "$mark"
 progress "guest powered on"

@@ -30,7 +30,14 @@ api_certificate() {
 	done
 	((${#missing[@]})) || return 0
 	progress "a certificate for ${missing[*]}, too"
-	rm -f "$pki"/apiserver.{crt,key}
-	kubeadm init phase certs apiserver --config "$configuration" || fail "kubeadm makes no certificate for the API server: see $step_log"
+	# The former one stays until there is another.
+	local new
+	new=$(mktemp -d "${inbox:?}/certificates.XXXXXX")
+	cp "$pki"/ca.{crt,key} "$new/"
+	sed "s|^clusterName:|certificatesDir: $new\n&|" "$configuration" >"$new/kubeadm.yaml"
+	kubeadm init phase certs apiserver --config "$new/kubeadm.yaml" ||
+		fail "kubeadm makes no certificate for the API server: see $step_log"
+	mv "$new/apiserver.key" "$new/apiserver.crt" "$pki/"
+	rm -rf "$new"
 	restarted kube-apiserver
 }

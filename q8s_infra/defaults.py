@@ -29,6 +29,9 @@ HOST_RESERVE_MIB: Final = 512
 HOST_SYSTEM_GIB: Final = 6
 """Disk that a host keeps for its own system, the guest image and the payload, in GiB."""
 
+PAYLOAD_GIB: Final = 3
+"""Disk that a payload takes on the first control plane while it is written; kept is less, in GiB."""
+
 JOIN_SECONDS: Final = 1200
 """How long one more control plane is awaited, in seconds: it pulls its images first."""
 

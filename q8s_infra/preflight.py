@@ -8,7 +8,13 @@ from dataclasses import dataclass
 from itertools import chain
 
 from q8s_infra.cloud import Cloud, Flavor, Quota, Subnet
-from q8s_infra.defaults import CONTROL_PLANE_PORT, HOST_RESERVE_MIB, HOST_SYSTEM_GIB, TRANSLATION_CACHE_MIB
+from q8s_infra.defaults import (
+    CONTROL_PLANE_PORT,
+    HOST_RESERVE_MIB,
+    HOST_SYSTEM_GIB,
+    PAYLOAD_GIB,
+    TRANSLATION_CACHE_MIB,
+)
 from q8s_infra.plan import ClusterPlan, ControlPlane, Worker
 from q8s_infra.render.rules import rules
 from q8s_infra.spec import Mistake, NodeType, SpecErrors
@@ -156,7 +162,18 @@ def _zone_mistakes(plan: ClusterPlan, cloud: Cloud) -> Iterator[Mistake]:
             yield Mistake(f"{path}.availabilityZone", zone, told)
 
 
+def control_plane_gib(architectures: int) -> int:
+    """The disk of a first control plane that makes payloads for so many architectures, and writes one, in GiB."""
+    return HOST_SYSTEM_GIB + PAYLOAD_GIB * (architectures + 1)
+
+
 def _warnings(plan: ClusterPlan, flavors: Mapping[str, Flavor | None]) -> Iterator[str]:
+    flavor, wanted = flavors[plan.spec.control_planes.flavor], control_plane_gib(len(plan.architectures))
+    if flavor and flavor.disk_gib and wanted > flavor.disk_gib:
+        yield (
+            f"controlPlanes.flavor: {plan.spec.control_planes.flavor} has {flavor.disk_gib} GiB of disk, and the first "
+            f"one, with what guests are made from, may take {wanted} GiB"
+        )
     for name, node_type in _used_types(plan):
         flavor = flavors[node_type.flavor]
         if flavor is None:

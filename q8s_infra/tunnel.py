@@ -81,6 +81,8 @@ async def keep(bastion: Bastion, ready: Callable[[], None]) -> None:
         try:
             await _serve(bastion, there_is_one)
         except TunnelError:
+            # One of another process's may have come first, since we have looked.
+            await _follow_another(bastion, there_is_one)
             if not began:
                 raise
         await asyncio.sleep(_AGAIN_SECONDS)

@@ -48,8 +48,11 @@ if [[ ! -e /etc/kubernetes/kubelet.conf ]]; then
 	# The cluster may have been upgraded since this guest was made, and takes no kubeadm of an earlier minor version.
 	new=$(mktemp -d "$payload/root/usr/bin/.q8s.XXXXXX")
 	if timeout 300 tar -x -C "$new" <"/dev/tcp/$newer"; then
-		mv -f "$new/kubelet" "$new/kubeadm" "$payload/root/usr/bin/"
-		note "q8s: $("$payload/root/usr/bin/kubelet" --version), from the host"
+		versions=("$(kubeadm version -o short)" "$("$new/kubeadm" version -o short)")
+		if [[ $(printf '%s\n' "${versions[@]}" | sort --version-sort | tail -n 1) != "${versions[0]}" ]]; then
+			mv -f "$new/kubelet" "$new/kubeadm" "$payload/root/usr/bin/"
+			note "q8s: ${versions[1]} from the host, was ${versions[0]}"
+		fi
 	fi
 	rm -rf "$new"
 	rm -f /etc/kubernetes/bootstrap-kubelet.conf /etc/kubernetes/pki/ca.crt

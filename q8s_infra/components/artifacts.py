@@ -66,6 +66,7 @@ class Artifacts(pulumi.ComponentResource):
                     "image_sha256": image.sha256 or "",
                 },
             ),
+            delete=Step("remove-payload", node, "payload", {"architecture": architecture.debian}),
             files={
                 **guest_apt_files(spec, architecture.name),
                 **authority_files(spec),

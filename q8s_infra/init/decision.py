@@ -11,11 +11,10 @@ from typing import Any, Final
 from pydantic import TypeAdapter, ValidationError
 
 from q8s_infra.cloud import Flavor, FoundImage, Inventory
-from q8s_infra.defaults import HOST_SYSTEM_GIB
 from q8s_infra.init import questions
 from q8s_infra.init.questions import Answer, Asker, Candidate, some
 from q8s_infra.init.shipped import shipped
-from q8s_infra.preflight import CONTROL_PLANE_CPUS, host_gib, host_mib
+from q8s_infra.preflight import CONTROL_PLANE_CPUS, control_plane_gib, host_gib, host_mib
 from q8s_infra.spec import Mistake, NodeType, SpecErrors
 from q8s_infra.spec.access import UserName
 from q8s_infra.spec.types import DnsLabel
@@ -111,7 +110,9 @@ def parse_cidr(text: str) -> IPv4Network:
 
 
 def _control_plane() -> Flavor:
-    return Flavor(CONTROL_PLANE_CPUS, _CONTROL_PLANE_MIB, HOST_SYSTEM_GIB)
+    """One that makes the payloads of all shipped types."""
+    architectures = {each["architecture"] for each in shipped()["nodeTypes"].values()}
+    return Flavor(CONTROL_PLANE_CPUS, _CONTROL_PLANE_MIB, control_plane_gib(len(architectures)))
 
 
 def _worker() -> Flavor:

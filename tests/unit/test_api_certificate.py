@@ -15,6 +15,20 @@ from tests.unit.specs import GOOD
 
 KEPT, LATER, NODE = "10.254.1.7", "203.0.113.9", "good-control-plane-0"
 
+# It writes where its configuration says, and signs by the authority that is there.
+KUBEADM = """
+kubeadm() {
+    local folder
+    folder=$(sed -n 's/^certificatesDir: //p' "${@: -1}")
+    echo "kubeadm ${*:1:$# - 1}"
+    echo "there meanwhile: $(cd "$kubernetes_pki" && ls apiserver.crt 2>/dev/null)"
+    printf 'of %s' "$(cat "$folder/ca.crt")" >"$folder/apiserver.crt"
+    cp "$folder/ca.key" "$folder/apiserver.key"
+}
+restarted() { echo "restarted $1"; }
+progress() { echo "$*"; }
+"""
+
 
 def certificate(folder: Path, *names: str) -> None:
     """A certificate for these names."""
@@ -34,23 +48,27 @@ def certificate(folder: Path, *names: str) -> None:
         ((KEPT, NODE), LATER),
         ((KEPT, LATER, "good-control-plane-00"), NODE),
         ((KEPT,), f"{LATER} {NODE}"),
-        # An attempt that was cut off has taken the former one away.
+        # Somebody has taken it away.
         ((), f"{KEPT} {LATER} {NODE}"),
     ],
 )
 def test_what_a_certificate_lacks_is_a_reason_for_another(tmp_path: Path, had: tuple[str, ...], missing: str) -> None:
     if had:
         certificate(tmp_path, *had)
+    for file in ("ca.crt", "ca.key"):
+        (tmp_path / file).write_text(file)
     text = init_configuration(validated(GOOD), node=NODE, address=KEPT, names=[NODE, LATER])
     (tmp_path / "kubeadm.yaml").write_text(text)
-    told = 'kubeadm() { echo "kubeadm $*"; }; restarted() { echo "restarted $1"; }; progress() { echo "$*"; }'
-    sourced = f"source {REPOSITORY}/hostscripts/static-pods.sh; kubernetes_pki={tmp_path}; {told}"
+    (tmp_path / "told.sh").write_text(KUBEADM)
+    sourced = f"source {REPOSITORY}/hostscripts/static-pods.sh; kubernetes_pki={tmp_path}; source {tmp_path}/told.sh"
     done = step(tmp_path, "eval", f"{sourced}; api_certificate $PWD/kubeadm.yaml")
     assert done.returncode == 0, done.stderr
     expected = [
         f"a certificate for {missing}, too",
-        f"kubeadm init phase certs apiserver --config {tmp_path}/kubeadm.yaml",
+        "kubeadm init phase certs apiserver --config",
+        f"there meanwhile: {'apiserver.crt' if had else ''}",
         "restarted kube-apiserver",
     ]
     assert done.stdout.splitlines() == (expected if missing else [])
-    assert (tmp_path / "apiserver.crt").exists() != bool(missing)
+    assert ((tmp_path / "apiserver.crt").read_text() == "of ca.crt") == bool(missing)
+    assert not [*tmp_path.glob("certificates.*")]

@@ -99,7 +99,7 @@ class TestChoice:
             "private (10.254.1.0/24)",
             "--host-image: is missing, name an image of Ubuntu or Debian: noble (of 2026-09-11), "
             "debian-12 (of 2026-03-01)",
-            "--control-plane-flavor: is missing, name a flavor of at least 2 CPUs, 2048 MiB, 6 GiB: "
+            "--control-plane-flavor: is missing, name a flavor of at least 2 CPUs, 2048 MiB, 15 GiB: "
             "c1.small (2 CPUs, 2048 MiB, 20 GiB), c1.medium (2 CPUs, 4096 MiB, 40 GiB), "
             "c1.large (8 CPUs, 8192 MiB, 60 GiB)",
             "--worker-flavor: is missing, name a flavor of at least 2 CPUs, 2816 MiB, 26 GiB: "

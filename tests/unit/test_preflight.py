@@ -113,6 +113,15 @@ def test_a_guest_that_could_fill_its_host_is_a_warning() -> None:
     assert "20GiB each, does not fit flavor c1.medium with 40 GiB" in warning
 
 
+def test_a_control_plane_without_the_disk_for_what_guests_are_made_from_is_a_warning(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for gib, warned in ((0, False), (14, True), (15, False)):
+        monkeypatch.setitem(FLAVORS, "c1.small", Flavor(2, 2048, gib))
+        told = check(planned("controlPlanes/flavor", "c1.small"), SmallCloud())
+        assert any("controlPlanes.flavor: c1.small has 14 GiB of disk" in warning for warning in told) == warned
+
+
 def test_an_unknown_network() -> None:
     assert "is no network that this project can see" in refusals(SmallCloud(lans=None))
 
