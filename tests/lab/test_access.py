@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from openstack.connection import Connection
+from openstack.network.v2.router import Router
 from pulumi import automation
 
 from lab import demo, layout
@@ -26,6 +27,12 @@ pytestmark = [pytest.mark.full, pytest.mark.timeout(900)]
 STACK, NAME = "lab-access", "access"
 CIDR, GATEWAY = "192.168.78.0/24", "192.168.78.1"
 LOCAL_PORT = 16443
+FLOATING = {
+    "mode": "floatingIp",
+    "user": "debian",
+    "externalNetwork": layout.EXTERNAL_NETWORK,
+    "allowedCidrs": ["10.0.0.0/8"],
+}
 
 
 @contextmanager
@@ -98,7 +105,9 @@ def test_hosts_behind_a_bastion(cloud: Connection, undo: ExitStack, tmp_path: Pa
         assert kubectl.ready() == {f"{NAME}-control-plane-0": "True", f"{NAME}-x86-small-0": "True"}
 
 
-def test_hosts_behind_a_floating_address(cloud: Connection, undo: ExitStack, tmp_path: Path) -> None:
+@pytest.fixture
+def own(cloud: Connection, undo: ExitStack) -> Router:
+    """The router of a network of one's own, which is called so, and its one subnet too."""
     api = cloud.network
     external = api.find_network(layout.EXTERNAL_NETWORK, ignore_missing=False)
     network = api.create_network(name="own")
@@ -106,28 +115,29 @@ def test_hosts_behind_a_floating_address(cloud: Connection, undo: ExitStack, tmp
     subnet = api.create_subnet(
         name="own", network_id=network.id, ip_version=4, cidr=CIDR, gateway_ip=GATEWAY, is_dhcp_enabled=False
     )
-    # Beside them one whose addresses would not do, and on the whole network IPv6.
-    pods = api.create_subnet(
-        name="pods", network_id=network.id, ip_version=4, cidr="10.244.0.0/24", is_dhcp_enabled=False
-    )
-    api.create_subnet(name="six", network_id=network.id, ip_version=6, cidr="fd00:78::/64", is_dhcp_enabled=False)
     router = api.create_router(name="own", external_gateway_info={"network_id": external.id})
     undo.callback(api.delete_router, router)
     api.add_interface_to_router(router, subnet=subnet.id)
     undo.callback(api.remove_interface_from_router, router, subnet=subnet.id)
+    return router
 
-    access = {
-        "mode": "floatingIp",
-        "user": "debian",
-        "externalNetwork": layout.EXTERNAL_NETWORK,
-        "allowedCidrs": ["10.0.0.0/8"],
-    }
+
+@pytest.mark.usefixtures("own")
+def test_hosts_behind_a_floating_address(cloud: Connection, tmp_path: Path) -> None:
+    api = cloud.network
+    network = api.find_network("own", ignore_missing=False)
+    # Beside its subnet one whose addresses would not do, and on the whole network IPv6.
+    pods = api.create_subnet(
+        name="pods", network_id=network.id, ip_version=4, cidr="10.244.0.0/24", is_dhcp_enabled=False
+    )
+    api.create_subnet(name="six", network_id=network.id, ip_version=6, cidr="fd00:78::/64", is_dhcp_enabled=False)
+
     workers = {"x86-small": 1}
-    own = brought_up(cloud, tmp_path, access=access, network={"name": "own"}, workers=workers)
-    with pytest.raises(automation.CommandError, match=r"network.subnet: is missing.*own \(192.168.78.0/24\)"), own:
+    refused = brought_up(cloud, tmp_path, access=FLOATING, network={"name": "own"}, workers=workers)
+    with pytest.raises(automation.CommandError, match=r"network.subnet: is missing.*own \(192.168.78.0/24\)"), refused:
         pass
     api.delete_subnet(pods)
-    with brought_up(cloud, tmp_path, access=access, network={"name": "own"}, workers=workers) as kubectl:
+    with brought_up(cloud, tmp_path, access=FLOATING, network={"name": "own"}, workers=workers) as kubectl:
         ready = kubectl.ready()
         assert ready == {f"{NAME}-control-plane-0": "True", f"{NAME}-x86-small-0": "True"}
         addresses = {
@@ -146,23 +156,17 @@ def test_hosts_behind_a_floating_address(cloud: Connection, undo: ExitStack, tmp
     assert not [ip for ip in api.ips() if ip.description == f"Q8S cluster {NAME}"]
 
 
-def test_a_floating_address_that_comes_later(cloud: Connection, tmp_path: Path) -> None:
-    network = cloud.network.find_network(layout.PRIVATE_NETWORK, ignore_missing=False)
-    named = {"name": layout.PRIVATE_NETWORK, "subnet": cloud.network.get_subnet(network.subnet_ids[0]).name}
-    with brought_up(cloud, tmp_path, network=named):
-        access = {
-            "mode": "floatingIp",
-            "user": "debian",
-            "externalNetwork": layout.EXTERNAL_NETWORK,
-            "allowedCidrs": ["10.0.0.0/8"],
-        }
-        cluster = {
-            **demo.description("dev", name=NAME)["q8s:cluster"],
-            "workers": {},
-            "access": access,
-            "network": named,
-        }
-        stack = open_stack(STACK, {"q8s:cluster": cluster})
+def test_a_floating_address_that_comes_later(cloud: Connection, own: Router, undo: ExitStack, tmp_path: Path) -> None:
+    # Before, hosts are reached by their own addresses.
+    router = own.external_gateway_info["external_fixed_ips"][0]["ip_address"]
+    for where, via in (([], layout.ROUTER_ADDRESS), (["-n", layout.ROUTER], router)):
+        subprocess.run(["ip", *where, "route", "add", CIDR, "via", via], check=True)
+        undo.callback(subprocess.run, ["ip", *where, "route", "del", CIDR, "via", via], check=True)
+    named = {"name": "own", "subnet": "own"}
+    direct = {"mode": "direct", "user": "debian", "allowedCidrs": FLOATING["allowedCidrs"]}
+    with brought_up(cloud, tmp_path, network=named, access=direct):
+        cluster = {**demo.description("dev", name=NAME)["q8s:cluster"], "workers": {}, "network": named}
+        stack = open_stack(STACK, {"q8s:cluster": {**cluster, "access": FLOATING}})
         stack.up()
         (floating,) = (ip for ip in cloud.network.ips() if ip.description == f"Q8S cluster {NAME}")
         kubectl = Kubectl.of(stack, tmp_path / "later")
