@@ -1,14 +1,12 @@
 #!/usr/bin/env bash
 # What all guests of an architecture are made from, fetched and prepared once: their image and their payload disk; and who serves
 # them to the workers' hosts. On the first control plane, beside what makes the cluster, to which it leaves the way.
-# Arguments: address and port that they are served at, architecture, platform, image (the name of its file), image_url, image_sha256 (where its publisher has not
-# signed it), payload_key
+# Arguments: address and port that they are served at, architecture, platform, image (the name of its file), image_url,
+# image_sha256 (where its publisher has not signed it), payload_key, room (MiB that a payload takes while it is written)
 # shellcheck source=hostscripts/lib.sh
 . ./lib.sh
 # shellcheck source=hostscripts/apt.sh
 . ./apt.sh
-# shellcheck source=hostscripts/site-ca.sh
-. ./site-ca.sh
 # shellcheck source=hostscripts/container-runtime.sh
 . ./container-runtime.sh
 # shellcheck source=hostscripts/guest-image.sh
@@ -16,7 +14,7 @@
 # shellcheck source=hostscripts/payload.sh
 . ./payload.sh
 
-: "${address:?}" "${port:?}" "${architecture:?}" "${platform:?}" "${image:?}" "${image_url:?}" "${payload_key:?}"
+: "${address:?}" "${port:?}" "${architecture:?}" "${platform:?}" "${image:?}" "${image_url:?}" "${payload_key:?}" "${room:?}"
 artifacts=/var/lib/q8s/artifacts
 ours=$artifacts/$architecture
 image_file=$ours/image-$image.qcow2 disk=$ours/payload-$payload_key.qcow2 executables=$ours/kubernetes-$payload_key.tar
@@ -34,7 +32,6 @@ flock --nonblock 9 || {
 }
 # What an attempt that was cut off has left.
 rm -rf "$work"
-site_ca
 apt_keys
 command -v qemu-img >/dev/null || {
 	apt_update

@@ -18,6 +18,11 @@ served() {
 	fetch "$artifacts/$architecture/$1" "$2" "$3" "the first control plane serves it: is q8s-artifacts.service active there?"
 }
 
+# of_disk FILE FIELD: what qemu-img knows of a disk, which may be in use.
+of_disk() {
+	qemu-img info --force-share --output=json "$1" | python3 -c 'import json, sys; print(json.load(sys.stdin)[sys.argv[1]])' "$2"
+}
+
 running() { [[ $(virsh -q domstate "$node" 2>/dev/null) = running ]]; }
 # The mark is written last, so where it is, the guest is whole: it is never made anew but by being removed first, and other
 # documents are for the next one.
@@ -32,8 +37,7 @@ if virsh -q dominfo "$node" >/dev/null 2>&1 && [[ -e $mark ]]; then
 	fi
 	# It goes on with its own payload, and gets from another one what a version of Kubernetes is: on its own link, when it is
 	# asked to (upgrade-guest.sh).
-	own=$(qemu-img info --force-share --output=json "$guest/payload.qcow2" |
-		python3 -c 'import json, sys; print(json.load(sys.stdin)["backing-filename"])')
+	own=$(of_disk "$guest/payload.qcow2" backing-filename)
 	if [[ ${own##*/} != "payload-$payload_key.qcow2" ]]; then
 		served "kubernetes-$payload_key.tar" "$data/kubernetes.tar" "${kubernetes_sha256:?}"
 		systemctl enable --quiet --now q8s-payload.socket
@@ -59,7 +63,7 @@ served "payload-$payload_key.qcow2" "$payload" "${payload_sha256:?}"
 progress "disks and seed"
 overlay() { # BASE OVERLAY BYTES: an overlay, at least as large as its base
 	local size
-	size=$(qemu-img info --output=json "$1" | python3 -c 'import json, sys; print(json.load(sys.stdin)["virtual-size"])')
+	size=$(of_disk "$1" virtual-size)
 	rm -f "$2"
 	qemu-img create -q -f qcow2 -F qcow2 -b "$1" "$2" "$((size > $3 ? size : $3))"
 }

@@ -1,19 +1,17 @@
 # shellcheck shell=bash
 # The payload: everything architecture-specific that guests need, prepared natively as a disk.
 
-# Packages, unpacked images, the file system and the disk made of it, which are there at once.
-payload_mebibytes=3072
-
 # payload_build DISK EXECUTABLES: make the payload disk (qcow2) unless it is there, and an archive of what a running guest gets of
 # another version of Kubernetes; their names carry their content's key, and the checksum of each is beside it.
-# Uses architecture (Debian's name), platform (OCI's), packages and images from the arguments and inbox/payload, and the folder
-# work, which is on the files' disk.
+# Uses architecture (Debian's name), platform (OCI's), room, packages and images from the arguments and inbox/payload, and the
+# folder work, which is on the files' disk.
 payload_build() {
 	local disk=$1 executables=$2 tree=${work:?}/tree free
 	if sha256sum --check --status "$disk.sha256" "$executables.sha256"; then return; fi
-	free=$(df --output=avail --block-size=1M "$(dirname "$disk")" | tail -n 1)
-	((free > payload_mebibytes)) ||
-		fail "a payload takes $payload_mebibytes MiB while it is written, and $((free)) MiB are free on $(hostname): another flavor has more disk"
+	free=$(($(df --output=avail --block-size=1M "$(dirname "$disk")" | tail -n 1)))
+	# Packages, unpacked images, the file system and the disk made of it are there at once.
+	((free > room)) ||
+		fail "a payload takes $room MiB while it is written, and $free MiB are free on $(hostname): another flavor has more disk"
 	install -d -m 0700 "$work"
 	mkdir -p "$tree/containerd" "$tree/root"
 

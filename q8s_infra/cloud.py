@@ -268,15 +268,18 @@ def connect(cloud: str | None = None) -> OpenStackCloud:
         connection = openstack.connect(cloud=cloud)
         connection.authorize()
     except (*FAILURES, OSError) as error:
-        reason = str(error).splitlines()[0]
-        raise SpecErrors([Mistake("OS_CLOUD", cloud, f"the OpenStack layer does not let us in: {reason}")]) from None
+        told = f"the OpenStack layer does not let us in: {_first_line(error)}"
+        raise SpecErrors([Mistake("OS_CLOUD", cloud, told)]) from None
     return OpenStackCloud(connection)
 
 
 def failure(error: Exception) -> str:
     """What a look-up that failed says of itself, in a line."""
-    said = str(error).splitlines() or [type(error).__name__]
-    return f"the OpenStack layer does not answer what it is asked: {said[0]}"
+    return f"the OpenStack layer does not answer what it is asked: {_first_line(error)}"
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def _network_quota(details: Any) -> Quota:

@@ -8,9 +8,8 @@ import pulumi
 
 from q8s_infra.arch import Architecture
 from q8s_infra.components.host import Host
-from q8s_infra.defaults import ARTIFACTS_PORT
+from q8s_infra.defaults import ARTIFACTS_PORT, PAYLOAD_GIB
 from q8s_infra.remote import HOSTSCRIPTS, Step, run
-from q8s_infra.render.authorities import authority_files
 from q8s_infra.render.payload import payload
 from q8s_infra.render.proxy import proxy_files
 from q8s_infra.render.sources import guest_apt_files, image_files, registry_files
@@ -64,17 +63,17 @@ class Artifacts(pulumi.ComponentResource):
                     "platform": f"linux/{architecture.debian}",
                     "image_url": image.url,
                     "image_sha256": image.sha256 or "",
+                    "room": str(PAYLOAD_GIB * 1024),
                 },
             ),
             delete=Step("remove-payload", node, "payload", {"architecture": architecture.debian}),
             files={
                 **guest_apt_files(spec, architecture.name),
-                **authority_files(spec),
                 **registry_files(spec),
                 **proxy_files(spec),
                 **image_files(image),
                 "payload/packages": "".join(f"{package}\n" for package in disk.packages),
-                "payload/images": "".join(f"{image}\n" for image in disk.images),
+                "payload/images": "".join(f"{reference}\n" for reference in disk.images),
                 _SERVICE: (HOSTSCRIPTS / _SERVICE).read_text(),
             },
             triggers=[host.instance.id],

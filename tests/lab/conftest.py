@@ -7,15 +7,13 @@ whatever does not answer is a failure.
 from __future__ import annotations
 
 import copy
-import http.server
 import os
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +31,7 @@ from lab.hosts import cgroups
 from lab.kubectl import Kubectl
 from lab.stack import environment, open_stack
 from tests.lab import servers
+from tests.unit import serving
 
 STACK = "lab-test"
 HOSTS_ALONE = ("test_hosts.py", "test_init.py", "test_openstack.py", "test_steps.py")
@@ -188,18 +187,9 @@ def meanwhile(look: Callable[[], object], seconds: float) -> Iterator[None]:
         watcher.join()
 
 
-@contextmanager
-def served(folder: Path) -> Iterator[str]:
-    """A folder's files over HTTP, where hosts reach it; yields the address that their paths follow."""
-    handler = partial(http.server.SimpleHTTPRequestHandler, directory=str(folder))
-    with http.server.ThreadingHTTPServer((layout.MIRROR_ADDRESS, 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"http://{layout.MIRROR_ADDRESS}:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join()
+def served(folder: Path) -> AbstractContextManager[str]:
+    """A folder's files over HTTP, where hosts reach it; the address that their paths follow."""
+    return serving.served(folder, layout.MIRROR_ADDRESS)
 
 
 def inside(cloud: Connection, node: str, process: str = "libvirtd") -> list[str]:

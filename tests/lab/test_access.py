@@ -35,11 +35,15 @@ FLOATING = {
 }
 
 
+def described(**changes: Any) -> dict[str, Any]:
+    """A cluster of one control plane and no more, but for the changes."""
+    return {"q8s:cluster": {**demo.description("dev", name=NAME)["q8s:cluster"], "workers": {}, **changes}}
+
+
 @contextmanager
 def brought_up(cloud: Connection, tmp_path: Path, **changes: Any) -> Iterator[Kubectl]:
-    """A cluster of one control plane and no more, but for the changes; taken away at the end."""
-    cluster = {**demo.description("dev", name=NAME)["q8s:cluster"], "workers": {}, **changes}
-    stack = open_stack(STACK, {"q8s:cluster": cluster})
+    """What is described with the changes; taken away at the end."""
+    stack = open_stack(STACK, described(**changes))
     try:
         stack.up()
         yield Kubectl.of(stack, tmp_path / "kubeconfig")
@@ -165,8 +169,7 @@ def test_a_floating_address_that_comes_later(cloud: Connection, own: Router, und
     named = {"name": "own", "subnet": "own"}
     direct = {"mode": "direct", "user": "debian", "allowedCidrs": FLOATING["allowedCidrs"]}
     with brought_up(cloud, tmp_path, network=named, access=direct):
-        cluster = {**demo.description("dev", name=NAME)["q8s:cluster"], "workers": {}, "network": named}
-        stack = open_stack(STACK, {"q8s:cluster": {**cluster, "access": FLOATING}})
+        stack = open_stack(STACK, described(network=named, access=FLOATING))
         stack.up()
         (floating,) = (ip for ip in cloud.network.ips() if ip.description == f"Q8S cluster {NAME}")
         kubectl = Kubectl.of(stack, tmp_path / "later")

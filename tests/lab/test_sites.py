@@ -16,6 +16,7 @@ from lab import demo, layout
 from lab.demo import run_pod
 from lab.services import accepts, wait_until
 from tests.lab.test_access import NAME, brought_up
+from tests.unit.certificate import authority, server
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(1200)]
 
@@ -79,24 +80,9 @@ def no_other_way() -> Iterator[None]:
 @contextmanager
 def mirrors_over_tls(folder: Path) -> Iterator[str]:
     """The lab's mirrors with a certificate of an authority that nobody knows; yields that one's own."""
-    certificate = [
-        "openssl",
-        "req",
-        "-x509",
-        "-newkey",
-        "ec",
-        "-pkeyopt",
-        "ec_paramgen_curve:P-256",
-        "-nodes",
-        "-days",
-        "2",
-    ]
-    authority = ["-subj", "/CN=a site's own", "-keyout", folder / "ca.key", "-out", folder / "ca.crt"]
-    subprocess.run([*certificate, *authority], check=True, capture_output=True)
-    signed = ["-CA", folder / "ca.crt", "-CAkey", folder / "ca.key", "-subj", "/CN=mirrors"]
-    names = ["-addext", f"subjectAltName=IP:{layout.MIRROR_ADDRESS}", "-addext", "basicConstraints=critical,CA:FALSE"]
-    files = ["-keyout", folder / "server.key", "-out", folder / "server.crt"]
-    subprocess.run([*certificate, *signed, *names, *files], check=True, capture_output=True)
+    pair = server("site", layout.MIRROR_ADDRESS)
+    (folder / "server.crt").write_text(pair.pem)
+    (folder / "server.key").write_text(pair.key_pem)
     (folder / "nginx.conf").write_text(
         NGINX.format(
             folder=folder,
@@ -107,13 +93,13 @@ def mirrors_over_tls(folder: Path) -> Iterator[str]:
             registry=layout.REGISTRY_PORT,
         )
     )
-    server = subprocess.Popen(["nginx", "-e", "stderr", "-c", folder / "nginx.conf"])
+    nginx = subprocess.Popen(["nginx", "-e", "stderr", "-c", folder / "nginx.conf"])
     try:
         wait_until("the mirrors over TLS", lambda: accepts(layout.MIRROR_ADDRESS, IMAGES_PORT), seconds=30)
-        yield (folder / "ca.crt").read_text()
+        yield authority("site").pem
     finally:
-        server.terminate()
-        server.wait(30)
+        nginx.terminate()
+        nginx.wait(30)
 
 
 def test_a_cluster_behind_a_proxy_with_no_other_way_out(cloud: Connection, tmp_path: Path) -> None:

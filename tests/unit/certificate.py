@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import base64
+import ssl
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from ipaddress import ip_address
+from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -33,6 +35,13 @@ class Pair:
     def key_pem(self) -> str:
         """The private key."""
         return self.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+
+    def context(self, folder: Path) -> ssl.SSLContext:
+        """A server's side of TLS, by way of a file in a folder."""
+        (folder / "server.pem").write_text(self.pem + self.key_pem)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(folder / "server.pem")
+        return context
 
 
 def _named(name: str) -> x509.Name:
@@ -64,9 +73,9 @@ def authority(name: str) -> Pair:
 
 
 @cache
-def server(issuer: str) -> Pair:
-    """A server's on loopback, by an authority."""
+def server(issuer: str, address: str = "127.0.0.1") -> Pair:
+    """That of a server at an address, by an authority."""
     key = ec.generate_private_key(ec.SECP256R1())
-    names = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
+    names = x509.SubjectAlternativeName([x509.IPAddress(ip_address(address))])
     builder = _builder("server", issuer, key).add_extension(names, critical=False)
     return Pair(builder.sign(authority(issuer).key, SHA256()), key)

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import subprocess
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Final
 
 import pytest
 
 from tests.unit.hostscript import Keys, apt_get, step
+from tests.unit.serving import served
 
 NAME: Final = "ubuntu-24.04-server-cloudimg-arm64.img"
 CONTENT: Final = b"an image"
@@ -68,29 +66,18 @@ def line(content: bytes, name: str = NAME) -> str:
     return f"{hashlib.sha256(content).hexdigest()} *{name}"
 
 
-class Quiet(SimpleHTTPRequestHandler):
-    """Files, without a line for each of them."""
-
-    def log_message(self, *_: object) -> None:
-        """Nothing."""
-
-
 @pytest.fixture
 def publisher(tmp_path: Path, keys: Keys) -> Iterator[Publisher]:
     host, release = tmp_path / "host", tmp_path / "served" / "release-20260911"
     host.mkdir()
     release.mkdir(parents=True)
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(release.parent))) as server:
-        threading.Thread(target=server.serve_forever).start()
-        there = Publisher(keys, host, release, f"http://127.0.0.1:{server.server_port}/{release.name}")
+    with served(release.parent) as url:
+        there = Publisher(keys, host, release, f"{url}/{release.name}")
         there.keyring.write_bytes(keys.gpg("--export", "publisher"))
         (host / "image-keyring").write_text(f"cloudimage-keyring {there.keyring}\n")
         (release / NAME).write_bytes(CONTENT)
         there.list(line(b"another", f"{NAME}.manifest"), line(CONTENT), line(b"another", f"old-{NAME}"))
-        try:
-            yield there
-        finally:
-            server.shutdown()
+        yield there
 
 
 def test_an_image_whose_checksum_is_signed_is_taken(publisher: Publisher) -> None:

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import shutil
-import ssl
 import subprocess
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Final
 
@@ -24,6 +20,7 @@ from q8s_infra.spec import ClusterSpec, validated
 from q8s_infra.spec.certificates import each_certificate
 from tests.unit.certificate import authority, server
 from tests.unit.hostscript import step
+from tests.unit.serving import served
 from tests.unit.specs import GOOD, refused, spoiled
 
 FIRST, SECOND = authority("first"), authority("second")
@@ -232,28 +229,14 @@ def test_ca_certificates_is_installed_where_the_image_lacks_it(machine: Machine)
     assert machine.trust(trusting(FIRST.pem)) == []
 
 
-class Quiet(SimpleHTTPRequestHandler):
-    """Files, without a line for each of them."""
-
-    def log_message(self, *_: object) -> None:
-        """Nothing."""
-
-
 @pytest.fixture
 def mirror(tmp_path: Path) -> Iterator[str]:
     """The URL of a mirror whose certificate the first authority has signed."""
     folder = tmp_path / "mirror"
     folder.mkdir()
     (folder / "file").write_text("a file")
-    pair = server("first")
-    (tmp_path / "server.pem").write_text(pair.pem + pair.key_pem)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(tmp_path / "server.pem")
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder))) as serving:
-        serving.socket = context.wrap_socket(serving.socket, server_side=True)
-        threading.Thread(target=serving.serve_forever, daemon=True).start()
-        yield f"https://127.0.0.1:{serving.server_port}"
-        serving.shutdown()
+    with served(folder, tls=server("first").context(tmp_path)) as url:
+        yield url
 
 
 def test_a_download_from_the_site_is_trusted_by_its_authority_alone(machine: Machine, mirror: str) -> None:

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import os
 import signal
 import socket
-import ssl
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +18,6 @@ import asyncssh
 import pulumi
 import pytest
 import yaml
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from typer.testing import CliRunner
 from urllib3.contrib.socks import SOCKSProxyManager
 from urllib3.exceptions import HTTPError, NewConnectionError
@@ -33,6 +26,7 @@ from q8s_infra import tunnel
 from q8s_infra.cli import cli
 from q8s_infra.render.templates import REPOSITORY
 from q8s_infra.spec import Access, Bastion
+from tests.unit.certificate import authority, server
 from tests.unit.specs import GOOD, spoiled
 
 HOST = "127.0.0.1"
@@ -92,25 +86,6 @@ class BastionServer(asyncssh.SSHServer):
         return True
 
 
-def tls(folder: Path, ca: Path) -> ssl.SSLContext:
-    """A server's side of TLS for the loopback address, and the file with the certificate that proves it."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name, now = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "kube-apiserver")]), datetime.now(UTC)
-    address = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(HOST))])
-    certificate = (
-        x509.CertificateBuilder(name, name, key.public_key(), 1, now - timedelta(days=1), now + timedelta(days=1))
-        .add_extension(address, critical=False)
-        .sign(key, hashes.SHA256())
-        .public_bytes(serialization.Encoding.PEM)
-    )
-    plain = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    (folder / "tls.pem").write_bytes(key.private_bytes(serialization.Encoding.PEM, *plain) + certificate)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(folder / "tls.pem")
-    ca.write_bytes(certificate)
-    return context
-
-
 async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """What an API server does, as far as it is asked here."""
     with suppress(OSError, asyncio.IncompleteReadError):
@@ -135,13 +110,14 @@ async def opened(folder: Path) -> AsyncIterator[Site]:
         },
         ca=folder / "ca.pem",
     )
-    context = tls(folder, site.ca)
+    site.ca.write_text(authority("cluster").pem)
+    context = server("cluster").context(folder)
     offered = {"server_host_keys": [keys["host"]], "authorized_client_keys": login}
     async with (
-        asyncssh.listen(HOST, 0, server_factory=lambda: BastionServer(site), **offered) as server,
+        asyncssh.listen(HOST, 0, server_factory=lambda: BastionServer(site), **offered) as bastion,
         await asyncio.start_server(answer, HOST, 0, ssl=context) as api,
     ):
-        site.given["port"] = server.get_port()
+        site.given["port"] = bastion.get_port()
         site.api = f"https://{HOST}:{api.sockets[0].getsockname()[1]}"
         yield site
         for each in site.logins:
