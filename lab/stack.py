@@ -66,7 +66,9 @@ def environment(state: Path = PULUMI_STATE, clouds: Path = layout.CLOUDS_YAML) -
     return {
         "PATH": f"{layout.TOOLS}:{os.environ['PATH']}",
         "PULUMI_HOME": str(state / "home"),
-        "PULUMI_BACKEND_URL": f"file://{state}/backend",
+        # Else attributes are in files of their own, empty for a moment while the engine writes them; who reads
+        # the stack's state then gets "failed to load checkpoint: EOF" (gocloud.dev, blob/fileblob/attrs.go).
+        "PULUMI_BACKEND_URL": f"file://{state}/backend?metadata=skip",
         "PULUMI_CONFIG_PASSPHRASE_FILE": str(passphrase),
         "PULUMI_SKIP_UPDATE_CHECK": "true",
         "OS_CLIENT_CONFIG_FILE": str(clouds),

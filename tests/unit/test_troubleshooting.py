@@ -22,6 +22,8 @@ FOREIGN: Final = {
     "host key mismatch": REPOSITORY / "tests/lab/test_faults.py",
     # Of Pulumi itself.
     "the stack is currently locked": REPOSITORY / "README.md",
+    # Of its backend in files.
+    "failed to load checkpoint: EOF": REPOSITORY / "lab/stack.py",
 }
 """Messages of other programs, and where else the repository has them."""
 
