@@ -1,4 +1,4 @@
-"""Stack configurations for the lab: the same clusters as elsewhere, with the lab's addresses for every source."""
+"""Stack configurations for the lab: the same clusters as elsewhere, with what the site decides."""
 
 from __future__ import annotations
 
@@ -6,41 +6,40 @@ from collections.abc import Mapping
 from typing import Any
 
 from lab import layout
+from lab.images.guest import image_name
+from lab.mirrors import debian
 from lab.mirrors.facts import Facts
+from lab.mirrors.serve import IMAGES_PATH
+from lab.versions import GUEST_SUITE
 
 # A host in the lab is a container: it has no kernel of its own to inspect, and cgroup v1 without systemd's driver.
-_KUBERNETES = {"cgroupDriver": "cgroupfs", "ignorePreflightErrors": ["all"]}
+_KUBERNETES = {"cgroupDriver": "cgroupfs", "ignorePreflightErrors": ["SystemVerification"]}
 
 
 def site(facts: Facts) -> dict[str, Any]:
     """The part of a cluster's description that says where it runs.
 
+    Sources and keys are the program's defaults, but for what can't be had here: Ubuntu's images and packages, the key
+    of Kubernetes' community, and a public authority's certificate (docs/lab.md).
+
     Args:
-        facts: checksums of what the lab's mirrors serve.
+        facts: what tells the lab's mirrors from the originals.
     """
-    mirror = f"http://{layout.MIRROR_ADDRESS}"
-    key = {"keyUrl": f"{mirror}/keys/q8s-lab.asc", "keySha256": facts.key_sha256}
-    debian = {"uri": f"{mirror}/debian", "components": ["main"], **key}
-    guest = [{**debian, "suites": ["trixie"]}]
+    guest = [{"uri": f"https://deb.debian.org/{debian.MAIN}", "suites": [GUEST_SUITE]}]
+    images = f"https://cloud.debian.org/{IMAGES_PATH}"
     return {
         "network": {"name": layout.PRIVATE_NETWORK},
         "access": {"mode": "direct", "user": "debian", "allowedCidrs": [layout.UPLINK_CIDR]},
         "hostImage": {"name": layout.HOST_IMAGE},
         "kubernetes": _KUBERNETES,
         "guestImages": {
-            architecture: {"url": f"{mirror}/images/q8s-guest-{debian_name}.qcow2", "sha256": facts.images[debian_name]}
+            architecture: {"url": f"{images}/{image_name(debian_name)}", "sha256": facts.images[debian_name]}
             for architecture, debian_name in (("x86_64", "amd64"), ("arm64", "arm64"))
         },
         "sources": {
-            "hostApt": [{**debian, "suites": ["bookworm"]}, {**debian, "suites": ["bookworm-backports"]}],
             "guestApt": {"x86_64": guest, "arm64": guest},
-            "kubernetesApt": {
-                "uri": f"{mirror}/kubernetes/core:/stable:/v1.34/deb/",
-                "suites": ["/"],
-                "components": [],
-                **key,
-            },
-            "registryMirror": f"http://{layout.MIRROR_ADDRESS}:{layout.REGISTRY_PORT}",
+            "kubernetesKeyFingerprints": [facts.key_fingerprint],
+            "caCertificates": facts.authority,
         },
     }
 

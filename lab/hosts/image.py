@@ -8,6 +8,7 @@ from typing import Final
 
 from lab import apt, versions
 from lab.artifact import Artifact, Builder
+from lab.mirrors.authority import AUTHORITIES, AUTHORITY
 
 APT_PACKAGES: Final = ("mmdebstrap", "systemd-container", "iproute2", "util-linux", "mount", "e2fsprogs", "lxcfs")
 """What the machine needs to build the image and to run hosts."""
@@ -34,10 +35,8 @@ _IMAGE_PACKAGES: Final = (
     "less",
     "netcat-openbsd",
 )
-# Device nodes and disks are the machine's, and nothing is fetched unasked.
+# Device nodes and disks are the machine's.
 _MASKED_UNITS: Final = (
-    "apt-daily.timer",
-    "apt-daily-upgrade.timer",
     "e2scrub_all.timer",
     "e2scrub_reap.service",
     "fstrim.timer",
@@ -62,6 +61,7 @@ def _build(builder: Builder) -> None:
     _strip(root)
     _mask(root)
     _write(root)
+    _trust(builder, root)
     builder.run("systemctl", f"--root={root}", "enable", "q8s-lab-host.service")
 
 
@@ -87,17 +87,25 @@ def _mask(root: Path) -> None:
 
 def _write(root: Path) -> None:
     (root / "etc/hostname").write_text("localhost\n")
-    # No resolver is in the lab; kubelet and CoreDNS want the file to name one, and a refused query fails at once.
     resolv = root / "etc/resolv.conf"
     resolv.unlink(missing_ok=True)
     resolv.write_text(f"nameserver {versions.HOST_NAMESERVER}\n")
     (root / "etc/default/locale").write_text("LANG=C.UTF-8\n")
 
 
+def _trust(builder: Builder, root: Path) -> None:
+    """The lab's authority is as good as the public ones here."""
+    own = root / "usr/local/share/ca-certificates"
+    own.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(AUTHORITIES.path / AUTHORITY, own / "q8s-lab.crt")
+    builder.run("chroot", root, "update-ca-certificates")
+
+
 HOST_IMAGE: Final = Artifact(
     name="host-image",
     build=_build,
     files=(_ROOTFS,),
+    needs=(AUTHORITIES,),
     pins=(versions.HOST_SUITE, versions.HOST_NAMESERVER),
     fetches=True,
 )

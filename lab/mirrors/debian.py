@@ -1,23 +1,31 @@
-"""A partial mirror of Debian: what hosts and guests install, with all that it depends on, signed by the lab's key.
+"""A partial copy of Debian's archive: what hosts and guests install, below the indices that Debian itself has signed.
 
-The packages are Debian's own, as the archive has them on the day of the build; apt verified them when it fetched them.
+The indices list the whole archive; of the packages, only those are there that are needed, with all that they depend on.
 """
 
 from __future__ import annotations
 
+import os
+import re
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
+from urllib.parse import unquote
 
 from lab import apt
-from lab.artifact import Artifact, Builder
-from lab.mirrors import signing
+from lab.artifact import REPOSITORY, Artifact, Builder, BuildError
+from lab.command import run
 from lab.versions import GUEST_SUITE, HOST_SUITE
 
-ORIGIN: Final = "Q8S lab"
-_COMPONENT: Final = "main"
+MAIN: Final = "debian"
+"""Folder of the archive, as on its servers."""
+SECURITY: Final = "debian-security"
+"""Folder of the archive of security updates."""
+PREFERENCES: Final = REPOSITORY / "lab/hosts/rootfs/etc/apt/preferences.d/q8s-lab-emulator"
+"""What the hosts take from backports: a newer QEMU emulates considerably faster."""
+
 _QEMU: Final = ("qemu-system-x86", "qemu-system-arm", "qemu-utils")
 _CONTAINERS: Final = ("containerd", "runc", "conntrack", "ethtool", "socat", "iptables", "ebtables")
 _HOST: Final = (
@@ -26,80 +34,84 @@ _HOST: Final = (
     *(*_CONTAINERS, "nftables", "e2fsprogs", "genisoimage", "xorriso", "jq", "curl", "gnupg", "ca-certificates"),
     *("python3", "openssl", "haproxy"),
 )
-# What the hosts take from backports: a newer QEMU emulates considerably faster.
-# Only this: else its closure would bring a newer libudev1, which no longer fits the release's udev.
-_PREFERENCES: Final = f"Package: src:qemu src:seabios\nPin: release n={HOST_SUITE}-backports\nPin-Priority: 990\n"
-_BACKPORT_MARK: Final = "~bpo"
+_GUEST_ARCHITECTURES: Final = ("amd64", "arm64")
+# Of all that a Release lists: what apt fetches, in the form that it prefers.
+_INDEX: Final = re.compile(
+    r"^ (?P<sum>[0-9a-f]{64}) +[0-9]+ "
+    r"(?P<path>main/(?:binary-(?P<architecture>[a-z0-9]+)/Packages|source/Sources|i18n/Translation-en)\.xz)$",
+    re.MULTILINE,
+)
+_SECONDS: Final = 900
 
 
 def _build(builder: Builder) -> None:
     with tempfile.TemporaryDirectory(prefix="q8s-apt-") as work:
         host = apt.PrivateApt(Path(work, "host"), "amd64", builder)
-        host.update(apt.suites(HOST_SUITE))
-        _file(builder, host.download_closure(_HOST), HOST_SUITE, "amd64")
-
-        newer = apt.PrivateApt(Path(work, "backports"), "amd64", builder)
-        newer.update((*apt.suites(HOST_SUITE), apt.backports(HOST_SUITE)), _PREFERENCES)
-        files = newer.download_closure(_HOST)
-        # What the backports need of the release itself belongs into the release's suite.
-        backported = [file for file in files if _BACKPORT_MARK in file.name]
-        _file(builder, backported, f"{HOST_SUITE}-backports", "amd64")
-        _file(builder, [file for file in files if file not in backported], HOST_SUITE, "amd64")
-
-        for architecture in ("amd64", "arm64"):
+        host.update((*apt.suites(HOST_SUITE), apt.backports(HOST_SUITE)), PREFERENCES.read_text())
+        _packages(host, _HOST)
+        for suite in (HOST_SUITE, f"{HOST_SUITE}-updates", f"{HOST_SUITE}-backports", f"{HOST_SUITE}-security"):
+            _indices(host, suite, ("amd64",))
+        for architecture in _GUEST_ARCHITECTURES:
             guest = apt.PrivateApt(Path(work, f"guest-{architecture}"), architecture, builder)
-            guest.update(apt.suites(GUEST_SUITE))
-            _file(builder, guest.download_closure(_CONTAINERS), GUEST_SUITE, architecture)
-
-    # No NotAutomatic as Debian's backports have it: the hosts are to get the newest version without asking for it.
-    for suite, architectures in SUITES.items():
-        _publish(builder, suite, architectures)
+            guest.update(apt.suites(GUEST_SUITE)[:1])
+            _packages(guest, _CONTAINERS)
+        _indices(guest, GUEST_SUITE, _GUEST_ARCHITECTURES)
 
 
-SUITES: Final = {
-    HOST_SUITE: ("amd64",),
-    f"{HOST_SUITE}-backports": ("amd64",),
-    GUEST_SUITE: ("amd64", "arm64"),
-}
-"""Suites and their architectures."""
+def _archives() -> Iterator[tuple[str, str]]:
+    """The archives' addresses, each with its folder here."""
+    if security := apt.security_mirror():
+        yield f"{security}/", SECURITY
+    yield f"{apt.mirror()}/", MAIN
 
 
-def _file(builder: Builder, files: Sequence[Path], suite: str, architecture: str) -> None:
-    pool = builder.out / "pool" / suite / architecture
-    pool.mkdir(parents=True, exist_ok=True)
-    for file in files:
-        # apt writes the epoch into its file names, percent-encoded; a pool's names have none.
-        name, version, rest = file.name.split("_")
-        shutil.copyfile(file, pool / f"{name}_{version.rpartition('%3a')[2]}_{rest}")
+def _packages(private: apt.PrivateApt, packages: Sequence[str]) -> None:
+    """Packages with all that they depend on, each where the archive has it."""
+    command = ("apt-get", "-q", "-y", "--print-uris", "--download-only", "install", *packages)
+    environment = {**os.environ, "APT_CONFIG": str(private.root / "apt.conf")}
+    listed = run(*command, limit=_SECONDS, env=environment).stdout
+    places = {name: uri for uri, name in re.findall(r"^'([^']+)' (\S+) ", listed, re.MULTILINE)}
+    for file in private.download_closure(packages):
+        place = private.builder.out / _place(places[file.name])
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, place)
 
 
-def _publish(builder: Builder, suite: str, architectures: Sequence[str]) -> None:
-    directory = builder.out / "dists" / suite
-    for architecture in architectures:
-        signing.index(
-            builder,
-            directory / _COMPONENT / f"binary-{architecture}",
-            {},
-            builder.out / "pool" / suite / architecture,
-        )
-    fields = {
-        "Origin": ORIGIN,
-        "Label": ORIGIN,
-        "Suite": suite,
-        "Codename": suite,
-        "Architectures": " ".join(architectures),
-        "Components": _COMPONENT,
-    }
-    signing.sign(builder, directory, fields)
+def _place(uri: str) -> str:
+    for archive, folder in _archives():
+        if uri.startswith(archive):
+            return f"{folder}/{unquote(uri.removeprefix(archive))}"
+    raise BuildError(f"{uri} is in none of the archives that apt was told of")
+
+
+def _indices(private: apt.PrivateApt, suite: str, architectures: Sequence[str]) -> None:
+    """A suite's signed list, as apt has verified it, with the indices in it."""
+    found = list((private.root / "var/lib/apt/lists").glob(f"*_dists_{suite}_InRelease"))
+    if not found:
+        # Hosts have it among their own sources.
+        raise BuildError(f"apt on this machine knows no archive with {suite}: set Q8S_APT_SECURITY_MIRROR to one")
+    archive, folder = next(each for each in _archives() if (each[1] == SECURITY) == suite.endswith("-security"))
+    directory = private.builder.out / folder / "dists" / suite
+    directory.mkdir(parents=True)
+    shutil.copyfile(found[0], directory / "InRelease")
+    for index in _INDEX.finditer(found[0].read_text()):
+        if index["architecture"] in {None, *architectures}:
+            # By the names that clients ask for first: the archive moves on, and these stay.
+            plain = directory / index["path"]
+            by_hash = plain.parent / "by-hash/SHA256" / index["sum"]
+            by_hash.parent.mkdir(parents=True, exist_ok=True)
+            uri = f"{archive}dists/{suite}/{by_hash.relative_to(directory)}"
+            private.builder.run(
+                "/usr/lib/apt/apt-helper", "download-file", uri, by_hash, f"SHA256:{index['sum']}", limit=_SECONDS
+            )
+            plain.symlink_to(by_hash.relative_to(plain.parent))
 
 
 DEBIAN: Final = Artifact(
-    "debian-mirror",
+    "debian-archive",
     _build,
+    files=(PREFERENCES,),
     pins=(HOST_SUITE, GUEST_SUITE),
-    needs=(signing.KEY,),
     fetches=True,
 )
-"""A Debian repository: ``dists/`` and ``pool/``."""
-
-ARTIFACTS: Final = (signing.KEY, DEBIAN)
+"""Folders :data:`MAIN` and :data:`SECURITY`, each with ``dists/`` and ``pool/``."""

@@ -1,38 +1,64 @@
-"""What a stack's configuration has to state about the mirrors: checksums."""
+"""What a stack's configuration has to state about the mirrors: checksums, and who vouches for them."""
 
 from __future__ import annotations
 
-import hashlib
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
 
 from lab.artifact import BuildError
+from lab.command import run
 from lab.images.guest import GUEST_IMAGES
-from lab.mirrors import signing
+from lab.mirrors import authority, signing
+
+_GPG_SECONDS: Final = 60
 
 
 @dataclass(frozen=True)
 class Facts:
-    """Checksums of what the mirrors serve.
+    """What tells the mirrors from others.
 
     Attributes:
-        key_sha256: of the key file that the package repositories are signed with.
-        images: of the guest images, by architecture in Debian's words.
+        key_fingerprint: of the OpenPGP key that signs Kubernetes' packages.
+        authority: the certificate of the authority that vouches for the mirrors' names.
+        images: checksums of the guest images, by architecture in Debian's words.
     """
 
-    key_sha256: str
+    key_fingerprint: str
+    authority: str
     images: Mapping[str, str]
 
 
 def facts() -> Facts:
-    """The checksums of what is in the cache.
+    """What is in the cache.
 
     Raises:
         BuildError: it has not been built.
     """
-    missing = [artifact.name for artifact in (signing.KEY, *GUEST_IMAGES.values()) if not artifact.is_built]
+    needed = (signing.KEY, authority.AUTHORITIES, *GUEST_IMAGES.values())
+    missing = [artifact.name for artifact in needed if not artifact.is_built]
     if missing:
         raise BuildError(f"not built: {', '.join(missing)}; run `make lab`")
-    key = (signing.KEY.path / signing.PUBLIC_KEY).read_bytes()
     sums = {name: (artifact.path / "SHA256SUMS").read_text().split()[0] for name, artifact in GUEST_IMAGES.items()}
-    return Facts(hashlib.sha256(key).hexdigest(), sums)
+    certificate = (authority.AUTHORITIES.path / authority.AUTHORITY).read_text()
+    return Facts(_fingerprint(signing.KEY.path / signing.PUBLIC_KEY), certificate, sums)
+
+
+def _fingerprint(key: Path) -> str:
+    """The primary key's, which gpg names first."""
+    with tempfile.TemporaryDirectory(prefix="q8s-gpg-") as home:
+        command = (
+            "gpg",
+            "--homedir",
+            home,
+            "--batch",
+            "--quiet",
+            "--no-autostart",
+            "--with-colons",
+            "--show-keys",
+            key,
+        )
+        listed = run(*command, limit=_GPG_SECONDS).stdout
+    return next(line.split(":")[9] for line in listed.splitlines() if line.startswith("fpr:"))

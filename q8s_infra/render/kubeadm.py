@@ -97,16 +97,16 @@ def init_configuration(spec: ClusterSpec, *, node: str, address: str, names: Seq
         "volumeStatsAggPeriod": "10m0s",
         "containerLogMonitorInterval": "1m0s",
     }
-    if spec.kubernetes.cgroup_driver == "cgroupfs":
-        # Hosts without systemd's driver have cgroup v1, on which kubelet does not start from 1.35 on by itself.
-        kubelet["failCgroupV1"] = False
-    proxy = {
+    proxy: dict[str, Any] = {
         "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
         "kind": "KubeProxyConfiguration",
         "mode": "iptables",
-        # 0: leave the node's own limits; a host that is a container may not change them.
-        "conntrack": {"maxPerCore": 0, "tcpEstablishedTimeout": "0s", "tcpCloseWaitTimeout": "0s"},
     }
+    if spec.kubernetes.cgroup_driver == "cgroupfs":
+        # Hosts without systemd's driver are containers: they have cgroup v1, on which kubelet does not start from 1.35
+        # on by itself, and limits of connections that they may not change (0: leave them).
+        kubelet["failCgroupV1"] = False
+        proxy["conntrack"] = {"maxPerCore": 0, "tcpEstablishedTimeout": "0s", "tcpCloseWaitTimeout": "0s"}
     return yaml.safe_dump_all([init, cluster, kubelet, proxy], sort_keys=False)
 
 

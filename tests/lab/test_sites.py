@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import re
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,16 +12,20 @@ from urllib.parse import urlsplit
 import pytest
 from openstack.connection import Connection
 
-from lab import demo, layout
+from lab import layout
 from lab.demo import run_pod
+from lab.mirrors.authority import NAMES
+from lab.mirrors.serve import TLS_PORT
 from lab.services import accepts, wait_until
+from tests.lab import mirrored
 from tests.lab.test_access import NAME, brought_up
 from tests.unit.certificate import authority, server
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(1200)]
 
 PROXY_PORT = 3128
-MIRRORS = f"{layout.MIRROR_PORT},{layout.REGISTRY_PORT}"
+MIRRORS = f"{layout.MIRROR_PORT},{layout.REGISTRY_PORT},{TLS_PORT}"
+REQUEST = re.compile(r"Request \(file descriptor \d+\): [A-Z]+ (\S+) HTTP/")
 NODES = {f"{NAME}-control-plane-0": "True", f"{NAME}-x86-small-0": "True"}
 NGINX = """
 daemon off;
@@ -56,7 +60,11 @@ def proxy(folder: Path) -> Iterator[Path]:
     configuration.write_text(
         f'Port {PROXY_PORT}\nListen {layout.MIRROR_ADDRESS}\nTimeout 600\nLogFile "{log}"\nLogLevel Connect\n'
     )
-    server = subprocess.Popen(["tinyproxy", "-d", "-c", configuration])
+    resolver = folder / "resolv.conf"
+    resolver.write_text(f"nameserver {layout.MIRROR_ADDRESS}\n")
+    # It asks the lab's name server, and what else runs here goes on to ask the machine's.
+    script = 'mount --bind "$1" /etc/resolv.conf && exec tinyproxy -d -c "$2"'
+    server = subprocess.Popen(["unshare", "--mount", "sh", "-c", script, "sh", resolver, configuration])
     try:
         wait_until("the proxy", lambda: accepts(layout.MIRROR_ADDRESS, PROXY_PORT), seconds=30)
         yield log
@@ -112,25 +120,17 @@ def test_a_cluster_behind_a_proxy_with_no_other_way_out(cloud: Connection, tmp_p
         assert kubectl.ready() == NODES
         # The image is pulled in the guest.
         assert run_pod(kubectl, "amd64").endswith("x86_64")
-        asked = {urlsplit(word) for line in log.read_text().splitlines() for word in line.split() if "://" in word}
-        ports = {url.port or layout.MIRROR_PORT for url in asked if url.hostname == layout.MIRROR_ADDRESS}
-        assert ports == {layout.MIRROR_PORT, layout.REGISTRY_PORT}
-        # What is the cluster's own does not go there.
-        assert {url.hostname for url in asked} == {layout.MIRROR_ADDRESS}
+        asked = {urlsplit(to if "://" in to else f"//{to}").hostname for to in REQUEST.findall(log.read_text())}
+        # All that is fetched, and nothing of what is the cluster's own.
+        assert asked == set(NAMES)
 
 
 def test_a_site_with_an_authority_of_its_own(cloud: Connection, tmp_path: Path) -> None:
-    described = json.dumps(demo.description("dev", name=NAME)["q8s:cluster"])
-    plain, tls = f"http://{layout.MIRROR_ADDRESS}", f"https://{layout.MIRROR_ADDRESS}"
-    moved = json.loads(
-        described.replace(f"{plain}:{layout.REGISTRY_PORT}", f"{tls}:{IMAGES_PORT}").replace(
-            f"{plain}/", f"{tls}:{FILES_PORT}/"
-        )
-    )
+    tls = f"https://{layout.MIRROR_ADDRESS}"
+    moved = mirrored.described(f"{tls}:{FILES_PORT}", f"{tls}:{IMAGES_PORT}")
     with mirrors_over_tls(tmp_path) as authority, no_other_way():
         moved["sources"]["caCertificates"] = authority
-        changes = {"workers": {"x86-small": 1}, "sources": moved["sources"], "guestImages": moved["guestImages"]}
-        with brought_up(cloud, tmp_path, **changes) as kubectl:
+        with brought_up(cloud, tmp_path, workers={"x86-small": 1}, **moved) as kubectl:
             assert kubectl.ready() == NODES
             # The image is pulled in the guest.
             assert run_pod(kubectl, "amd64").endswith("x86_64")

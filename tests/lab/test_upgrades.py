@@ -16,6 +16,7 @@ from lab.kubectl import Kubectl
 from lab.mirrors import registry, upgrades
 from lab.mirrors.binaries import RELEASE, Release
 from lab.stack import open_stack
+from tests.lab import mirrored
 from tests.lab.conftest import Cluster, leftovers, served
 from tests.lab.test_cluster import eventually
 from tests.lab.test_cluster_changes import names as names_of
@@ -59,8 +60,8 @@ def described(mirror: Callable[[Release], dict[str, Any]]) -> Describe:
         def change(asked: dict[str, Any]) -> None:
             where = mirror(release)
             asked["kubernetes"]["version"] = release.version
+            asked["sources"] = mirrored.described(f"http://{layout.MIRROR_ADDRESS}", where["registry"])["sources"]
             asked["sources"]["kubernetesApt"]["uri"] = where["uri"]
-            asked["sources"]["registryMirror"] = where["registry"]
 
         cluster.describe(change)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import shutil
 import socket
 import subprocess
 import urllib.error
@@ -12,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from lab.mirrors import debian, facts, images, kubernetes, signing
+from lab.mirrors import authority, debian, facts, images, kubernetes, signing
 from lab.mirrors.oci import Image, Layer, write_layout
 from lab.mirrors.registry import configuration, running
-from lab.mirrors.serve import KUBERNETES_PATH, Mirrors
+from lab.mirrors.serve import IMAGES_PATH, KUBERNETES_PATH, Mirrors
 from lab.services import accepts, wait_until
 
 LOOPBACK = "127.0.0.1"
@@ -37,17 +39,18 @@ def get(url: str, method: str = "GET") -> tuple[int, bytes]:
 @pytest.fixture
 def mirrors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Mirrors:
     monkeypatch.setenv("Q8S_CACHE", str(tmp_path / "cache"))
-    for artifact, name in ((debian.DEBIAN, "dists/trixie/InRelease"), (kubernetes.PACKAGES, "InRelease"),
+    for artifact, name in ((debian.DEBIAN, "debian/dists/trixie/InRelease"), (kubernetes.PACKAGES, "InRelease"),
                            (signing.KEY, signing.PUBLIC_KEY), (signing.KEY, "secret.asc")):  # fmt: skip
         (artifact.path / name).parent.mkdir(parents=True, exist_ok=True)
         (artifact.path / name).write_text(name)
+    authority.AUTHORITIES.ensure()
     images.IMAGES.path.mkdir(parents=True)
     guests = {name: tmp_path / name for name in ("amd64", "arm64")}
     for name, folder in guests.items():
         folder.mkdir()
         (folder / f"q8s-guest-{name}.qcow2").write_text(name)
         (folder / "SHA256SUMS").write_text(f"{hashlib.sha256(name.encode()).hexdigest()}  q8s-guest-{name}.qcow2\n")
-    return Mirrors(LOOPBACK, free_port(), free_port(), tmp_path / "run", guests)
+    return Mirrors(LOOPBACK, free_port(), free_port(), free_port(), free_port(), tmp_path / "run", guests)
 
 
 @pytest.fixture
@@ -67,7 +70,7 @@ def served(mirrors: Mirrors, tmp_path: Path) -> Iterator[Mirrors]:
             for program in mirrors.programs()
         ]
     try:
-        for port in (mirrors.port, mirrors.registry_port):
+        for port in (mirrors.port, mirrors.registry_port, mirrors.tls_port, mirrors.name_port):
             wait_until(f"port {port}", lambda port=port: accepts(LOOPBACK, port), seconds=20)
         yield mirrors
     finally:
@@ -77,9 +80,44 @@ def served(mirrors: Mirrors, tmp_path: Path) -> Iterator[Mirrors]:
             process.wait(timeout=20)
 
 
+def by_name(served: Mirrors, url: str) -> str:
+    """What curl gets for a public server's URL, with the lab's authority as the only one; it goes where it is sent."""
+    mirror = f"{LOOPBACK}:{served.tls_port}"
+    resolved = [word for name in authority.NAMES for word in ("--connect-to", f"{name}:443:{mirror}")]
+    trusted = ("--cacert", str(authority.AUTHORITIES.path / authority.AUTHORITY))
+    command = ("curl", "-fsSL", "--noproxy", "*", "--max-time", "10", *trusted, *resolved, url)
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def test_the_originals_names_are_served_over_tls(served: Mirrors) -> None:
+    expected = "debian/dists/trixie/InRelease"
+    assert by_name(served, f"https://deb.debian.org/{expected}") == expected
+    assert by_name(served, f"https://cloud.debian.org/{IMAGES_PATH}/q8s-guest-arm64.qcow2") == "arm64"
+    # As the original does, this one sends its clients elsewhere.
+    packages = f"https://pkgs.k8s.io/{KUBERNETES_PATH.removeprefix('kubernetes/')}"
+    assert by_name(served, f"{packages}/InRelease") == "InRelease"
+    assert by_name(served, f"{packages}/Release.key") == signing.PUBLIC_KEY
+    for registry in authority.REGISTRIES:
+        assert "1" in json.loads(by_name(served, f"https://{registry}/v2/pause/tags/list"))["tags"]
+
+
+def test_nothing_else_is_below_a_name(served: Mirrors) -> None:
+    for url in ("https://deb.debian.org/keys/q8s-lab.asc", f"https://prod-cdn.packages.k8s.io/{KUBERNETES_PATH}/"):
+        with pytest.raises(subprocess.CalledProcessError, match="22"):
+            by_name(served, url)
+
+
+def test_only_the_owner_reads_the_authoritys_keys(mirrors: Mirrors) -> None:
+    folder = authority.AUTHORITIES.path
+    keys = [file for file in folder.iterdir() if "PRIVATE KEY" in file.read_text()]
+    assert len(keys) == 2
+    assert all(file.stat().st_mode & 0o077 == 0 for file in keys)
+    assert not [link for link in mirrors.directory.rglob("*") if link.resolve().parent == folder]
+
+
 def test_everything_is_served_where_the_originals_have_it(served: Mirrors) -> None:
     base = f"http://{LOOPBACK}:{served.port}"
-    assert get(f"{base}/debian/dists/trixie/InRelease") == (200, b"dists/trixie/InRelease")
+    assert get(f"{base}/debian/dists/trixie/InRelease") == (200, b"debian/dists/trixie/InRelease")
     assert get(f"{base}/{KUBERNETES_PATH}/InRelease") == (200, b"InRelease")
     assert get(f"{base}/keys/{signing.PUBLIC_KEY}")[0] == 200
     assert get(f"{base}/images/q8s-guest-arm64.qcow2") == (200, b"arm64")
@@ -110,21 +148,25 @@ def test_writing_again_leaves_no_link_to_what_is_gone(mirrors: Mirrors) -> None:
     mirrors.write()
     (mirrors.guest_images["arm64"] / "q8s-guest-arm64.qcow2").unlink()
     mirrors.write()
-    assert [file.name for file in (mirrors.root / "images").glob("*.qcow2")] == ["q8s-guest-amd64.qcow2"]
+    assert [file.name for file in (mirrors.root / "site/images").glob("*.qcow2")] == ["q8s-guest-amd64.qcow2"]
 
 
 def test_the_configuration_says_read_only(tmp_path: Path) -> None:
     assert "enabled: true" in configuration(tmp_path, LOOPBACK, 5001, read_only=True).split("readonly:")[1]
 
 
-def test_facts_are_the_checksums_of_what_is_served(
-    mirrors: Mirrors, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_facts_are_of_what_is_served(mirrors: Mirrors, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for architecture, artifact in facts.GUEST_IMAGES.items():
         artifact.path.parent.mkdir(parents=True)
         mirrors.guest_images[architecture].rename(artifact.path)
+    shutil.rmtree(signing.KEY.path)
+    signing.KEY.ensure()
     known = facts.facts()
-    assert known.key_sha256 == hashlib.sha256(signing.PUBLIC_KEY.encode()).hexdigest()
+    shown = subprocess.run(
+        ["gpg", "--show-keys", signing.KEY.path / signing.PUBLIC_KEY], capture_output=True, text=True, check=True
+    )
+    assert known.key_fingerprint in shown.stdout
+    assert known.authority.startswith("-----BEGIN CERTIFICATE-----")
     assert known.images["arm64"] == hashlib.sha256(b"arm64").hexdigest()
     monkeypatch.setenv("Q8S_CACHE", str(tmp_path / "empty"))
     with pytest.raises(facts.BuildError, match="make lab"):

@@ -121,3 +121,14 @@ def test_keys_of_one_fingerprint_from_two_places_are_two_files() -> None:
         (KUBERNETES_KEY, "https://pkgs.k8s.io/core:/stable:/v1.34/deb/Release.key"),
     }
     assert len({name for _, _, name in lines}) == len(lines)
+
+
+@pytest.mark.parametrize(("driver", "is_container"), [("systemd", False), ("cgroupfs", True)])
+def test_only_hosts_that_are_containers_keep_their_limits_and_control_groups(driver: str, is_container: bool) -> None:
+    spec = validated(spoiled("kubernetes", {"cgroupDriver": driver}))
+    found = {
+        each["kind"]: each
+        for each in yaml.safe_load_all(init_configuration(spec, node="demo", address=ADDRESS, names=[]))
+    }
+    assert ("conntrack" in found["KubeProxyConfiguration"]) == is_container
+    assert ("failCgroupV1" in found["KubeletConfiguration"]) == is_container

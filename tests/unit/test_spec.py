@@ -20,6 +20,7 @@ from q8s_infra.spec.names import LONGEST_NAME
 from q8s_infra.spec.reference import reference
 from q8s_infra.spec.sources import KUBERNETES_KEY, Distribution
 from q8s_infra.units import Size
+from tests.unit.certificate import authority
 from tests.unit.rendered import shipped
 from tests.unit.specs import DEBIAN, GOOD, KEYED, KEYLESS, UBUNTU, refused, spoiled
 
@@ -236,14 +237,18 @@ def test_shipped_stacks_are_without_mistakes_and_without_checksums(shape: str) -
 
 
 @pytest.mark.parametrize("shape", ["dev", "prototype", "mixed"])
-def test_a_shipped_stack_in_the_lab_has_all_its_packages_checked_by_the_lab_s_key(shape: str) -> None:
+def test_a_shipped_stack_in_the_lab_has_the_default_sources_and_the_labs_keys(shape: str) -> None:
     stack = read(REPOSITORY / f"Pulumi.{shape}.yaml")["cluster"]
-    here = merged({**stack, "name": shape}, Facts("c" * 64, {"amd64": "a" * 64, "arm64": "b" * 64}))
-    spec = validated(here)
-    host = apt_files(spec, kubernetes=True)
-    for files in (host, *(guest_apt_files(spec, name) for name in ARCHITECTURES)):
-        assert [line.split()[0] for line in files["apt/keys"].splitlines()] == ["c" * 64]
-        assert "apt/keyrings" not in files
+    lab = Facts("C" * 40, authority("lab").pem, {"amd64": "a" * 64, "arm64": "b" * 64})
+    spec = validated(merged({**stack, "name": shape}, lab))
+    default = Sources().kubernetes_apt_of(spec.kubernetes.version)
+    used = spec.sources.kubernetes_apt_of(spec.kubernetes.version)
+    assert used == default.model_copy(update={"key_fingerprints": ("C" * 40,)})
+    assert (spec.sources.host_apt, spec.sources.registry_mirror) == ((), None)
+    for files in (apt_files(spec, kubernetes=True), *(guest_apt_files(spec, name) for name in ("x86_64", "arm64"))):
+        assert [line.split()[0] for line in files["apt/keys"].splitlines()] == ["C" * 40]
+    # Debian's own keys check the guests' packages.
+    assert guest_apt_files(spec, "arm64")["apt/keyrings"].startswith("debian-archive-keyring ")
     assert {name: image.sha256 for name, image in spec.guest_images.items()} == {"x86_64": "a" * 64, "arm64": "b" * 64}
 
 
