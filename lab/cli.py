@@ -20,6 +20,7 @@ from lab.images.guest import APT_PACKAGES as IMAGE_PACKAGES
 from lab.inside import OUTCOMES, status
 from lab.mirrors import tools as mirror_tools
 from lab.mirrors import upgrades
+from lab.mirrors.authority import AUTHORITIES
 from lab.mirrors.serve import APT_PACKAGES as MIRROR_PACKAGES
 from lab.openstack.databases import SCHEMAS as DATABASE_SCHEMAS
 from lab.openstack.venv import VENV
@@ -52,7 +53,15 @@ _STATUS_SECONDS, _UP_SECONDS, _WIPE_SECONDS = 60, 1800, 600
 
 def artifacts() -> tuple[Artifact, ...]:
     """Everything slow, what takes longest first: the rest fits beside it."""
-    every = (images.GUEST_IMAGES["arm64"], *mirrors.ARTIFACTS, *PULUMI_ARTIFACTS, VENV, HOST_IMAGE, *images.ARTIFACTS)
+    every = (
+        AUTHORITIES,
+        images.GUEST_IMAGES["arm64"],
+        *mirrors.ARTIFACTS,
+        *PULUMI_ARTIFACTS,
+        VENV,
+        HOST_IMAGE,
+        *images.ARTIFACTS,
+    )
     return tuple({artifact.key: artifact for artifact in every}.values())
 
 
@@ -111,11 +120,13 @@ def up() -> None:
 @cli.command(name="upgrades")
 def upgrades_command() -> None:
     """Build the further releases of Kubernetes that tests of upgrades need: half an hour on two cores."""
-    steps = Steps()
-    with _explained(), _alone(seconds=_BUILDS_SECONDS):
-        checks.packages(_PACKAGES)
-        build(upgrades.ARTIFACTS, steps)
-    console.print(steps.table())
+    _build_further(upgrades.ARTIFACTS)
+
+
+@cli.command()
+def published() -> None:
+    """Build the guest images as published ones that further tests boot: half an hour on two cores."""
+    _build_further((AUTHORITIES, *images.PUBLISHED_IMAGES.values()))
 
 
 @cli.command("status")
@@ -152,7 +163,9 @@ def down(wipe: Annotated[bool, typer.Option("--wipe", help="Drop databases, host
 def clean() -> None:
     """Remove what no current artifact names from the cache, and the Go compiler's own cache."""
     with _explained(), _alone(seconds=0):
-        removed = prune((*artifacts(), *upgrades.ARTIFACTS, DATABASE_SCHEMAS, DOCUMENT_SCHEMAS))
+        removed = prune(
+            (*artifacts(), *upgrades.ARTIFACTS, *images.PUBLISHED_IMAGES.values(), DATABASE_SCHEMAS, DOCUMENT_SCHEMAS)
+        )
         for leftover in (cache_root() / "go-build", *cache_root().glob("guest-????????")):
             if leftover.is_dir():
                 run("rm", "-rf", "--one-file-system", leftover, limit=_WIPE_SECONDS)
@@ -180,6 +193,15 @@ def enter(context: typer.Context) -> None:
         console.print("the lab is down: run `make lab` first")
         raise typer.Exit(1)
     namespace.replace_with(context.args)
+
+
+def _build_further(wanted: tuple[Artifact, ...]) -> None:
+    """What is built when asked for, on nobody's way to a lab."""
+    steps = Steps()
+    with _explained(), _alone(seconds=_BUILDS_SECONDS):
+        checks.packages(_PACKAGES)
+        build(wanted, steps)
+    console.print(steps.table())
 
 
 def _start(fresh: bool) -> None:

@@ -19,8 +19,8 @@ _KUBERNETES = {"cgroupDriver": "cgroupfs", "ignorePreflightErrors": ["SystemVeri
 def site(facts: Facts) -> dict[str, Any]:
     """The part of a cluster's description that says where it runs.
 
-    Sources and keys are the program's defaults, but for what can't be had here: Ubuntu's images and packages, the key
-    of Kubernetes' community, and a public authority's certificate (docs/lab.md).
+    Sources and keys are the program's defaults, but for what can't be had here: Ubuntu's images and packages, and the
+    key of Kubernetes' community (docs/lab.md).
 
     Args:
         facts: what tells the lab's mirrors from the originals.
@@ -39,7 +39,6 @@ def site(facts: Facts) -> dict[str, Any]:
         "sources": {
             "guestApt": {"x86_64": guest, "arm64": guest},
             "kubernetesKeyFingerprints": [facts.key_fingerprint],
-            "caCertificates": facts.authority,
         },
     }
 

@@ -1,27 +1,21 @@
 #!/usr/bin/env bash
 # A disk image from a root file system, without loop devices: GPT with the partition numbers of Ubuntu's images
 # (1 root, 14 BIOS boot, 15 EFI), systemd-boot for UEFI and, on amd64, grub for BIOS.
-# Usage: build-disk.sh ARCHITECTURE ROOT INIT WORK OUT.qcow2
+# With INIT, an initramfs of this one program and a command line for emulated CPUs; without, the root's own initramfs, and the
+# command line of published images.
+# Usage: build-disk.sh ARCHITECTURE ROOT WORK OUT.qcow2 [INIT]
 set -euo pipefail
-architecture=$1 root=$2 init=$3 work=$4 out=$5
+architecture=$1 root=$2 work=$3 out=$4 init=${5:-}
 here=$(dirname "$0")
-root_mib=2200 esp_mib=128
+root_mib=$(($(du -sm "$root" | cut -f1) * 5 / 4 + 512)) esp_mib=128
 
 case $architecture in
 amd64) efi=x64 console=ttyS0 ;;
 arm64) efi=aa64 console=ttyAMA0 ;;
 *) echo "no boot loader known for $architecture" >&2; exit 2 ;;
 esac
-command_line="root=/dev/vda1 ro console=$console quiet loglevel=3 panic=5 systemd.show_status=0 mitigations=off audit=0
- net.ifnames=0 nokaslr random.trust_cpu=on init_on_alloc=0 rcupdate.rcu_expedited=1"
-command_line=${command_line//$'\n'/}
-if [[ $architecture = amd64 ]]; then command_line+=" tsc=reliable no_timer_check"; fi
-
 kernel=$(basename "$root"/lib/modules/*)
 ram=$work/initramfs
-mkdir -p "$ram"/{modules,dev,proc,root}
-install -m 0755 "$init" "$ram/init"
-: >"$ram/modules/order"
 
 add_module() { # NAME: the module behind those that it needs
 	local name=$1 file dependency
@@ -38,8 +32,20 @@ add_module() { # NAME: the module behind those that it needs
 	esac
 	echo "$name.ko" >>"$ram/modules/order"
 }
-for module in virtio_pci virtio_mmio virtio_blk crc32c_generic crc32c-intel crc32c_cryptoapi libcrc32c ext4; do add_module "$module"; done
-(cd "$ram" && find . | cpio -o -H newc --quiet --owner 0:0) >"$work/initrd.img"
+if [[ $init ]]; then
+	command_line="root=/dev/vda1 ro console=$console quiet loglevel=3 panic=5 systemd.show_status=0 mitigations=off audit=0
+ net.ifnames=0 nokaslr random.trust_cpu=on init_on_alloc=0 rcupdate.rcu_expedited=1"
+	command_line=${command_line//$'\n'/}
+	if [[ $architecture = amd64 ]]; then command_line+=" tsc=reliable no_timer_check"; fi
+	mkdir -p "$ram"/{modules,dev,proc,root}
+	install -m 0755 "$init" "$ram/init"
+	: >"$ram/modules/order"
+	for module in virtio_pci virtio_mmio virtio_blk crc32c_generic crc32c-intel crc32c_cryptoapi libcrc32c ext4; do add_module "$module"; done
+	(cd "$ram" && find . | cpio -o -H newc --quiet --owner 0:0) >"$work/initrd.img"
+else
+	command_line="root=LABEL=cloudimg-rootfs ro console=tty0 console=$console,115200 consoleblank=0"
+	cp "$root/boot/initrd.img-$kernel" "$work/initrd.img"
+fi
 
 esp=$work/esp
 mkdir -p "$esp"/EFI/BOOT "$esp"/loader/entries "$esp"/grub

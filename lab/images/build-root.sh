@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # A guest's root file system: Debian with cloud-init, trimmed for emulated CPUs, but with all that a cloud image does.
-# Usage: build-root.sh ARCHITECTURE SUITE ROOT FILES MIRROR SECURITY_MIRROR (may be empty)
+# Usage: build-root.sh ARCHITECTURE SUITE ROOT FILES AUTHORITY MIRROR SECURITY_MIRROR (may be empty)
 # Needs root; run in a mount namespace of its own, since it may have to mount binfmt_misc.
 set -euo pipefail
-architecture=$1 suite=$2 root=$3 files=$4 mirror=$5 security_mirror=$6
+architecture=$1 suite=$2 root=$3 files=$4 authority=$5 mirror=$6 security_mirror=$7
+here=$(dirname "$0")
 
 packages=(
 	systemd-sysv systemd-resolved udev dbus openssh-server sudo kmod zstd systemd-boot-efi
@@ -22,11 +23,8 @@ mmdebstrap --mode=root --variant=minbase --architectures="$architecture" --compo
 	"$suite" "$root" \
 	"deb $mirror $suite main" "deb $mirror $suite-updates main" ${security_mirror:+"deb $security_mirror $suite-security main"}
 
-# Nothing of the machine that built it stays: no archive address, identity or host key.
-rm -rf "$root"/etc/apt/sources.list "$root"/etc/apt/sources.list.d/* "$root"/etc/ssh/ssh_host_* \
-	"$root"/var/cache/apt/archives/*.deb "$root"/var/lib/apt/lists/*_* "$root"/usr/lib/udev/hwdb.bin "$root"/etc/udev/hwdb.bin
-: >"$root/etc/machine-id"
-echo localhost >"$root/etc/hostname"
+"$here/nobodys.sh" "$root" "$authority"
+rm -f "$root"/usr/lib/udev/hwdb.bin "$root"/etc/udev/hwdb.bin
 cp -r "$files/." "$root/"
 ln -sf ../run/systemd/resolve/stub-resolv.conf "$root/etc/resolv.conf"
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Final
 
 from lab.artifact import Artifact
-from lab.mirrors import authority, binaries, debian, images, kubernetes, signing
+from lab.mirrors import binaries, debian, images, kubernetes, signing
 
 ARTIFACTS: Final[tuple[Artifact, ...]] = (
     # Made in a moment, and a long download waits for it.
     signing.KEY,
-    authority.AUTHORITIES,
     *binaries.ARTIFACTS,
     kubernetes.PACKAGES,
     debian.DEBIAN,

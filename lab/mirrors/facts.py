@@ -1,4 +1,4 @@
-"""What a stack's configuration has to state about the mirrors: checksums, and who vouches for them."""
+"""What a stack's configuration has to state about the mirrors: checksums, and a key's fingerprint."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Final
 from lab.artifact import BuildError
 from lab.command import run
 from lab.images.guest import GUEST_IMAGES
-from lab.mirrors import authority, signing
+from lab.mirrors import signing
 
 _GPG_SECONDS: Final = 60
 
@@ -22,12 +22,10 @@ class Facts:
 
     Attributes:
         key_fingerprint: of the OpenPGP key that signs Kubernetes' packages.
-        authority: the certificate of the authority that vouches for the mirrors' names.
         images: checksums of the guest images, by architecture in Debian's words.
     """
 
     key_fingerprint: str
-    authority: str
     images: Mapping[str, str]
 
 
@@ -37,13 +35,11 @@ def facts() -> Facts:
     Raises:
         BuildError: it has not been built.
     """
-    needed = (signing.KEY, authority.AUTHORITIES, *GUEST_IMAGES.values())
-    missing = [artifact.name for artifact in needed if not artifact.is_built]
+    missing = [artifact.name for artifact in (signing.KEY, *GUEST_IMAGES.values()) if not artifact.is_built]
     if missing:
         raise BuildError(f"not built: {', '.join(missing)}; run `make lab`")
     sums = {name: (artifact.path / "SHA256SUMS").read_text().split()[0] for name, artifact in GUEST_IMAGES.items()}
-    certificate = (authority.AUTHORITIES.path / authority.AUTHORITY).read_text()
-    return Facts(_fingerprint(signing.KEY.path / signing.PUBLIC_KEY), certificate, sums)
+    return Facts(_fingerprint(signing.KEY.path / signing.PUBLIC_KEY), sums)
 
 
 def _fingerprint(key: Path) -> str:

@@ -120,7 +120,7 @@ def test_a_failed_build_takes_it_back(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(foreign, "is_needed", lambda _: True)
     monkeypatch.setattr(foreign, "command", lambda *_: ["false"])
     with pytest.raises(BuildError):
-        guest._build_root(Builder(out=tmp_path, log=tmp_path / "log"), "arm64", tmp_path)
+        guest._build_root(Builder(out=tmp_path, log=tmp_path / "log"), "arm64", tmp_path, "build-root.sh")
     assert released == [True]
 
 

@@ -20,7 +20,6 @@ from q8s_infra.spec.names import LONGEST_NAME
 from q8s_infra.spec.reference import reference
 from q8s_infra.spec.sources import KUBERNETES_KEY, Distribution
 from q8s_infra.units import Size
-from tests.unit.certificate import authority
 from tests.unit.rendered import shipped
 from tests.unit.specs import DEBIAN, GOOD, KEYED, KEYLESS, UBUNTU, refused, spoiled
 
@@ -239,7 +238,7 @@ def test_shipped_stacks_are_without_mistakes_and_without_checksums(shape: str) -
 @pytest.mark.parametrize("shape", ["dev", "prototype", "mixed"])
 def test_a_shipped_stack_in_the_lab_has_the_default_sources_and_the_labs_keys(shape: str) -> None:
     stack = read(REPOSITORY / f"Pulumi.{shape}.yaml")["cluster"]
-    lab = Facts("C" * 40, authority("lab").pem, {"amd64": "a" * 64, "arm64": "b" * 64})
+    lab = Facts("C" * 40, {"amd64": "a" * 64, "arm64": "b" * 64})
     spec = validated(merged({**stack, "name": shape}, lab))
     default = Sources().kubernetes_apt_of(spec.kubernetes.version)
     used = spec.sources.kubernetes_apt_of(spec.kubernetes.version)
