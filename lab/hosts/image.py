@@ -57,8 +57,8 @@ def _build(builder: Builder) -> None:
     mmdebstrap = ("mmdebstrap", "--mode=root", "--variant=minbase", f"--include={','.join(_IMAGE_PACKAGES)}")
     # Not debootstrap: it does not resolve the virtual packages that cloud-init's dependencies name.
     builder.run(*clean, *mmdebstrap, versions.HOST_SUITE, root, *apt.suites(versions.HOST_SUITE))
-    shutil.copytree(_ROOTFS, root, dirs_exist_ok=True, symlinks=True)
     _strip(root)
+    shutil.copytree(_ROOTFS, root, dirs_exist_ok=True, symlinks=True)
     _mask(root)
     _write(root)
     _trust(builder, root)
