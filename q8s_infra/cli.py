@@ -14,6 +14,7 @@ from typing import Annotated, Any
 
 import typer
 from pulumi import automation
+from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
@@ -275,18 +276,21 @@ def _spec(file: Path | None, stack: str | None) -> ClusterSpec:
 
 
 def _nodes(planned: ClusterPlan) -> Table:
+    # A name in pieces is no name: narrow terminals break the other columns.
     table = Table(
-        Column("node", overflow="fold"),
-        "architecture",
-        "CPU model",
+        Column("node", no_wrap=True, overflow="fold"),
+        Column("architecture", overflow="fold"),
+        Column("CPU model", overflow="fold"),
         "CPUs",
         "memory",
         "disk",
-        "flavor",
+        Column("flavor", overflow="fold"),
         title=f"cluster {planned.name}",
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
     )
     for control_plane in planned.control_planes:
-        table.add_row(control_plane.name, "the host's", "", "", "", "", escape(control_plane.flavor))
+        table.add_row(control_plane.name, "host's", "", "", "", "", escape(control_plane.flavor))
     for worker in planned.workers:
         kind = worker.node_type
         table.add_row(

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import pwd
 from collections import Counter
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
 import openstack
 from keystoneauth1.exceptions import ClientException
 from openstack import exceptions
+from openstack.config import OpenStackConfig
 
 from q8s_infra.spec import Mistake, Network, SpecErrors
 from q8s_infra.strays import OWNER, Port, Server
@@ -262,8 +266,12 @@ def connect(cloud: str | None = None) -> OpenStackCloud:
         cloud: its name in ``clouds.yaml``; by default ``$OS_CLOUD``.
 
     Raises:
-        SpecErrors: no such cloud, or it lets nobody in with these credentials.
+        SpecErrors: no such cloud, or it lets nobody in with these credentials; or Pulumi's provider would not find it.
     """
+    if hidden := hidden_file():
+        told = f"clouds.yaml is {hidden}, where Pulumi's OpenStack provider does not look"
+        told = f"{told}: export OS_CLIENT_CONFIG_FILE={hidden}"
+        raise SpecErrors([Mistake("OS_CLIENT_CONFIG_FILE", None, told)])
     try:
         connection = openstack.connect(cloud=cloud)
         connection.authorize()
@@ -271,6 +279,21 @@ def connect(cloud: str | None = None) -> OpenStackCloud:
         told = f"the OpenStack layer does not let us in: {_first_line(error)}"
         raise SpecErrors([Mistake("OS_CLOUD", cloud, told)]) from None
     return OpenStackCloud(connection)
+
+
+def hidden_file() -> Path | None:
+    """The file ``clouds.yaml`` that openstacksdk reads, where Pulumi's provider would not find it.
+
+    The provider looks into the working directory, the home that passwd(5) names and not ``$HOME``, and
+    ``/etc/openstack`` (gophercloud/utils, openstack/clientconfig, ``FindAndReadYAML``).
+    """
+    found = OpenStackConfig(load_envvars=False).config_filename
+    if "OS_CLIENT_CONFIG_FILE" in os.environ or found is None:
+        return None
+    home = pwd.getpwuid(os.getuid()).pw_dir
+    folders = (Path.cwd(), Path(home, ".config/openstack"), Path("/etc/openstack"))
+    path = Path(found)
+    return None if any(path.parent.resolve() == folder.resolve() for folder in folders) else path.absolute()
 
 
 def failure(error: Exception) -> str:
