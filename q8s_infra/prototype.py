@@ -1,14 +1,16 @@
 """The prototype's ``cluster.yaml``, read into our own format.
 
-Source of the fields: the Q8S paper, section 3.1 (Configuration) and Listing A1. Units there are MB of memory and GB of
-storage as QEMU takes them, so MiB and GiB.
+Source of the fields: the Q8S paper, section 3.1 (Configuration) and Listing A1, where all stand side by side; and the
+file that was published with it (repository ``gwdg/pub-2025-Q8S``), which has some of them below ``cluster_definition``
+and ``vm_types.types``. Both forms are read. Units there are MB of memory and GB of storage as QEMU takes them, so MiB
+and GiB.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,16 +19,21 @@ import yaml
 from q8s_infra.spec.document import Loader, content_of, text_of
 from q8s_infra.spec.errors import Mistake, SpecErrors
 
-TAGS: Final = ("!ClusterData", "!VmType")
+TAGS: Final = ("!ClusterData", "!ClusterDefinition", "!VmTypes", "!VmType")
 
+_DEFINITION, _TYPES = "cluster_definition", "types"
+_NODE_FIELDS: Final = {"master_node_flavor", "number_additional_master_nodes", "worker"}
 _FIELDS: Final = {
     "git_url", "private_network_id", "remote_ip_prefix", "default_image_name", "name_of_initial_instance",
     "security_groups", "required_tcp_ports", "required_udp_ports", "worker_port_range_min", "worker_port_range_max",
-    "master_node_flavor", "number_additional_master_nodes", "worker", "vm_types",
+    "vm_types",
 }  # fmt: skip
+_ARGUMENTS: Final = ("qemu-args", "qemu_args")
 _TYPE_FIELDS: Final = {
-    "architecture", "num_cpus", "cpu_model", "machine_model", "ram", "storage", "openstack_flavor", "qemu-args",
+    "architecture", "num_cpus", "cpu_model", "machine_model", "ram", "storage", "openstack_flavor", *_ARGUMENTS,
 }  # fmt: skip
+# What the published file has there; the prototype did nothing with it.
+_PLACEHOLDER: Final = "qemu-args"
 _OWN_GROUP: Final = "q8s-cluster"
 
 
@@ -55,7 +62,7 @@ _LARGEST: Final = 10**9
 
 
 class _Loader(Loader):
-    """Safe YAML that knows the prototype's two tags."""
+    """Safe YAML that knows the prototype's tags."""
 
 
 def _tagged(loader: _Loader, node: yaml.Node) -> Any:
@@ -76,6 +83,33 @@ def is_prototype(text: str) -> bool:
     return any(tag in text for tag in TAGS) or "number_additional_master_nodes" in text
 
 
+@dataclass(frozen=True)
+class Form:
+    """Where a file has the fields that one form has below others.
+
+    Attributes:
+        definition: the nodes' fields are below ``cluster_definition``.
+        types: the types are below ``vm_types.types``.
+    """
+
+    definition: bool = False
+    types: bool = False
+
+    def named(self, mistake: Mistake) -> Mistake:
+        """A mistake by the file's own name of its field, for one by ours or by that of the other form."""
+        path = mistake.path
+        for ours, theirs in _RENAMED:
+            if match := re.fullmatch(ours, path, re.DOTALL):
+                path = match.expand(theirs)
+                break
+        first, _, below = path.partition(".")
+        if self.definition and first in _NODE_FIELDS:
+            path = f"{_DEFINITION}.{path}"
+        elif self.types and first == "vm_types" and below:
+            path = f"vm_types.{_TYPES}.{below}"
+        return replace(mistake, path=path)
+
+
 def read(path: Path) -> dict[Any, Any]:
     """What a prototype's file holds.
 
@@ -91,14 +125,15 @@ def read(path: Path) -> dict[Any, Any]:
     return content
 
 
-def convert(given: Mapping[Any, Any]) -> tuple[dict[str, Any], list[Mistake]]:
+def convert(content: Mapping[Any, Any]) -> tuple[dict[str, Any], list[Mistake], Form]:
     """A prototype's content in our format; values stay as they are where validation knows what is wrong with them.
 
     Returns:
-        The description, and what validation can't know: mistakes in fields that the prototype did not have, or that
-        have another form in our format.
+        The description; what validation can't know: mistakes in fields that the prototype did not have, or that
+        have another form in our format; and the file's form, which names fields.
     """
-    mistakes = _unknown("", given, _FIELDS, "cluster.yaml")
+    given, misplaced, form = _flat(content)
+    mistakes: list[Mistake] = []
     types = _given(given, "vm_types", {})
     if not isinstance(types, dict):
         mistakes.append(Mistake("vm_types", types, "must be a mapping of names to !VmType"))
@@ -134,15 +169,30 @@ def convert(given: Mapping[Any, Any]) -> tuple[dict[str, Any], list[Mistake]]:
     }
     if ports:
         result["nodePorts"] = ports[0]
-    return result, mistakes
+    return result, [*misplaced, *(form.named(mistake) for mistake in mistakes)], form
 
 
-def renamed(mistake: Mistake) -> Mistake:
-    """A mistake by the prototype's name of its field, where it has one."""
-    for ours, theirs in _RENAMED:
-        if match := re.fullmatch(ours, mistake.path, re.DOTALL):
-            return replace(mistake, path=match.expand(theirs))
-    return mistake
+def _flat(content: Mapping[Any, Any]) -> tuple[Mapping[Any, Any], list[Mistake], Form]:
+    """A file's fields side by side, and those that are where no form has them."""
+    definition, types = content.get(_DEFINITION), content.get("vm_types")
+    below = types.get(_TYPES) if isinstance(types, dict) else None
+    # A type may have that name.
+    nested = isinstance(below, dict) and "architecture" not in below
+    form = Form(_DEFINITION in content, nested)
+    fields = _FIELDS | ({_DEFINITION} if form.definition else _NODE_FIELDS)
+    mistakes = _unknown("", content, fields, "cluster.yaml")
+    flat = {name: value for name, value in content.items() if name in fields}
+    if form.definition:
+        del flat[_DEFINITION]
+        if not isinstance(definition, dict):
+            mistakes.append(Mistake(_DEFINITION, definition, "must be a mapping, !ClusterDefinition"))
+            definition = {}
+        mistakes += _unknown(f"{_DEFINITION}.", definition, _NODE_FIELDS, "!ClusterDefinition")
+        flat.update({name: value for name, value in definition.items() if name in _NODE_FIELDS})
+    if isinstance(types, dict) and nested:
+        mistakes += _unknown("vm_types.", types, {_TYPES}, "!VmTypes")
+        flat["vm_types"] = below
+    return flat, mistakes, form
 
 
 def _unknown(path: str, given: Mapping[Any, Any], fields: Collection[str], place: str) -> list[Mistake]:
@@ -194,7 +244,7 @@ def _node_type(path: str, body: Any, mistakes: list[Mistake]) -> Any:
             mistakes.append(Mistake(f"{path}.{name}", amount, f"must be a positive whole number ({unit})"))
         else:
             sizes[ours] = f"{amount}{unit}"
-    arguments = _given(body, "qemu-args", [])
+    arguments: Any = next((body[name] for name in _ARGUMENTS if body.get(name) not in (None, _PLACEHOLDER)), [])
     machine = body.get("machine_model")
     return _dropped(
         {

@@ -46,11 +46,11 @@ def load(config: Mapping[str, Any], stack: str, *, base: Path = Path()) -> Clust
         return validated(described)
     if not isinstance(file, str):
         raise SpecErrors([Mistake("q8s:clusterFile", file, "must be text, the path of a prototype's cluster.yaml")])
-    found, mistakes = prototype.convert(prototype.read(base / file))
+    found, mistakes, form = prototype.convert(prototype.read(base / file))
     try:
         spec = validated(merged(found, described))
     except SpecErrors as errors:
-        theirs = [each if _stands(described, each.path) else prototype.renamed(each) for each in errors.mistakes]
+        theirs = [each if _stands(described, each.path) else form.named(each) for each in errors.mistakes]
         known = {each.path for each in mistakes}
         mistakes += [it for at, it in enumerate(theirs) if it.path not in known and it not in theirs[:at]]
     if mistakes:

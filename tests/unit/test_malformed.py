@@ -729,6 +729,18 @@ FILES: list[tuple[str | bytes, str, str]] = [
     ("!ClusterData [a]", "q8s:clusterFile", "must be a mapping"),
     ("!ClusterData a", "q8s:clusterFile", "must be a mapping"),
     ("!ClusterData {speed: 1, speed: 2}", "q8s:clusterFile", "'speed' stands twice"),
+    ("!ClusterData {cluster_definition: [a]}", "cluster_definition", "must be a mapping, !ClusterDefinition"),
+    (
+        "!ClusterData {cluster_definition: !ClusterDefinition {git_url: a}}",
+        "cluster_definition.git_url",
+        "is no field of a prototype's !ClusterDefinition, there are",
+    ),
+    (
+        "!ClusterData {cluster_definition: {}, worker: {}}",
+        "worker",
+        "is no field of a prototype's cluster.yaml, there are cluster_definition,",
+    ),
+    ("!ClusterData {vm_types: !VmTypes {types: {}, x86: {}}}", "vm_types.x86", "is no field of a prototype's !VmTypes"),
     ("!ClusterData\nvm_types: {x86: !VmType [a]}", "vm_types.x86", "must be a !VmType mapping"),
     ("!ClusterData\n1: a\nb: c\n", "1", "is no field"),
 ]
@@ -761,30 +773,47 @@ class _Writer(yaml.SafeDumper):
     """YAML with the prototype's tags."""
 
 
-class _Type(dict[Any, Any]):
-    """What is written after ``!VmType``."""
+class _Tagged(dict[Any, Any]):
+    """What is written after a tag."""
+
+    tag = "!VmType"
 
 
-_Writer.add_representer(_Type, lambda writer, body: writer.represent_mapping("!VmType", body))
+class _Definition(_Tagged):
+    tag = "!ClusterDefinition"
+
+
+class _Types(_Tagged):
+    tag = "!VmTypes"
+
+
+_Writer.add_multi_representer(_Tagged, lambda writer, body: writer.represent_mapping(body.tag, body))
 _Writer.ignore_aliases = lambda *_: True  # type: ignore[method-assign]
 
 
-def prototype_text(content: Mapping[str, Any]) -> str:
-    """A prototype's file."""
+def prototype_text(content: Mapping[str, Any], *, nested: bool = False) -> str:
+    """A prototype's file; nested is the form that was published."""
     types = content.get("vm_types")
     if isinstance(types, dict):
-        tagged = {name: _Type(body) if isinstance(body, dict) else body for name, body in types.items()}
+        tagged = {name: _Tagged(body) if isinstance(body, dict) else body for name, body in types.items()}
         content = {**content, "vm_types": tagged}
+    if nested:
+        below = ("master_node_flavor", "number_additional_master_nodes", "worker")
+        definition = _Definition({name: content[name] for name in below if name in content})
+        content = {name: value for name, value in content.items() if name not in below}
+        content["cluster_definition"] = definition
+        if isinstance(types, dict):
+            content["vm_types"] = _Types({"types": tagged})
     return f"!ClusterData\n{yaml.dump(dict(content), Dumper=_Writer, sort_keys=False)}"
 
 
-def written(good: Mapping[str, Any], content: Mapping[str, Any], folder: Path) -> Path:
+def written(good: Mapping[str, Any], content: Mapping[str, Any], folder: Path, *, nested: bool = False) -> Path:
     """A spoiled description as the file that ``check`` is given: a prototype's with what it did not have laid over."""
     file = folder / "Pulumi.demo.yaml"
     if good is GOOD:
         file.write_text(yaml.dump(content, Dumper=_Writer, sort_keys=False))
         return file
-    (folder / "cluster.yaml").write_text(prototype_text(content))
+    (folder / "cluster.yaml").write_text(prototype_text(content, nested=nested))
     rest = {name: GOOD[name] for name in ("guestImages", "sources")}
     file.write_text(yaml.safe_dump({"config": {"q8s:clusterFile": "cluster.yaml", "q8s:cluster": rest}}))
     return file
@@ -804,9 +833,14 @@ def identified(rows: Iterable[Row]) -> list[str]:
     return [f"{path}={value!r}"[:60] for path, value, _, _ in rows]
 
 
-def refused_row(good: Mapping[str, Any], row: Row, folder: Path) -> None:
+def refused_row(good: Mapping[str, Any], row: Row, folder: Path, *, nested: bool = False) -> None:
     path, value, named, words = row
-    told = checked(written(good, spoiled(path, value, good), folder))
+    told = checked(written(good, spoiled(path, value, good), folder, nested=nested))
+    if nested:
+        named = re.sub(
+            r"^(master_node_flavor|number_additional_master_nodes|worker)\b", r"cluster_definition.\1", named
+        )
+        named = re.sub(r"^vm_types\.", "vm_types.types.", named)
     (mistake,) = (it for it in told if it.startswith(f"{named}: "))
     assert words in mistake
     if value is not None and value is not ... and named == path.replace("/", ".") and not named.startswith("proxy"):
@@ -824,9 +858,12 @@ def test_a_mistake_in_our_format_is_refused(row: Row, tmp_path: Path) -> None:
     refused_row(GOOD, row, tmp_path)
 
 
+@pytest.mark.parametrize("nested", [False, True])
 @pytest.mark.parametrize("row", THEIRS, ids=identified(THEIRS))
-def test_a_mistake_in_the_prototype_s_format_is_refused_by_its_own_names(row: Row, tmp_path: Path) -> None:
-    refused_row(PROTOTYPE, row, tmp_path)
+def test_a_mistake_in_the_prototype_s_format_is_refused_by_its_own_names(
+    row: Row, nested: bool, tmp_path: Path
+) -> None:
+    refused_row(PROTOTYPE, row, tmp_path, nested=nested)
 
 
 @pytest.mark.parametrize(("good", "changes", "paths"), SEVERAL, ids=[",".join(it[1])[:60] for it in SEVERAL])
@@ -852,6 +889,7 @@ def test_a_file_that_is_no_description_is_refused(text: str | bytes, named: str,
 def test_good_descriptions_are_good_in_both_formats(tmp_path: Path) -> None:
     for good in (GOOD, PROTOTYPE):
         assert not checked(written(good, good, tmp_path))
+    assert not checked(written(PROTOTYPE, PROTOTYPE, tmp_path, nested=True))
 
 
 def places(tree: object, path: str = "") -> Iterable[str]:

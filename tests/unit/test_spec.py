@@ -206,8 +206,9 @@ def test_an_even_number_of_control_planes_is_warned_of() -> None:
     assert not plan(validated(spoiled("controlPlanes/count", 3))).warnings
 
 
-def test_the_same_cluster_in_both_formats_is_the_same_plan(tmp_path: Path) -> None:
-    (tmp_path / "cluster.yaml").write_text(PROTOTYPE)
+@pytest.mark.parametrize("form", ["paper", "published"])
+def test_the_same_cluster_in_both_formats_is_the_same_plan(form: str, tmp_path: Path) -> None:
+    (tmp_path / "cluster.yaml").write_text(PROTOTYPE if form == "paper" else PUBLISHED)
     rest = {name: GOOD[name] for name in ("name", "guestImages", "sources")}
     theirs = load({"clusterFile": "cluster.yaml", "cluster": rest}, "demo", base=tmp_path)
     ours = load({"cluster": {**yaml.safe_load(OURS), **rest}}, "demo")
@@ -272,6 +273,51 @@ vm_types:
   arm-mid: !VmType
     {architecture: arm_64, num_cpus: 6, cpu_model: cortex-a57, machine_model: virt,
      ram: 4096, storage: 20, openstack_flavor: c1.large}
+"""
+# The form in which the prototype's file was published.
+PUBLISHED = """!ClusterData
+git_url: "https://example.org/q8s.git"
+private_network_id: 0123456789abcdef0123456789abcdef
+remote_ip_prefix: "10.254.1.0/24"
+default_image_name: "Ubuntu 22.04"
+name_of_initial_instance: "first"
+security_groups:
+- "default"
+- "q8s-cluster"
+required_tcp_ports:
+- 6443
+- 10250
+required_udp_ports:
+- 8472
+worker_port_range_min: 30000
+worker_port_range_max: 32767
+cluster_definition: !ClusterDefinition
+  master_node_flavor: "c1.medium"
+  number_additional_master_nodes: 1
+  worker:
+    x86-small: 1
+    arm-mid: 1
+vm_types: !VmTypes
+
+  types:
+    x86-small: !VmType
+      architecture: "x86_64"
+      num_cpus: 2
+      cpu_model: "EPYC-Rome"
+      machine_model: "virt"
+      ram: 2048
+      storage: 10
+      openstack_flavor: "c1.medium"
+      qemu_args: "qemu-args"
+    arm-mid: !VmType
+      architecture: "arm_64"
+      num_cpus: 6
+      cpu_model: "cortex-a57"
+      machine_model: "virt"
+      ram: 4096
+      storage: 20
+      openstack_flavor: "c1.large"
+      qemu-args: ""
 """
 OURS = """
 network: {id: 0123456789abcdef0123456789abcdef, cidr: 10.254.1.0/24}
