@@ -3,6 +3,7 @@
 
 apt_keyrings=${apt_keyrings:-/etc/apt/keyrings}
 apt_configuration=${apt_configuration:-/etc/apt/apt.conf.d}
+apt_sources=${apt_sources:-/etc/apt}
 
 # apt_keys: the keys that inbox/apt/keys lists, verified, in /etc/apt/keyrings. A line is SHA256 URL, of the whole file;
 # or FINGERPRINT[,FINGERPRINT...] URL NAME, of every primary key in it.
@@ -75,13 +76,37 @@ apt_proxy() {
 	fi
 }
 
-# apt_host_sources: the host's own sources, where the spec replaces them, and the Kubernetes packages'.
-apt_host_sources() {
-	local file changed=no
+# apt_place_sources: inbox/apt/host/*.sources beside the image's own sources; or, with inbox/apt/instead, in their place: apt then
+# reads another folder, and what the image has stays as it is. True when something changed.
+apt_place_sources() {
+	local folder=$apt_sources/sources.list.d configuration=$apt_configuration/80q8s-sources file changed=no
+	if [[ -e $inbox/apt/instead ]]; then
+		folder=$apt_sources/q8s.sources.d
+		printf 'Dir::Etc::sourcelist "/dev/null";\nDir::Etc::sourceparts "%s";\n' "$folder" >"$inbox/apt/sources.conf"
+		if place "$inbox/apt/sources.conf" "$configuration" 0644; then changed=yes; fi
+	elif [[ -e $configuration ]]; then
+		rm "$configuration"
+		changed=yes
+	fi
 	for file in "$inbox"/apt/host/*; do
 		[[ -e $file ]] || continue
-		if place "$file" "/etc/apt/sources.list.d/${file##*/}" 0644; then changed=yes; fi
+		if place "$file" "$folder/${file##*/}" 0644; then changed=yes; fi
 	done
+	# What an earlier description had.
+	for file in "$apt_sources"/{sources.list.d,q8s.sources.d}/q8s-*.sources; do
+		[[ -e $file ]] || continue
+		if [[ ${file%/*} != "$folder" || ! -e $inbox/apt/host/${file##*/} ]]; then
+			rm "$file"
+			changed=yes
+		fi
+	done
+	[[ $changed = yes ]]
+}
+
+# apt_host_sources: the host's own sources, where the spec replaces them, and the Kubernetes packages'.
+apt_host_sources() {
+	local changed=no
+	if apt_place_sources; then changed=yes; fi
 	if apt_proxy; then changed=yes; fi
 	# Gone until the lists are there, whatever fails in between.
 	if [[ $changed = yes ]]; then rm -f /var/lib/apt/q8s-updated; fi

@@ -21,7 +21,9 @@ _IMAGE_KEYRING: Final = ("ubuntu-keyring", "/usr/share/keyrings/ubuntu-cloudimag
 
 
 def apt_files(spec: ClusterSpec, *, kubernetes: bool) -> Mapping[str, str]:
-    """The files under ``apt/`` of a step that prepares a host: ``host/*.sources``, ``keys``, ``proxy``.
+    """The files under ``apt/`` of a step that prepares a host: ``host/*.sources``, ``instead``, ``keys``, ``proxy``.
+
+    With ``instead``, which says nothing, the host's own sources are not used.
 
     Args:
         spec: the cluster.
@@ -33,7 +35,8 @@ def apt_files(spec: ClusterSpec, *, kubernetes: bool) -> Mapping[str, str]:
         source = spec.sources.kubernetes_apt_of(spec.kubernetes.version)
         files["apt/host/q8s-kubernetes.sources"] = _deb822(source, _key_path(source))
         used.append(source)
-    return {**files, **_trusted(spec, used)}
+    instead = {"apt/instead": ""} if spec.sources.host_apt else {}
+    return {**files, **instead, **_trusted(spec, used)}
 
 
 def guest_apt_files(spec: ClusterSpec, architecture: str) -> Mapping[str, str]:

@@ -580,11 +580,12 @@ def test_what_costs_too_much_says_why() -> None:
 
 def test_a_prototypes_file_is_the_same_cluster(keys: str) -> None:
     both = ("access", "guestImages")
+    ports = [22, 80, 443, 2222, 2379, 2380, 6443, 8472, 10250, 10256, 10257, 10259, "30000-32767"]
     ours = described(
         "prototype",
         put("network", {"id": "00000000-0000-4000-8000-000000000000", "cidr": "10.254.1.0/24"}),
         put("controlPlanes/name", "q8s-first"),
-        put("openPorts", {"tcp": [6443, 10250, "30000-32767"], "udp": [8472], "cidr": "10.254.1.0/24"}),
+        put("openPorts", {"tcp": ports, "udp": [8472], "cidr": "10.254.1.0/24"}),
     )
     beside = {field: ours[field] for field in both}
     before = stack({"cluster": ours}, "prototype", keys)

@@ -79,6 +79,7 @@ def test_sources_that_are_all_keyed_by_checksum_bring_no_keyring_and_name_no_fin
         "apt/guest/q8s-0.sources",
         "apt/guest/q8s-1.sources",
         "apt/host/q8s-0.sources",
+        "apt/instead",
         "apt/keys",
     ]
     assert files["apt/keys"] == 2 * f"{'d' * 64} http://mirror/key.asc\n"
