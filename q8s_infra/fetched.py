@@ -100,7 +100,7 @@ def document(planned: ClusterPlan) -> dict[str, Any]:
 def _packages(planned: ClusterPlan) -> Iterator[Fetched]:
     spec, guests = planned.spec, planned.architectures
     kubernetes = spec.sources.kubernetes_apt_of(spec.kubernetes.version)
-    images = [spec.guest_images[each.name] for each in guests]
+    images = [spec.guest_image(each.name) for each in guests]
     of_guests = {each.name: spec.sources.guest_apt_of(each.name) for each in guests}
     keyrings = {
         archive_keyring(source)[0] for sources in of_guests.values() for source in sources if not source.key_url
@@ -200,7 +200,7 @@ def _images(
 
 def _guest_images(planned: ClusterPlan) -> Iterator[Fetched]:
     for each in planned.architectures:
-        yield from _guest_image(planned.spec.guest_images[each.name], f"guests of {each.name}")
+        yield from _guest_image(planned.spec.guest_image(each.name), f"guests of {each.name}")
 
 
 def _guest_image(image: GuestImage, used_by: str) -> Iterator[Fetched]:

@@ -1,16 +1,47 @@
-"""What a cluster keeps as it was made: another value is refused before anything is changed, by previews and runs."""
+"""What a cluster keeps as it was made, whoever describes or makes it later.
+
+Another value of some fields is refused before anything is changed, by previews and runs. Guests' images stay where no
+other ones are asked for: a release of this program with other defaults makes no guest anew.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, Final
 
-from q8s_infra.spec import ClusterSpec
+from q8s_infra.arch import ARCHITECTURES
+from q8s_infra.spec import ClusterSpec, GuestImage
 from q8s_infra.spec.errors import Mistake
 
 COMPONENT: Final = "q8s:index:Cluster"
 """Type of the component whose outputs say what the cluster was made with."""
 OUTPUT: Final = "kept"
+
+
+ARTIFACTS: Final = "q8s:index:Artifacts"
+"""Type of the component whose outputs say what the guests of an architecture are made from."""
+IMAGE: Final = "image"
+
+
+def image_field(image: GuestImage) -> dict[str, str]:
+    """An image as the description has it."""
+    return {"url": image.url, **({"sha256": image.sha256} if image.sha256 else {})}
+
+
+def with_images(spec: ClusterSpec, resources: Mapping[str, Mapping[str, Any]]) -> ClusterSpec:
+    """A description with the images that guests are made from already, where it asks for none.
+
+    Args:
+        spec: what is asked for.
+        resources: type and outputs of the stack's resources by their URNs.
+    """
+    there = {
+        name: GuestImage.model_validate(resource["outputs"][IMAGE])
+        for urn, resource in resources.items()
+        for name in ARCHITECTURES
+        if resource["type"] == ARTIFACTS and IMAGE in resource["outputs"] and urn.endswith(f"-{name}")
+    }
+    return spec.model_copy(update={"guest_images": {**there, **spec.guest_images}})
 
 
 def kept_fields(spec: ClusterSpec) -> dict[str, str]:

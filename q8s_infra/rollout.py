@@ -70,7 +70,7 @@ def guest_parts(spec: ClusterSpec, planned: Worker) -> tuple[str, str]:
     Returns:
         Image and format of guests; and the type. A preview shows the texts as they are.
     """
-    image, node_type = spec.guest_images[planned.architecture.name], planned.node_type
+    image, node_type = spec.guest_image(planned.architecture.name), planned.node_type
     made_from = f"image {image.identity}, guest format {GUEST_FORMAT}"
     described = {
         "architecture": planned.architecture.name,

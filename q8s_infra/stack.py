@@ -10,7 +10,7 @@ import pulumi
 
 from q8s_infra import certificates, upgrade
 from q8s_infra.cloud import FAILURES, connect, failure
-from q8s_infra.kept import made_with, refused
+from q8s_infra.kept import made_with, refused, with_images
 from q8s_infra.plan import ClusterPlan, plan
 from q8s_infra.preflight import check
 from q8s_infra.rollout import Rollout, rollout
@@ -30,8 +30,8 @@ def load_stack() -> tuple[ClusterPlan, Rollout]:
     config = pulumi.Config("q8s")
     given = {"cluster": config.get_object("cluster"), "clusterFile": config.get("clusterFile")}
     try:
-        spec = load(given, pulumi.get_stack(), base=Path.cwd())
-        planned, known = plan(spec), _known_resources()
+        spec, known = load(given, pulumi.get_stack(), base=Path.cwd()), _known_resources()
+        planned = plan(with_images(spec, known))
         if mistakes := (*refused(made_with(known), spec), *upgrade.refused(planned, upgrade.running(planned, known))):
             raise SpecErrors(mistakes)
         warnings = planned.warnings if config.get_bool("offline") else (*planned.warnings, *_fits(planned, known))

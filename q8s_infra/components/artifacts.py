@@ -6,6 +6,7 @@ import json
 
 import pulumi
 
+from q8s_infra import kept
 from q8s_infra.arch import Architecture
 from q8s_infra.components.host import Host
 from q8s_infra.defaults import ARTIFACTS_PORT, PAYLOAD_GIB
@@ -46,8 +47,8 @@ class Artifacts(pulumi.ComponentResource):
             opts: the component's options.
         """
         name = f"{node}-{architecture.name}"
-        super().__init__("q8s:index:Artifacts", name, None, opts)
-        image, disk = spec.guest_images[architecture.name], payload(spec, architecture)
+        super().__init__(kept.ARTIFACTS, name, None, opts)
+        image, disk = spec.guest_image(architecture.name), payload(spec, architecture)
         named = {"architecture": architecture.debian, "image": image.key, "payload_key": disk.key}
         built = run(
             f"{name}-payload",
@@ -93,4 +94,4 @@ class Artifacts(pulumi.ComponentResource):
             "artifacts": host.address.apply(lambda address: f"http://{address}:{ARTIFACTS_PORT}"),
             **{f"{what}_sha256": sums[what] for what in ("image", "payload", "kubernetes")},
         }
-        self.register_outputs({})
+        self.register_outputs({kept.IMAGE: kept.image_field(image)})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from ipaddress import IPv4Network
 from typing import Annotated, Final, Literal, Self
 
@@ -40,16 +40,6 @@ def of_no_type(workers: Collection[str], node_types: Collection[str]) -> list[st
     """Mistakes: the names in ``workers`` that no node type has, each with its field before a colon."""
     there = ", ".join(sorted(node_types)) or "none"
     return [f"workers.{name}: no such node type, there are {there}" for name in workers if name not in node_types]
-
-
-def without_image(workers: Mapping[str, int], architectures: Mapping[str, str], images: Collection[str]) -> list[str]:
-    """Mistakes: architectures of node types that have workers and no image, each with its field before a colon."""
-    used = {architectures[name] for name, count in workers.items() if count and name in architectures}
-    return [
-        f"guestImages.{name}: missing, workers of this architecture need an image, such as "
-        f"{ARCHITECTURES[name].image_url}"
-        for name in sorted(used - set(images))
-    ]
 
 
 class Network(Model):
@@ -110,7 +100,9 @@ class ClusterSpec(Model):
     workers: dict[str, Count] = Field(default_factory=dict, description="How many workers of each type (FR3).")
     kubernetes: Kubernetes = Field(default=Kubernetes(), description="Versions and networks inside.")
     guest_images: Annotated[dict[ArchitectureName, GuestImage], ByArchitecture] = Field(
-        default_factory=dict, description="Cloud images by architecture; one for each that has workers."
+        default_factory=dict,
+        description="Cloud images by architecture. By default a dated release of Ubuntu 24.04, or what guests of the "
+        "architecture were made from.",
     )
     open_ports: OpenPorts = Field(default=OpenPorts(), description="What else is open.")
     node_ports: PortRangeText = Field(default="30000-32767", description="Range of Kubernetes node ports.")
@@ -133,9 +125,6 @@ class ClusterSpec(Model):
     def _fits_together(self) -> Self:
         mistakes = [
             *of_no_type(self.workers, self.node_types),
-            *without_image(
-                self.workers, {name: kind.architecture for name, kind in self.node_types.items()}, self.guest_images
-            ),
             *self._addresses().mistakes(),
             *name_mistakes(self.name, self.control_planes.name, self.control_planes.count, self.workers),
         ]
@@ -144,6 +133,10 @@ class ClusterSpec(Model):
         if mistakes:
             raise of_fields(mistakes)
         return self
+
+    def guest_image(self, architecture: str) -> GuestImage:
+        """The image of an architecture's guests, given or default."""
+        return self.guest_images.get(architecture) or GuestImage(url=ARCHITECTURES[architecture].image_url)
 
     @property
     def server_group_policy(self) -> str | None:

@@ -10,13 +10,12 @@ from typing import Any, Final
 from pydantic import ValidationError, create_model
 
 from q8s_infra import prototype
-from q8s_infra.arch import architecture, is_architecture
 from q8s_infra.spec.addresses import Addresses
-from q8s_infra.spec.cluster import NO_ADDRESSES, ClusterSpec, Kubernetes, Network, of_no_type, without_image
+from q8s_infra.spec.cluster import NO_ADDRESSES, ClusterSpec, Kubernetes, Network, of_no_type
 from q8s_infra.spec.document import content_of, text_of
 from q8s_infra.spec.errors import Mistake, SpecErrors
 from q8s_infra.spec.names import name_mistakes
-from q8s_infra.spec.nodes import ControlPlanes, NodeType
+from q8s_infra.spec.nodes import ControlPlanes
 from q8s_infra.spec.told import mistakes_of, split
 from q8s_infra.spec.types import Model
 
@@ -123,12 +122,9 @@ def _stands(described: Mapping[str, Any], path: str) -> bool:
 
 def _whole(described: Mapping[str, Any]) -> Iterator[str]:
     """What does not go together, of the fields that are right by themselves."""
-    workers, types, images = (_mapping(described, name) for name in ("workers", "nodeTypes", "guestImages"))
+    workers, types = (_mapping(described, name) for name in ("workers", "nodeTypes"))
     if workers is not None and types is not None:
         yield from of_no_type([str(name) for name in workers], [str(name) for name in types])
-        kinds = {name: kind for name, body in types.items() if (kind := _right(NodeType, body, "architecture"))}
-        there = {architecture(name).name for name in images or () if isinstance(name, str) and is_architecture(name)}
-        yield from without_image(workers, kinds, there) if images is not None else ()
     yield from _addresses(described).mistakes()
     planes = described.get("controlPlanes")
     cluster, count = _right(ClusterSpec, described, "name"), _right(ControlPlanes, planes, "count")

@@ -227,6 +227,12 @@ def test_what_a_cluster_keeps_is_refused_another_value(cluster: Cluster) -> None
     assert cluster.kubectl(*settings) == before
 
 
+@pytest.mark.usefixtures("as_before")
+def test_guests_keep_an_image_that_nobody_asks_for_any_more(cluster: Cluster) -> None:
+    cluster.describe(lambda it: it.pop("guestImages"))
+    assert cluster.preview() == {}
+
+
 @pytest.mark.full
 @pytest.mark.parametrize("kind", ["SOFT", "HARD"])
 def test_the_worker_of_a_rebooted_host_comes_back_by_itself(cluster: Cluster, cloud: Connection, kind: str) -> None:

@@ -138,8 +138,8 @@ def test_addresses_are_judged_along_with_all_other_mistakes() -> None:
 
 def test_addresses_are_judged_once_along_with_other_checks_of_the_whole() -> None:
     bad = sized("10.244.0.0/16", 24, 1000)
-    bad["guestImages"] = {}
-    assert [mistake.split(": ")[0] for mistake in refused(bad)] == ["guestImages.x86_64", "kubernetes.podCidr"]
+    bad["workers"]["tape"] = 1
+    assert [mistake.split(": ")[0] for mistake in refused(bad)] == ["workers.tape", "kubernetes.podCidr"]
 
 
 @pytest.mark.parametrize(("section", "value", "alone"), [

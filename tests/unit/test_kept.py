@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from q8s_infra.kept import COMPONENT, kept_fields, made_with, refused
-from q8s_infra.spec import ClusterSpec, load
+from q8s_infra.arch import ARCHITECTURES
+from q8s_infra.kept import ARTIFACTS, COMPONENT, image_field, kept_fields, made_with, refused, with_images
+from q8s_infra.spec import ClusterSpec, GuestImage, load
 from q8s_infra.spec.load import merged
 from tests.unit import rendered
 
@@ -50,3 +51,32 @@ def test_what_has_not_changed_is_not_refused() -> None:
 def test_a_stack_without_a_cluster_keeps_nothing() -> None:
     assert made_with({}) == {}
     assert refused(made_with({}), spec({"nodePorts": "30000-31000"})) == ()
+
+
+OLD = GuestImage(url="https://images.example/ubuntu/release-20250101/old.img")
+OWN = GuestImage(url="https://images.example/own.img", sha256="a" * 64)
+
+
+def made_from(**images: GuestImage) -> dict[str, dict[str, Any]]:
+    """A stack's resources, with what guests of each architecture are made from."""
+    return {
+        f"urn:pulumi:dev::q8s::{ARTIFACTS}::dev-control-plane-0-{name}": {
+            "type": ARTIFACTS,
+            "outputs": {"image": image_field(image)},
+        }
+        for name, image in images.items()
+    }
+
+
+def test_guests_keep_their_image_where_no_other_is_asked_for() -> None:
+    asked = spec({}).model_copy(update={"guest_images": {}})
+    found = with_images(asked, made_from(x86_64=OLD, arm64=OWN))
+    assert (found.guest_image("x86_64"), found.guest_image("arm64")) == (OLD, OWN)
+    found = with_images(asked, made_from(arm64=OWN))
+    assert found.guest_image("x86_64").url == ARCHITECTURES["x86_64"].image_url
+
+
+def test_an_image_that_is_asked_for_is_taken() -> None:
+    asked = spec({}).model_copy(update={"guest_images": {"x86_64": OWN}})
+    found = with_images(asked, made_from(x86_64=OLD, arm64=OLD))
+    assert (found.guest_image("x86_64"), found.guest_image("arm64")) == (OWN, OLD)

@@ -138,7 +138,6 @@ OURS: list[Row] = [
     ("kubernetes/nodeCidrMaskSize", "24", "kubernetes.nodeCidrMaskSize", "must be a whole number"),
     ("kubernetes/nodeCidrMaskSize", True, "kubernetes.nodeCidrMaskSize", "must be a whole number"),
     ("kubernetes/cgroupDriver", "none", "kubernetes.cgroupDriver", "Input should be 'systemd' or 'cgroupfs'"),
-    ("guestImages/x86_64", ..., "guestImages.x86_64", "missing, workers of this architecture need an"),
     ("guestImages/x86_64/sha256", "abc", "guestImages.x86_64.sha256", "String should match pattern '^[0-9a-f]{64}$'"),
     (
         "guestImages/x86_64/url",
@@ -649,7 +648,11 @@ SEVERAL: list[tuple[Mapping[str, Any], dict[str, object], set[str]]] = [
             *(f"access.bastion.{name}" for name in ("host", "user", "privateKeyFile", "hostKey")),
         },
     ),
-    (GOOD, {"tags": 1, "guestImages/arm64": ..., "workers/tape": 1}, {"tags", "guestImages.arm64", "workers.tape"}),
+    (
+        GOOD,
+        {"tags": 1, "guestImages/arm64/url": 1, "workers/tape": 1},
+        {"tags", "guestImages.arm64.url", "workers.tape"},
+    ),
     (
         GOOD,
         {"tags": 1, "network/cidr": ..., "proxy": {"http": "http://p:1"}, "kubernetes/podCidr": "10.96.0.0/16"},
