@@ -15,6 +15,7 @@
 : "${kubernetes:?}"
 
 user_keys
+unused_connections
 progress "package sources"
 apt_host_sources
 

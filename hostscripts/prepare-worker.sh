@@ -17,6 +17,7 @@ data=/var/lib/libvirt/q8s
 install -d -m 0755 "$data" "$data/images" /var/lib/q8s /etc/q8s
 
 user_keys
+unused_connections
 progress "package sources"
 apt_host_sources
 

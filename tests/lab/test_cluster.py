@@ -18,7 +18,7 @@ from lab.hosts import cgroups
 from lab.kubectl import KubectlError
 from lab.openstack import catalogue
 from lab.openstack.passwords import Passwords
-from tests.lab.conftest import KEEP, Cluster
+from tests.lab.conftest import KEEP, Cluster, inside, run
 
 WORKERS = ("test-arm-small-0", "test-x86-small-0")
 IMAGE = "docker.io/library/busybox:1.36"
@@ -130,6 +130,11 @@ def test_all_was_made_by_the_member_alone(cluster: Cluster, cloud: Connection) -
     assert during <= {member, *services}
     # Had the administrator come in before, it would have been seen.
     eventually(lambda: administrator.current_user_id in came_in(cluster.log("keystone")), seconds=10)
+
+
+def test_hosts_keep_no_connection_that_nobody_uses(cluster: Cluster, cloud: Connection) -> None:
+    for node in cluster.nodes():
+        assert "unusedconnectiontimeout 60\n" in run(*inside(cloud, node, "sshd"), "sshd", "-T")
 
 
 def test_every_worker_is_an_emulated_machine_on_a_host_of_its_own(cluster: Cluster, cloud: Connection) -> None:
