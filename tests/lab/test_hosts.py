@@ -6,9 +6,11 @@ Run inside the lab's namespace: ``python -m lab enter .venv/bin/python -m pytest
 from __future__ import annotations
 
 import os
+import re
 import shlex
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -41,7 +43,23 @@ def test_it_is_a_host_of_its_own(server: Server) -> None:
     assert "done" in server.ssh("cloud-init status --wait", check=False)
     assert server.ssh("sudo id -u") == "0"
     assert server.ssh("test -e /dev/kvm || echo none") == "none"
-    assert server.ssh("cat /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null || true") == ""
+
+
+def test_it_has_the_package_sources_of_its_image(server: Server) -> None:
+    """The distribution's own, signed by its keys, by the name that they have everywhere."""
+    assert server.ssh("getent hosts deb.debian.org").split()[0] == layout.MIRROR_ADDRESS
+    asked = server.ssh("sudo apt-get update --print-uris")
+    assert {urlsplit(uri).hostname for uri in re.findall(r"'(https:[^']+)'", asked)} == {"deb.debian.org"}
+    server.ssh("sudo apt-get -q -o APT::Update::Error-Mode=any update")
+    assert "Origin: Debian\n" in server.ssh("cat /var/lib/apt/lists/*_dists_bookworm_InRelease")
+    # A newer one is there, and no more than that comes from backports.
+    assert "~bpo12" in server.ssh("apt-cache policy qemu-system-x86 | grep Candidate")
+    assert "~bpo12" not in server.ssh("apt-cache policy libvirt-daemon-system | grep Candidate")
+    assert server.ssh("systemctl is-enabled apt-daily.timer apt-daily-upgrade.timer").split() == ["enabled"] * 2
+
+
+def test_a_name_that_nobody_knows_is_refused_at_once(server: Server) -> None:
+    assert server.ssh("timeout 5 getent hosts nowhere.example || echo $?") == "2"
 
 
 def test_the_flavor_limits_its_memory(server: Server) -> None:
@@ -144,11 +162,7 @@ def test_security_groups_are_enforced(server: Server, cloud: Any, group: Any) ->
 
 @pytest.mark.full
 def test_packages_libvirt_and_an_emulated_machine(server: Server) -> None:
-    server.ssh(
-        "set -e; sudo curl -fsS -o /etc/apt/keyrings/lab.asc http://10.78.0.1/keys/q8s-lab.asc;"
-        " echo 'deb [signed-by=/etc/apt/keyrings/lab.asc] http://10.78.0.1/debian bookworm main' |"
-        " sudo tee /etc/apt/sources.list.d/lab.list; sudo apt-get -q update"
-    )
+    server.ssh("sudo apt-get -q -o APT::Update::Error-Mode=any update")
     packages = "libvirt-daemon-system libvirt-clients qemu-system-x86 qemu-utils dnsmasq-base"
     server.ssh(f"sudo DEBIAN_FRONTEND=noninteractive apt-get -q -y --no-install-recommends install {packages}")
     server.ssh(
