@@ -17,6 +17,8 @@ from lab.hosts.cgroups import Hierarchy
 from lab.hosts.host import Folders, Host, all_hosts, boot_command, boot_environment, mount_command
 from lab.hosts.network import Nic
 from lab.hosts.seed import seed_files
+from lab.mirrors.debian import PREFERENCES
+from lab.versions import HOST_SUITE
 
 PACKAGE = Path(lab.hosts.__file__).parent
 HOST = Host("0f6a2c1e-7d1b-4d0a-9a53-1f1f0c0d0e0f", "instance-00000001", "w1", 4096, cpus=2, disk_gib=40)
@@ -213,3 +215,10 @@ class TestLaunch:
         assert done.returncode == 7
         assert boots.read_text() == "boot\n" * 3
         assert all((group / "cgroup.procs").read_text().strip().isdecimal() for group in groups)
+
+
+def test_its_package_sources_are_of_the_release_that_it_is_made_from() -> None:
+    text = (PACKAGE / "rootfs/etc/apt/sources.list.d/debian.sources").read_text()
+    suites = {suite for line in text.splitlines() if line.startswith("Suites:") for suite in line.split()[1:]}
+    assert suites == {HOST_SUITE, *(f"{HOST_SUITE}-{kind}" for kind in ("updates", "backports", "security"))}
+    assert f"n={HOST_SUITE}-backports\n" in PREFERENCES.read_text()
