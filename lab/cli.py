@@ -16,7 +16,8 @@ from lab.artifact import REPOSITORY, Artifact, BuildError, cache_root, prune
 from lab.command import run
 from lab.hosts.image import APT_PACKAGES as HOST_PACKAGES
 from lab.hosts.image import HOST_IMAGE
-from lab.images.guest import APT_PACKAGES as IMAGE_PACKAGES
+from lab.images import published
+from lab.images.image import APT_PACKAGES as IMAGE_PACKAGES
 from lab.inside import OUTCOMES, status
 from lab.mirrors import tools as mirror_tools
 from lab.mirrors import upgrades
@@ -123,10 +124,10 @@ def upgrades_command() -> None:
     _build_further(upgrades.ARTIFACTS)
 
 
-@cli.command()
-def published() -> None:
+@cli.command(name="published")
+def published_command() -> None:
     """Build the guest images as published ones that further tests boot: half an hour on two cores."""
-    _build_further((AUTHORITIES, *images.PUBLISHED_IMAGES.values()))
+    _build_further(published.ARTIFACTS)
 
 
 @cli.command("status")
@@ -163,9 +164,7 @@ def down(wipe: Annotated[bool, typer.Option("--wipe", help="Drop databases, host
 def clean() -> None:
     """Remove what no current artifact names from the cache, and the Go compiler's own cache."""
     with _explained(), _alone(seconds=0):
-        removed = prune(
-            (*artifacts(), *upgrades.ARTIFACTS, *images.PUBLISHED_IMAGES.values(), DATABASE_SCHEMAS, DOCUMENT_SCHEMAS)
-        )
+        removed = prune((*artifacts(), *upgrades.ARTIFACTS, *published.ARTIFACTS, DATABASE_SCHEMAS, DOCUMENT_SCHEMAS))
         for leftover in (cache_root() / "go-build", *cache_root().glob("guest-????????")):
             if leftover.is_dir():
                 run("rm", "-rf", "--one-file-system", leftover, limit=_WIPE_SECONDS)

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from lab.images.guest import ARTIFACTS, GUEST_IMAGES, PUBLISHED_IMAGES, image_name, published_name
+from lab.images.guest import ARTIFACTS, GUEST_IMAGES, image_name
 
-__all__ = ["ARTIFACTS", "GUEST_IMAGES", "PUBLISHED_IMAGES", "image_name", "published_name"]
+__all__ = ["ARTIFACTS", "GUEST_IMAGES", "image_name"]

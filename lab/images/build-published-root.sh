@@ -10,7 +10,7 @@ here=$(dirname "$0")
 # What debian-cloud-images installs for its generic cloud image, but for the boot loader, which the disk brings.
 packages=(
 	systemd-sysv systemd-resolved systemd-timesyncd libpam-systemd polkitd udev dbus openssh-server openssh-client sudo
-	cloud-init cloud-guest-utils netplan.io fdisk gdisk dosfstools e2fsprogs initramfs-tools "linux-image-cloud-$architecture"
+	cloud-init cloud-guest-utils netplan.io fdisk gdisk dosfstools e2fsprogs initramfs-tools systemd-boot-efi "linux-image-cloud-$architecture"
 	apparmor apt-listchanges bash-completion bind9-host ca-certificates curl dmidecode ethtool file iproute2 iptables
 	iputils-ping iputils-tracepath less locales lsb-release lsof man-db manpages nano netcat-openbsd pciutils procps psmisc
 	reportbug screen socat ssh-import-id tcpdump traceroute unattended-upgrades vim-tiny wget wtmpdb zstd openssl gpg kmod

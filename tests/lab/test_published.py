@@ -8,7 +8,7 @@ import pytest
 from openstack.connection import Connection
 
 from lab.demo import run_pod
-from lab.images import PUBLISHED_IMAGES, published_name
+from lab.images.published import PUBLISHED_IMAGES, published_name
 from tests.lab.conftest import served
 from tests.lab.test_access import NAME, brought_up
 

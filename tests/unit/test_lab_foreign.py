@@ -11,7 +11,7 @@ import pytest
 
 from lab import teardown
 from lab.artifact import Builder, BuildError
-from lab.images import foreign, guest
+from lab.images import foreign, image
 
 ENTRY = "enabled\ninterpreter /usr/libexec/qemu-binfmt/aarch64-binfmt-P\n"
 WAIT = "import sys; sys.stdin.read()"
@@ -120,12 +120,12 @@ def test_a_failed_build_takes_it_back(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(foreign, "is_needed", lambda _: True)
     monkeypatch.setattr(foreign, "command", lambda *_: ["false"])
     with pytest.raises(BuildError):
-        guest._build_root(Builder(out=tmp_path, log=tmp_path / "log"), "arm64", tmp_path, "build-root.sh")
+        image.build_root(Builder(out=tmp_path, log=tmp_path / "log"), "arm64", tmp_path, "build-root.sh")
     assert released == [True]
 
 
 def test_only_what_this_machine_cant_run_needs_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("platform.machine", lambda: "x86_64")
-    assert [foreign.is_needed(each) for each in guest.ARCHITECTURES] == [False, True]
+    assert [foreign.is_needed(each) for each in image.ARCHITECTURES] == [False, True]
     monkeypatch.setattr("platform.machine", lambda: "aarch64")
-    assert [foreign.is_needed(each) for each in guest.ARCHITECTURES] == [False, False]
+    assert [foreign.is_needed(each) for each in image.ARCHITECTURES] == [False, False]
