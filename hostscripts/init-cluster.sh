@@ -29,6 +29,9 @@ fi
 # A control plane finds the API on itself.
 endpoint_at "${endpoint:?}" "${address:?}"
 sed -i "s/@KUBERNETES@/$(kubeadm version -o short)/" "$inbox/kubeadm.yaml"
+# How long certificates are valid, which the host's own step brings: it may change, and this step is not done again for it.
+certificates=/etc/kubernetes/q8s-certificates.yaml
+if [[ -e $certificates ]]; then sed -i "/^clusterName:/r $certificates" "$inbox/kubeadm.yaml"; fi
 if [[ ! -e $mark && ! -e /var/lib/q8s-joined ]]; then
 	install -D -m 0600 "$inbox/kubeadm.yaml" /etc/kubernetes/q8s-kubeadm.yaml
 	install -D -m 0600 "$inbox/audit-policy.yaml" /etc/kubernetes/audit/policy.yaml

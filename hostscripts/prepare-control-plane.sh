@@ -28,6 +28,13 @@ if [[ ! -e /var/lib/q8s-initialised && ! -e /var/lib/q8s-joined ]]; then
 	apt-mark hold kubelet kubeadm kubectl >/dev/null
 fi
 
+# For the cluster that is made here, if it is made for another time than kubeadm's own.
+if [[ -e $inbox/certificates.yaml ]]; then
+	place "$inbox/certificates.yaml" /etc/kubernetes/q8s-certificates.yaml 0644 || true
+else
+	rm -f /etc/kubernetes/q8s-certificates.yaml
+fi
+
 progress "kernel settings and container runtime"
 place "$inbox/node/modules.conf" /etc/modules-load.d/q8s.conf 0644 || true
 place "$inbox/node/sysctl.conf" /etc/sysctl.d/90-q8s.conf 0644 || true

@@ -41,3 +41,13 @@ api_certificate() {
 	rm -rf "$new"
 	restarted kube-apiserver
 }
+
+# lasting SETTINGS CONFIGURATION: a patch of the ConfigMap that has the cluster's settings; certificates are valid for as long as
+# kubeadm's configuration says.
+lasting() {
+	printf 'data:\n  ClusterConfiguration: |\n'
+	{
+		grep -v '^certificateValidityPeriod:' <<<"$1"
+		grep '^certificateValidityPeriod:' "$2"
+	} | sed 's/^/    /'
+}

@@ -1,4 +1,4 @@
-"""Until when a cluster's certificates hold: kubeadm makes them for a year, and a cluster may live longer."""
+"""Until when a cluster's certificates hold: a cluster may live longer than they are valid."""
 
 from __future__ import annotations
 
@@ -14,7 +14,11 @@ from q8s_infra.kept import COMPONENT
 
 OUTPUT: Final = "certificatesExpire"
 """The output of the cluster's component that says when, in ISO 8601."""
+SINCE: Final = "certificatesSince"
+"""The output that says since when they are valid. Clusters of former releases have none: theirs are for a year."""
 _SOON: Final = timedelta(days=60)
+_PART: Final = 3
+"""Of the time that short-lived ones are valid for, the last part is soon."""
 
 
 def expires(kubeconfig: str) -> str:
@@ -23,9 +27,17 @@ def expires(kubeconfig: str) -> str:
     Args:
         kubeconfig: as kubeadm wrote it.
     """
+    return _certificate(kubeconfig).not_valid_after_utc.isoformat()
+
+
+def since(kubeconfig: str) -> str:
+    """When it was made, in ISO 8601."""
+    return _certificate(kubeconfig).not_valid_before_utc.isoformat()
+
+
+def _certificate(kubeconfig: str) -> x509.Certificate:
     user = yaml.safe_load(kubeconfig)["users"][0]["user"]
-    certificate = x509.load_pem_x509_certificate(base64.b64decode(user["client-certificate-data"]))
-    return certificate.not_valid_after_utc.isoformat()
+    return x509.load_pem_x509_certificate(base64.b64decode(user["client-certificate-data"]))
 
 
 def warnings(resources: Mapping[str, Mapping[str, Any]], now: datetime | None = None) -> tuple[str, ...]:
@@ -35,13 +47,17 @@ def warnings(resources: Mapping[str, Mapping[str, Any]], now: datetime | None = 
         resources: types and outputs of the stack's resources by their URNs.
         now: today, by default.
     """
-    dates = (
-        datetime.fromisoformat(resource["outputs"][OUTPUT])
+    certificates = (
+        (datetime.fromisoformat(outputs[OUTPUT]), outputs.get(SINCE))
         for resource in resources.values()
-        if resource["type"] == COMPONENT and OUTPUT in resource["outputs"]
+        if resource["type"] == COMPONENT and OUTPUT in (outputs := resource["outputs"])
     )
     return tuple(
         f"the cluster's certificates expire on {date:%Y-%m-%d}: renew them with python -m q8s_infra renew --stack STACK"
-        for date in dates
-        if date - (now or datetime.now(UTC)) < _SOON
+        for date, made in certificates
+        if date - (now or datetime.now(UTC)) < _soon(date, made)
     )
+
+
+def _soon(expiry: datetime, made: str | None) -> timedelta:
+    return min(_SOON, (expiry - datetime.fromisoformat(made)) / _PART) if made else _SOON

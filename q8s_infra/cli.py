@@ -26,6 +26,7 @@ from q8s_infra.plan import ClusterPlan, plan
 from q8s_infra.preflight import Need, check, needs
 from q8s_infra.prompts import Terminal
 from q8s_infra.remote import Step
+from q8s_infra.render import kubeadm
 from q8s_infra.spec import ClusterSpec, Mistake, SpecErrors, load, read
 from q8s_infra.spec.reference import reference
 from q8s_infra.ssh import NoState, StackKeys, Way, exported, stack_keys
@@ -188,13 +189,14 @@ def restore_command(
 def renew_command(
     stack: Annotated[str, typer.Option(help="A stack of this directory, by name.")] = "dev",
 ) -> None:
-    """Renew the certificates of all control planes for another year, one control plane after the other."""
+    """Renew the certificates of all control planes, one control plane after the other."""
     with _explained():
         planned = plan(_spec(None, stack))
         hosts = _control_planes(planned, connect(), stack_keys(exported(stack)))
+        files = {"kubeadm.yaml": kubeadm.renewal_configuration(planned.spec)}
         for node in planned.control_planes:
             console.print(f"{node.name}: renewing its certificates", markup=False)
-            asyncio.run(hosts.run(Step("renew-certificates", node.name, "Kubernetes")))
+            asyncio.run(hosts.run(Step("renew-certificates", node.name, "Kubernetes"), files))
         # The administrator's kubeconfig is a result of the first one's step.
         first = planned.control_planes[0].name
         automation.select_stack(stack, work_dir=".").up(replace=[f"**::{first}-init"], on_output=print)

@@ -1,4 +1,4 @@
-"""Sizes with units: ``4GiB``, ``512MiB``, ``20GB``."""
+"""Sizes and periods with units: ``4GiB``, ``512MiB``, ``20GB``; ``90d``, ``36h``."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ _FACTORS: Final = {
     for power, unit in enumerate((f"K{suffix}", f"M{suffix}", f"G{suffix}", f"T{suffix}"), start=1)
 }
 _TEXT: Final = re.compile(r"(?P<number>[0-9]{1,24})\s*(?P<unit>[KMGT]i?B)")
+_HOURS: Final = {"h": 1, "d": 24}
+_PERIOD: Final = re.compile(r"(?P<number>[0-9]{1,6})\s*(?P<unit>[hd])")
 
 
 @dataclass(frozen=True, order=True)
@@ -64,5 +66,39 @@ class Size:
         return core_schema.no_info_plain_validator_function(
             cls.parse,
             json_schema_input_schema=core_schema.str_schema(pattern=r"^[0-9]{1,24}\s*[KMGT]i?B$"),
+            serialization=core_schema.to_string_ser_schema(),
+        )
+
+
+@dataclass(frozen=True, order=True)
+class Period:
+    """A length of time, in hours; always positive."""
+
+    hours: int
+
+    @classmethod
+    def parse(cls, given: object) -> Period:
+        """Read a period.
+
+        Raises:
+            ValueError: no whole positive number with a unit of d or h.
+        """
+        if isinstance(given, Period):
+            return given
+        match = _PERIOD.fullmatch(given.strip()) if isinstance(given, str) else None
+        if match is None or int(match["number"]) == 0:
+            raise ValueError("a period is a positive whole number of days (d) or hours (h), such as 90d")
+        return cls(int(match["number"]) * _HOURS[match["unit"]])
+
+    def __str__(self) -> str:
+        return f"{self.hours}h" if self.hours % _HOURS["d"] else f"{self.hours // _HOURS['d']}d"
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: object, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
+        """Validate from text, write as text."""
+        del source, handler
+        return core_schema.no_info_plain_validator_function(
+            cls.parse,
+            json_schema_input_schema=core_schema.str_schema(pattern=r"^[0-9]{1,6}\s*[hd]$"),
             serialization=core_schema.to_string_ser_schema(),
         )

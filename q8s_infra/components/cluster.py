@@ -129,5 +129,6 @@ class Cluster(pulumi.ComponentResource):
                 "kubeconfig": self.kubeconfig,
                 kept.OUTPUT: kept.kept_fields(spec),
                 certificates.OUTPUT: pulumi.Output.unsecret(self.kubeconfig.apply(certificates.expires)),
+                certificates.SINCE: pulumi.Output.unsecret(self.kubeconfig.apply(certificates.since)),
             }
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pulumi
 import yaml
@@ -52,7 +52,7 @@ class ControlPlane(pulumi.ComponentResource):
         super().__init__("q8s:index:ControlPlane", planned.name, None, opts)
         name = self.node = planned.name
         self.host = _host(self, planned, spec, network, keys)
-        self.prepared = prepared = _prepared(self, name, self.host, spec)
+        self.prepared = prepared = _prepared(self, name, self.host, spec, kubeadm.certificate_files(spec))
         before: list[pulumi.Resource] = [prepared]
         if other is not None:
             found = run(
@@ -124,7 +124,7 @@ class JoiningControlPlane(pulumi.ComponentResource):
         self._planned, self._spec, self._keys = planned, spec, keys
         self.node = planned.name
         self.host = _host(self, planned, spec, network, keys)
-        self._prepared = _prepared(self, planned.name, self.host, spec)
+        self._prepared = _prepared(self, planned.name, self.host, spec, {})
 
     def join(self, first: ControlPlane, previous: Sequence[pulumi.Resource]) -> Sequence[pulumi.Resource]:
         """Join the cluster that the first one is in.
@@ -256,7 +256,9 @@ def _host(
     )
 
 
-def _prepared(parent: pulumi.Resource, name: str, host: Host, spec: ClusterSpec) -> pulumi.Resource:
+def _prepared(
+    parent: pulumi.Resource, name: str, host: Host, spec: ClusterSpec, files: Mapping[str, str]
+) -> pulumi.Resource:
     return run(
         f"{name}-host",
         host.shell,
@@ -269,6 +271,7 @@ def _prepared(parent: pulumi.Resource, name: str, host: Host, spec: ClusterSpec)
             **containerd_files(spec),
             **node_files(spec),
             **authorized_keys(spec),
+            **files,
         },
         triggers=[host.instance.id],
         opts=pulumi.ResourceOptions(parent=parent),

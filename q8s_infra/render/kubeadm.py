@@ -14,6 +14,7 @@ import yaml
 from q8s_infra.defaults import CONTROL_PLANE_PORT, KUBELET_HOUSEKEEPING
 from q8s_infra.render.endpoint import endpoint
 from q8s_infra.spec.addresses import DEFAULT_SIZE
+from q8s_infra.spec.cluster import KUBEADMS_PERIOD
 
 if TYPE_CHECKING:
     from q8s_infra.spec import ClusterSpec
@@ -155,6 +156,31 @@ def upgrade_configuration(spec: ClusterSpec) -> str:
     return yaml.safe_dump(upgrade, sort_keys=False)
 
 
+def certificate_files(spec: ClusterSpec) -> dict[str, str]:
+    """What the making of a cluster finds on its host, and adds to its configuration; nothing for kubeadm's own period.
+
+    It is no part of that configuration: in a cluster that is there the period is for certificates to come, and its
+    making is not done again for it.
+    """
+    if spec.kubernetes.certificate_validity_period == KUBEADMS_PERIOD:
+        return {}
+    return {"certificates.yaml": yaml.safe_dump(_validity(spec))}
+
+
+def renewal_configuration(spec: ClusterSpec) -> str:
+    """What ``kubeadm certs renew --config`` reads on a control plane, which fills in its kubeadm's version.
+
+    All else of a certificate is as in the former one.
+    """
+    cluster = {
+        "apiVersion": _API,
+        "kind": "ClusterConfiguration",
+        "kubernetesVersion": "@KUBERNETES@",
+        **_validity(spec),
+    }
+    return yaml.safe_dump(cluster, sort_keys=False)
+
+
 def audit_policy() -> str:
     """The API server's audit policy: who did what to which object, never the content of secrets."""
     rules: list[dict[str, Any]] = [
@@ -192,6 +218,10 @@ def _node_subnets(spec: ClusterSpec) -> dict[str, str]:
     """
     size = spec.kubernetes.node_cidr_mask_size
     return {} if size == DEFAULT_SIZE else {"node-cidr-mask-size-ipv4": str(size)}
+
+
+def _validity(spec: ClusterSpec) -> dict[str, str]:
+    return {"certificateValidityPeriod": f"{spec.kubernetes.certificate_validity_period.hours}h"}
 
 
 def _timeouts() -> dict[str, str]:

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from ipaddress import IPv4Network
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import Field, StrictBool, StringConstraints, model_validator
+from pydantic import Field, StrictBool, StringConstraints, field_validator, model_validator
 
 from q8s_infra import versions
 from q8s_infra.arch import ARCHITECTURES
@@ -28,9 +28,14 @@ from q8s_infra.spec.types import (
     PortRangeText,
     Version,
 )
+from q8s_infra.units import Period
 
 Tag = Annotated[str, StringConstraints(pattern=r"^[^,/]{1,60}$")]
 Count = Annotated[int, Field(ge=0, le=5000, strict=True)]
+KUBEADMS_PERIOD: Final = Period.parse("365d")
+"""How long the certificates are valid that kubeadm makes by itself."""
+_PERIODS: Final = Period.parse("1d"), Period.parse("3650d")
+"""The shortest and the longest: kubeadm's authority itself is valid for ten years."""
 _POLICIES: Final = {"soft": "soft-anti-affinity", "hard": "anti-affinity"}
 
 NO_ADDRESSES: Final = "network.cidr: is missing, and with a proxy nodes have to know their own addresses"
@@ -86,6 +91,19 @@ class Kubernetes(Model):
     ignore_preflight_errors: tuple[str, ...] = Field(
         default=(), description="kubeadm's checks to pass over, for hosts that are containers."
     )
+    certificate_validity_period: Period = Field(
+        default=KUBEADMS_PERIOD,
+        json_schema_extra={"default": str(KUBEADMS_PERIOD)},
+        description="How long control planes' certificates are valid, 1d to 3650d; another is for the next `renew`.",
+    )
+
+    @field_validator("certificate_validity_period")
+    @classmethod
+    def _is_within_its_authoritys(cls, given: Period) -> Period:
+        shortest, longest = _PERIODS
+        if not shortest <= given <= longest:
+            raise ValueError(f"{shortest} to {longest}: their authority is valid for ten years")
+        return given
 
 
 class ClusterSpec(Model):

@@ -14,14 +14,16 @@ _HEAD: Final = """# Configuration
 
 What stands under `q8s:cluster` in a stack's file, `Pulumi.<stack>.yaml`. Made from the models by `make docs`.
 
-Sizes are whole numbers with a unit (`4GiB`, `512MiB`, `20GB`). A field without a default must be given. Every
-mistake is refused before anything is made, with the path of its field: `python -m q8s_infra check --stack NAME`.
+Sizes are whole numbers with a unit (`4GiB`, `512MiB`, `20GB`), and so are periods (`90d`, `36h`). A field
+without a default must be given. Every mistake is refused before anything is made, with the path of its field:
+`python -m q8s_infra check --stack NAME`.
 
 Beside it: `q8s:clusterFile`, the path of a prototype's `cluster.yaml`, over which `q8s:cluster` is laid; and
 `q8s:offline: true`, which asks no cloud for flavors, quotas and addresses before it begins.
 """
 _PATTERNS: Final = {
     r"^[0-9]{1,24}\s*[KMGT]i?B$": "size",
+    r"^[0-9]{1,6}\s*[hd]$": "period",
     r"^[0-9a-f]{64}$": "SHA-256, 64 hexadecimal digits",
     r"^(https?|file)://\S+$": "URL",
     r"^[0-9]+\.[0-9]+\.[0-9]+$": "version, three numbers",

@@ -306,6 +306,24 @@ EDITS = (
         Cost(updated=PAYLOADS | CHECKSUMS | of(DEV, "-guest") | {"flannel"}),
         put("kubernetes/flannelVersion", "0.26.0"),
     ),
+    # For the certificates of the next renewal; the step that brings it does nothing else.
+    Edit(
+        "how long certificates are valid",
+        Cost(updated=of("control-plane-0", "-host")),
+        put("kubernetes/certificateValidityPeriod", "90d"),
+        "mixed",
+    ),
+    Edit(
+        "certificates as long valid as kubeadm's",
+        Cost(updated=of("control-plane-0", "-host")),
+        drop("kubernetes/certificateValidityPeriod"),
+        given=put("kubernetes/certificateValidityPeriod", "90d"),
+    ),
+    Edit(
+        "kubeadm's period in hours",
+        NOTHING,
+        put("kubernetes/certificateValidityPeriod", "8760h"),
+    ),
     # Who may come, and by which way
     Edit("open port added", Cost(created=Names({"tcp-8080-8080-0.0.0.0/0"})), put("openPorts/tcp", [8080])),
     Edit(

@@ -53,6 +53,7 @@ def documents(shape: str) -> dict[str, str]:
         "host.yaml": render("host.yaml.j2", host_key=host_key),
         "fixed": kept_document(spec),
         "init.yaml": kubeadm.init_configuration(spec, node=first, address=ADDRESS, names=[first, ADDRESS]),
+        "renewal.yaml": kubeadm.renewal_configuration(spec),
     }
     found |= {**node_files(spec), **registry_files(spec), **apt_files(spec, kubernetes=True)}
     for worker in {worker.type_name: worker for worker in reversed(cluster.workers)}.values():

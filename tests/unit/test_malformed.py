@@ -138,6 +138,16 @@ OURS: list[Row] = [
     ("kubernetes/nodeCidrMaskSize", "24", "kubernetes.nodeCidrMaskSize", "must be a whole number"),
     ("kubernetes/nodeCidrMaskSize", True, "kubernetes.nodeCidrMaskSize", "must be a whole number"),
     ("kubernetes/cgroupDriver", "none", "kubernetes.cgroupDriver", "Input should be 'systemd' or 'cgroupfs'"),
+    *(
+        ("kubernetes/certificateValidityPeriod", given, "kubernetes.certificateValidityPeriod", told)
+        for given, told in (
+            ("23h", "1d to 3650d: their authority is valid for ten years"),
+            ("3651d", "1d to 3650d: their authority is valid for ten years"),
+            ("0d", "a period is a positive whole number of days (d) or hours (h), such as 90d"),
+            ("1y", "a period is a positive whole number of days (d) or hours (h), such as 90d"),
+            (90, "a period is a positive whole number of days (d) or hours (h), such as 90d"),
+        )
+    ),
     ("guestImages/x86_64/sha256", "abc", "guestImages.x86_64.sha256", "String should match pattern '^[0-9a-f]{64}$'"),
     (
         "guestImages/x86_64/url",

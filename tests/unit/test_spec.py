@@ -19,7 +19,7 @@ from q8s_infra.spec import AptSource, ClusterSpec, GuestImage, Sources, SpecErro
 from q8s_infra.spec.names import LONGEST_NAME
 from q8s_infra.spec.reference import reference
 from q8s_infra.spec.sources import KUBERNETES_KEY, Distribution
-from q8s_infra.units import Size
+from q8s_infra.units import Period, Size
 from tests.unit.rendered import shipped
 from tests.unit.specs import DEBIAN, GOOD, KEYED, KEYLESS, UBUNTU, refused, spoiled
 
@@ -337,6 +337,12 @@ workers: {x86-small: 1, arm-mid: 1}
 def test_a_size_survives_writing_and_reading(number: int, unit: str) -> None:
     size = Size.parse(f"{number}{unit}")
     assert Size.parse(str(size)) == size
+
+
+@given(st.integers(1, 10**4), st.sampled_from(["h", "d"]))
+def test_a_period_survives_writing_and_reading(number: int, unit: str) -> None:
+    period = Period.parse(f"{number}{unit}")
+    assert Period.parse(str(period)) == period
 
 
 DNS_LABEL = re.compile("[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
