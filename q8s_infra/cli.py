@@ -66,10 +66,14 @@ def init_command(
         list[str] | None, typer.Option(help="Who may reach SSH and the API server; can be given more than once.")
     ] = None,
     user: Annotated[str | None, typer.Option(help="The host image's login; by default its distribution's.")] = None,
+    subnet: Annotated[str | None, typer.Option(help="The hosts' subnet of the network, by name or id.")] = None,
+    zone: Annotated[str | None, typer.Option(help="The availability zone of all hosts.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Write q8s:cluster anew where there is a file.")] = False,
 ) -> None:
     """Ask the cloud what it has, write Pulumi.STACK.yaml, and check it; what several things fit is asked."""
-    given = init.Given(stack, network, host_image, control_plane_flavor, worker_flavor, allowed_cidr or (), user)
+    given = init.Given(
+        stack, network, host_image, control_plane_flavor, worker_flavor, allowed_cidr or (), user, subnet, zone
+    )
     path = Path(f"Pulumi.{stack}.yaml")
     with _explained():
         kept = init.kept(path, force=force)

@@ -61,13 +61,22 @@ class Subnet:
 
 
 @dataclass(frozen=True)
+class FoundSubnet:
+    """An IPv4 subnet that the project can see: its id, its name and its range."""
+
+    id: str
+    name: str
+    cidr: IPv4Network
+
+
+@dataclass(frozen=True)
 class FoundNetwork:
     """A network that the project can see, with its IPv4 subnets; an external one is where floating IPs come from."""
 
     id: str
     name: str
     external: bool
-    subnets: tuple[IPv4Network, ...]
+    subnets: tuple[FoundSubnet, ...]
 
 
 @dataclass(frozen=True)
@@ -136,6 +145,10 @@ class Inventory(Protocol):
         """Flavors by name, those that are disabled left out."""
         ...
 
+    def availability_zones(self) -> frozenset[str]:
+        """Names of the zones that instances can be in."""
+        ...
+
 
 class OpenStackCloud:
     """The look-ups by OpenStack's ordinary APIs, as a regular member of a project."""
@@ -197,7 +210,11 @@ class OpenStackCloud:
         """See :class:`Inventory`."""
         subnets = [each for each in self._connection.network.subnets() if each.ip_version == 4]  # noqa: PLR2004 - IPv4
         for network in self._connection.network.networks():
-            own = tuple(IPv4Network(each.cidr) for each in subnets if each.network_id == network.id)
+            own = tuple(
+                FoundSubnet(each.id, each.name or "", IPv4Network(each.cidr))
+                for each in subnets
+                if each.network_id == network.id
+            )
             yield FoundNetwork(network.id, network.name or "", bool(network.is_router_external), own)
 
     def images(self) -> Iterable[FoundImage]:

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from pydantic import TypeAdapter, ValidationError
 
-from q8s_infra.cloud import Flavor, FoundImage, Inventory
+from q8s_infra.cloud import Flavor, FoundImage, FoundNetwork, Inventory
 from q8s_infra.init import questions
 from q8s_infra.init.questions import Answer, Asker, Candidate, some
 from q8s_infra.init.shipped import shipped
@@ -35,6 +35,8 @@ class Given:
     worker_flavor: str | None = None
     allowed_cidrs: Sequence[str] = ()
     user: str | None = None
+    subnet: str | None = None
+    zone: str | None = None
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,8 @@ class Decision:
     Attributes:
         network: its name, or its id where that is ``network_field``.
         network_field: ``name`` or ``id``.
+        subnet: that of new hosts' addresses, by name or id; None where the network has no other.
+        zone: the availability zone of all hosts; None where the cloud has no other.
         host_image: its name.
         control_plane_flavor: its name.
         worker_flavor: the name of that of all workers' hosts.
@@ -54,6 +58,8 @@ class Decision:
 
     network: Answer
     network_field: str
+    subnet: Answer | None
+    zone: Answer | None
     host_image: Answer
     control_plane_flavor: Answer
     worker_flavor: Answer
@@ -78,16 +84,21 @@ def decide(given: Given, inventory: Inventory, asker: Asker | None) -> Decision:
     network, host_image = questions.network(networks, given.network), questions.image(images, given.host_image)
     control_plane = questions.flavor("--control-plane-flavor", flavors, given.control_plane_flavor, _control_plane())
     worker = questions.flavor("--worker-flavor", flavors, given.worker_flavor, _worker())
-    open_ones = [network, host_image, control_plane, worker]
-    if (known := host_image.known) is not None:
-        open_ones.append(questions.user(_of_name(images, known), given.user))
+    zone = questions.zone(inventory.availability_zones(), given.zone)
+    on_network = network.known and questions.subnet(_network(networks, network.known), given.subnet)
+    login = host_image.known and questions.user(_of_name(images, host_image.known), given.user)
+    open_ones = [each for each in (network, on_network, zone, host_image, control_plane, worker, login) if each]
     cidrs, no_cidrs = _parsed(given.allowed_cidrs, asked=asked)
     if mistakes := [*_misnamed(given), *(each for one in open_ones for each in one.mistakes(asked=asked)), *no_cidrs]:
         raise SpecErrors(mistakes)
-    on, image = network.answer(asker), host_image.answer(asker)
+    on = network.answer(asker)
+    subnet = questions.subnet(_network(networks, on.chosen), given.subnet)
+    image = host_image.answer(asker)
     return Decision(
         network=on,
         network_field="id" if on.chosen.value in {each.id for each in networks} else "name",
+        subnet=subnet.answer(asker) if subnet else None,
+        zone=zone.answer(asker) if zone else None,
         host_image=image,
         user=questions.user(_of_name(images, image.chosen), given.user).answer(asker).chosen.value,
         control_plane_flavor=control_plane.answer(asker),
@@ -146,6 +157,10 @@ def _parsed(cidrs: Sequence[str], *, asked: bool) -> tuple[tuple[IPv4Network, ..
         except ValueError as error:
             mistakes.append(Mistake("--allowed-cidr", each, str(error)))
     return tuple(parsed), mistakes
+
+
+def _network(networks: Iterable[FoundNetwork], candidate: Candidate) -> FoundNetwork:
+    return next(each for each in networks if candidate.value in (each.id, each.name))
 
 
 def _of_name(images: Iterable[FoundImage], candidate: Candidate) -> FoundImage:

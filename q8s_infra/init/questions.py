@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network
 from typing import Final, Protocol
 
-from q8s_infra.cloud import Flavor, FoundImage, FoundNetwork
+from q8s_infra.cloud import Flavor, FoundImage, FoundNetwork, FoundSubnet
 from q8s_infra.spec import Mistake
 
 _MOST_NAMED: Final = 10
@@ -113,7 +113,7 @@ def network(networks: Sequence[FoundNetwork], given: str | None) -> Question:
     named = Counter(each.name for each in networks)
 
     def candidate(network: FoundNetwork) -> Candidate:
-        cidrs = ", ".join(str(subnet) for subnet in network.subnets) or "no IPv4 subnet"
+        cidrs = ", ".join(str(subnet.cidr) for subnet in network.subnets) or "no IPv4 subnet"
         about = f"external, {cidrs}" if network.external else cidrs
         if network.name and named[network.name] == 1 and given != network.id:
             return Candidate(network.name, about)
@@ -123,6 +123,29 @@ def network(networks: Sequence[FoundNetwork], given: str | None) -> Question:
     fit = tuple(candidate(each) for each in ordered if each.subnets and not each.external)
     wanted = "a network with an IPv4 subnet and not external"
     return Question("--network", wanted, fit, tuple(candidate(each) for each in ordered), given)
+
+
+def subnet(network: FoundNetwork, given: str | None) -> Question | None:
+    """Which of a network's subnets; None where it has no choice and nothing is given."""
+    if given is None and len(network.subnets) <= 1:
+        return None
+    named = Counter(each.name for each in network.subnets)
+
+    def candidate(subnet: FoundSubnet) -> Candidate:
+        if subnet.name and named[subnet.name] == 1 and given != subnet.id:
+            return Candidate(subnet.name, str(subnet.cidr))
+        return Candidate(subnet.id, f"{subnet.name or 'no name'}, {subnet.cidr}")
+
+    there = tuple(candidate(each) for each in sorted(network.subnets, key=lambda each: (each.name, each.id)))
+    return Question("--subnet", "an IPv4 subnet of the network", there, there, given)
+
+
+def zone(zones: Collection[str], given: str | None) -> Question | None:
+    """Which availability zone; None where the cloud has no choice and nothing is given."""
+    if given is None and len(zones) <= 1:
+        return None
+    there = tuple(map(Candidate, sorted(zones)))
+    return Question("--zone", "an availability zone that instances can be in", there, there, given)
 
 
 def image(images: Sequence[FoundImage], given: str | None) -> Question:

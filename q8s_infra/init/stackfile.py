@@ -25,8 +25,12 @@ def text(decision: Decision, kept: Mapping[str, Any]) -> str:
         kept: what stands in it beside the cluster, see :func:`kept`.
     """
     default = shipped()
+    network = {decision.network_field: decision.network.chosen.value}
+    if decision.subnet:
+        network["subnet"] = decision.subnet.chosen.value
+    zone = {"availabilityZone": decision.zone.chosen.value} if decision.zone else {}
     types = {
-        name: {**described, "flavor": decision.worker_flavor.chosen.value}
+        name: {**described, "flavor": decision.worker_flavor.chosen.value, **zone}
         for name, described in default["nodeTypes"].items()
     }
     return render(
@@ -34,7 +38,10 @@ def text(decision: Decision, kept: Mapping[str, Any]) -> str:
         config=kept.get("config", {}),
         kept={name: value for name, value in kept.items() if name != "config"},
         network=decision.network,
-        network_field=decision.network_field,
+        network_fields=network,
+        subnet=decision.subnet,
+        zone=decision.zone,
+        control_planes={"flavor": decision.control_plane_flavor.chosen.value, **zone},
         host_image=decision.host_image,
         control_plane_flavor=decision.control_plane_flavor,
         worker_flavor=decision.worker_flavor,

@@ -16,14 +16,18 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from q8s_infra import cli, init
-from q8s_infra.cloud import Flavor, FoundImage, FoundNetwork, OpenStackCloud
+from q8s_infra.cloud import Flavor, FoundImage, FoundNetwork, FoundSubnet, OpenStackCloud
 from q8s_infra.prompts import Terminal
 from q8s_infra.render.templates import REPOSITORY
 from q8s_infra.spec import ClusterSpec, SpecErrors, load, read
 from tests.unit.test_preflight import FLAVORS, SmallCloud
 
-PRIVATE = FoundNetwork("0" * 32, "private", external=False, subnets=(IPv4Network("10.254.1.0/24"),))
-PUBLIC = FoundNetwork("1" * 32, "public", external=True, subnets=(IPv4Network("198.51.100.0/24"),))
+LAN = FoundSubnet("a" * 32, "lan", IPv4Network("10.254.1.0/24"))
+WLAN = FoundSubnet("b" * 32, "wlan", IPv4Network("10.254.2.0/24"))
+PRIVATE = FoundNetwork("0" * 32, "private", external=False, subnets=(LAN,))
+PUBLIC = FoundNetwork(
+    "1" * 32, "public", external=True, subnets=(FoundSubnet("c" * 32, "", IPv4Network("198.51.100.0/24")),)
+)
 EMPTY = FoundNetwork("2" * 32, "empty", external=False, subnets=())
 DEBIAN = FoundImage("debian-12", "", "2026-03-01T00:00:00Z")
 GIVEN = init.Given(
@@ -39,6 +43,7 @@ WORDS = [
 class Site(SmallCloud):
     """A cloud that also says what it has."""
 
+    zones: frozenset[str] = frozenset({"nova"})
     has_networks: tuple[FoundNetwork, ...] = (PRIVATE, PUBLIC, EMPTY)
     has_images: tuple[FoundImage, ...] = (DEBIAN, FoundImage("windows", "windows", "2026-04-01T00:00:00Z"))
 
@@ -119,6 +124,8 @@ class TestChoice:
         ({"network": "lan"}, "--network: is not there, or more than one has this name"),
         ({"host_image": "bsd"}, "--host-image: is not there, or more than one has this name; an image of Ubuntu"),
         ({"worker_flavor": "m1.huge"}, "--worker-flavor: is not there"),
+        ({"subnet": "wlan"}, "--subnet: is not there, or more than one has this name; an IPv4 subnet of the network:"),
+        ({"zone": "az-1"}, "--zone: is not there, or more than one has this name; an availability zone that"),
         ({"host_image": "windows"}, "--user: is missing, name the login of the host image: ubuntu, debian"),
         ({"allowed_cidrs": ("10.0.0.1/8",)}, "--allowed-cidr: must be an IPv4 network, such as 203.0.113.7/32"),
     ])  # fmt: skip
@@ -152,6 +159,45 @@ class TestChoice:
         decision = init.decide(replace(GIVEN, network=twin.id), site, None)
         assert (decision.network_field, decision.network.chosen.value) == ("id", twin.id)
 
+    def test_of_several_subnets_one_is_asked_for(self) -> None:
+        both = replace(PRIVATE, subnets=(WLAN, LAN))
+        site = Site(has_networks=(both, replace(PRIVATE, id="3" * 32, name="one of one")))
+        given = replace(GIVEN, network="private")
+        assert refusals(given, site) == [
+            "--subnet: is missing, name an IPv4 subnet of the network: lan (10.254.1.0/24), wlan (10.254.2.0/24)"
+        ]
+        last = Last([])
+        decision = init.decide(replace(GIVEN, network=None), site, last)
+        assert last.asked == ["--network", "--subnet"]
+        assert decision.subnet == init.Answer(
+            init.Candidate("wlan", "10.254.2.0/24"), "as chosen", ("lan (10.254.1.0/24)",)
+        )
+        for name in (LAN.name, LAN.id):
+            answer = init.decide(replace(given, subnet=name), site, None).subnet
+            assert answer
+            assert answer.chosen.value == name
+        assert init.decide(replace(GIVEN, network="one of one"), site, last).subnet is None
+        assert last.asked == ["--network", "--subnet"]
+
+    def test_subnets_that_share_a_name_go_by_their_ids(self) -> None:
+        site = Site(has_networks=(replace(PRIVATE, subnets=(LAN, replace(WLAN, name="lan"))),))
+        (told,) = refusals(replace(GIVEN, subnet="lan"), site)
+        assert told == (
+            "--subnet: is not there, or more than one has this name; an IPv4 subnet of the network: "
+            f"{LAN.id} (lan, 10.254.1.0/24), {WLAN.id} (lan, 10.254.2.0/24) (given: 'lan')"
+        )
+
+    def test_of_several_availability_zones_one_is_asked_for(self) -> None:
+        site = Site(zones=frozenset({"az-2", "az-1"}))
+        assert refusals(GIVEN, site) == [
+            "--zone: is missing, name an availability zone that instances can be in: az-1, az-2"
+        ]
+        last = Last([])
+        decision = init.decide(GIVEN, site, last)
+        assert last.asked == ["--zone"]
+        assert decision.zone == init.Answer(init.Candidate("az-2"), "as chosen", ("az-1",))
+        assert init.decide(GIVEN, Site(), last).zone is None
+
     def test_images_that_share_a_name_are_not_proposed(self) -> None:
         site = Site(has_images=(DEBIAN, replace(DEBIAN, created="2026-04-01T00:00:00Z")))
         (told,) = refusals(GIVEN, site)
@@ -177,6 +223,18 @@ class TestFile:
         assert {each.flavor for each in spec.node_types.values()} == {"c1.medium"}
         assert spec.node_types == shipped.node_types
         assert (spec.workers, spec.guest_images) == (shipped.workers, shipped.guest_images)
+
+    def test_subnet_and_zone_are_those_of_all_hosts(self, tmp_path: Path) -> None:
+        site = Site(has_networks=(replace(PRIVATE, subnets=(LAN, WLAN)),), zones=frozenset({"az-1", "az-2"}))
+        text = init.text(init.decide(replace(GIVEN, subnet="wlan", zone="az-2"), site, None), {})
+        spec = loaded(text, tmp_path)
+        assert (spec.network.name, spec.network.subnet) == ("private", "wlan")
+        assert {each.availability_zone for each in (spec.control_planes, *spec.node_types.values())} == {"az-2"}
+        lines = text.splitlines()
+        at = lines.index("    # The subnet of new hosts' addresses: wlan (10.254.2.0/24), as given.")
+        assert lines[at + 1 : at + 4] == ["    # Others that fit:", "    #   lan (10.254.1.0/24)", "    network:"]
+        at = lines.index("    # The availability zone of new hosts, here and of each kind of workers: az-2, as given.")
+        assert lines[at + 1 : at + 4] == ["    # Others that fit:", "    #   az-1", "    controlPlanes:"]
 
     def test_comments_say_why_and_what_else_there_is(self) -> None:
         lines = init.text(init.decide(GIVEN, Site(), None), {}).splitlines()
@@ -321,9 +379,9 @@ class TestTerminal:
 def test_what_openstack_is_asked() -> None:
     network = {
         "subnets": [
-            SimpleNamespace(network_id="a", ip_version=4, cidr="10.0.0.0/24"),
-            SimpleNamespace(network_id="a", ip_version=6, cidr="fd00::/64"),
-            SimpleNamespace(network_id="b", ip_version=4, cidr="10.1.0.0/24"),
+            SimpleNamespace(network_id="a", ip_version=4, cidr="10.0.0.0/24", id="1", name="four"),
+            SimpleNamespace(network_id="a", ip_version=6, cidr="fd00::/64", id="2", name="six"),
+            SimpleNamespace(network_id="b", ip_version=4, cidr="10.1.0.0/24", id="3", name="other"),
         ],
         "networks": [SimpleNamespace(id="a", name="lan", is_router_external=None)],
     }
@@ -341,6 +399,7 @@ def test_what_openstack_is_asked() -> None:
         compute=SimpleNamespace(flavors=lambda: flavors),
     )
     cloud = OpenStackCloud(connection)
-    assert [*cloud.networks()] == [FoundNetwork("a", "lan", external=False, subnets=(IPv4Network("10.0.0.0/24"),))]
+    subnet = FoundSubnet("1", "four", IPv4Network("10.0.0.0/24"))
+    assert [*cloud.networks()] == [FoundNetwork("a", "lan", external=False, subnets=(subnet,))]
     assert [*cloud.images()] == [FoundImage("noble", "", "2026-01-01T00:00:00Z")]
     assert cloud.flavors() == {"small": Flavor(1, 512, 0)}
