@@ -47,7 +47,7 @@ class Rollout:
 
     Attributes:
         turns: by the names of those that wait for another one.
-        upgrading: control planes get another version of Kubernetes, and no guest starts or is upgraded before.
+        upgrading: control planes get another version of Kubernetes, and no worker comes, goes or is upgraded before.
         notes: for people, a line for each type and reason.
     """
 

@@ -82,7 +82,8 @@ class Worker(pulumi.ComponentResource):
             network=network,
             keys=keys,
             availability_zone=planned.availability_zone,
-            after=waits[What.HOST],
+            # An instance that is made anew takes its node away before, by an API server that has to answer.
+            after=[*control_planes, *waits[What.HOST]],
             opts=pulumi.ResourceOptions(parent=self),
         )
         prepared = run(

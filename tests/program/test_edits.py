@@ -591,6 +591,26 @@ def test_a_version_comes_to_control_planes_before_workers_and_to_one_after_the_o
     assert not any("control-plane-2-upgrade" in it.after for it in before.values() if it.name.endswith(GUEST))
 
 
+def test_workers_that_are_made_anew_in_a_run_that_upgrades_go_after_control_planes(keys: str) -> None:
+    version = put("kubernetes/version", "1.34.5")
+    before = shipped("mixed", keys, leave)
+    for field, value, anew in (("memory", "3GiB", GUEST), ("flavor", "c1.huge", ON_A_HOST)):
+        edited = described("mixed", version, put(f"nodeTypes/board/{field}", value))
+        after = stack({"cluster": edited}, "mixed", keys, before)
+        found = {it.name.removeprefix("mixed-"): it for it in after.values() if it.done != "component"}
+        waits = {name: {each.removeprefix("mixed-") for each in it.after} for name, it in found.items()}
+        boards = ("board-0", "board-1", "board-2")
+        assert {name for name, it in found.items() if it.done == "replaced"} == of(boards, *anew)
+        # What of a worker goes first takes its node away: not while an API server starts anew.
+        for board in boards:
+            for part in {anew[0], "-guest"}:
+                assert "control-plane-2-upgrade" in waits[f"{board}{part}"]
+        for board, former in (("board-1", "board-0"), ("board-2", "board-1")):
+            assert f"{former}-node" in waits[f"{board}{anew[0]}"]
+            # Nothing is upgraded that is about to go: a node awaits its new guest.
+            assert found[f"{board}-node"].inputs["triggers"] == [found[f"{board}-guest"].id]
+
+
 def test_what_costs_too_much_says_why() -> None:
     assert all(edit.why for edit in KNOWN_TO_COST_TOO_MUCH)
     assert not any(edit.why for edit in EDITS)
