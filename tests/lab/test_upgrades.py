@@ -5,19 +5,20 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
-from typing import Any
+from contextlib import suppress
+from typing import Any, Protocol
 
 import pytest
 from openstack.connection import Connection
 from pulumi import automation
 
 from lab import demo, layout
-from lab.kubectl import Kubectl
+from lab.kubectl import Kubectl, KubectlError
 from lab.mirrors import registry, upgrades
 from lab.mirrors.binaries import RELEASE, Release
 from lab.stack import open_stack
 from tests.lab import mirrored
-from tests.lab.conftest import Cluster, leftovers, served
+from tests.lab.conftest import Cluster, leftovers, meanwhile, served
 from tests.lab.test_cluster import eventually
 from tests.lab.test_cluster_changes import names as names_of
 from tests.lab.test_control_planes import answered
@@ -49,19 +50,23 @@ def mirror(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Relea
         yield sources
 
 
-Describe = Callable[[Cluster, Release], None]
+class Describe(Protocol):
+    """Asks for a release, and for other fields of the workers' type."""
+
+    def __call__(self, cluster: Cluster, release: Release, **fields: str) -> None: ...
 
 
 @pytest.fixture(scope="module")
 def described(mirror: Callable[[Release], dict[str, Any]]) -> Describe:
-    """Asks for a release."""
+    """The cluster's description with another release, and with other fields of its type."""
 
-    def describe(cluster: Cluster, release: Release) -> None:
+    def describe(cluster: Cluster, release: Release, **fields: str) -> None:
         def change(asked: dict[str, Any]) -> None:
             where = mirror(release)
             asked["kubernetes"]["version"] = release.version
             asked["sources"] = mirrored.described(f"http://{layout.MIRROR_ADDRESS}", where["registry"])["sources"]
             asked["sources"]["kubernetesApt"]["uri"] = where["uri"]
+            asked["nodeTypes"]["x86-small"].update(fields)
 
         cluster.describe(change)
 
@@ -164,3 +169,46 @@ def test_the_next_minor_release(cluster: Cluster, described: Describe, answered:
         assert f"{name}: draining" in said
         # The client is nobody's: nothing would make it again, so its node keeps what it has.
         assert (f"{name}: not drained" in said) == (name == where)
+
+
+# Another parameter of the module's fixture is another cluster, and the one before goes first.
+@pytest.mark.parametrize("cluster", ["of the earlier release again"], indirect=True)
+def test_a_release_and_another_memory_in_one_run(cluster: Cluster, cloud: Connection, described: Describe) -> None:
+    hosts = {name: cloud.compute.find_server(name, ignore_missing=False).id for name in WORKERS}
+    boots = info(cluster, "bootID")
+    described(cluster, RELEASE, memory="3GiB")
+    steps = {operation: names_of(resources) for operation, resources in cluster.preview().items()}
+    guests = {f"{name}{part}" for name in WORKERS for part in ("-guest", "-node")}
+    assert steps.pop("update") == {
+        *(f"{name}{part}" for name in CONTROL_PLANES for part in ("-host", "-upgrade")),
+        *(f"{CONTROL_PLANES[0]}-x86_64-{part}" for part in ("payload", "checksums")),
+    }
+    assert set().union(*steps.values()) == guests
+
+    seen: set[frozenset[str]] = set()
+
+    def look() -> None:
+        # While the first control plane is upgraded, its API server does not answer.
+        with suppress(KubectlError):
+            ready = cluster.kubectl.ready()
+            seen.add(frozenset(name for name in WORKERS if ready.get(name) == "True"))
+
+    with meanwhile(look, 1):
+        said = cluster.up()
+    assert "memory 3GiB, was 2GiB" in said
+    assert seen >= {frozenset({name}) for name in WORKERS}
+    assert frozenset() not in seen, "both were down at once"
+
+    version = f"v{RELEASE.version}"
+    upgraded = [said.index(f"{name}: runs Kubernetes {version}") for name in CONTROL_PLANES]
+    away = [said.index(f"{name}: draining") for name in WORKERS]
+    assert [*upgraded, *away] == sorted([*upgraded, *away])
+    for name in WORKERS:
+        assert f"{name}: upgrading Kubernetes from" not in said, "it has come with the new version"
+        memory = int(cluster.nodes()[name]["status"]["capacity"]["memory"].removesuffix("Ki"))
+        assert 0.9 * 3 * 2**20 < memory <= 3 * 2**20
+        assert info(cluster, "bootID")[name] != boots[name]
+    assert info(cluster, "kubeletVersion") == dict.fromkeys((*CONTROL_PLANES, *WORKERS), version)
+    assert {name: cloud.compute.find_server(name, ignore_missing=False).id for name in WORKERS} == hosts
+    eventually(lambda: set(cluster.kubectl.ready().values()) == {"True"})
+    assert cluster.preview() == {}
