@@ -22,6 +22,10 @@ mmdebstrap --mode=root --variant=important --architectures="$architecture" --com
 	"$suite" "$root" \
 	"deb $mirror $suite main" "deb $mirror $suite-updates main" ${security_mirror:+"deb $security_mirror $suite-security main"}
 
+# Of the packages that every Debian has, this is the one that images for clouds leave out: their network is netplan's and networkd's.
+chroot "$root" dpkg --purge ifupdown
+systemctl --root="$root" enable systemd-networkd.service systemd-resolved.service
+
 "$here/nobodys.sh" "$root" "$authority"
 printf 'LABEL=cloudimg-rootfs / ext4 rw,discard,errors=remount-ro,x-systemd.growfs 0 1\nLABEL=UEFI /boot/efi vfat umask=0077 0 1\n' >"$root/etc/fstab"
 ln -sf ../run/systemd/resolve/stub-resolv.conf "$root/etc/resolv.conf"
