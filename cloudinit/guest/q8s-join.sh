@@ -32,6 +32,11 @@ done
 note "q8s: network"
 systemctl daemon-reload
 systemctl start q8s-node-address.service
+# The cluster is joined by the host's own address, so without it only pods would miss the rest of the world.
+if [[ -z $(ip -4 route show default) ]]; then
+	note "q8s: no default route: the image has not taken all of its network settings"
+	exit 1
+fi
 modprobe -a overlay br_netfilter vxlan
 sysctl -q --system
 

@@ -10,6 +10,7 @@ import subprocess
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -64,20 +65,15 @@ def served(mirrors: Mirrors, tmp_path: Path) -> Iterator[Mirrors]:
         copy = ("skopeo", "--insecure-policy", "copy", "--quiet", "--all", "--dest-tls-verify=false")
         subprocess.run([*copy, f"oci:{tmp_path / 'layout'}", f"docker://{address}/pause:1"], check=True)
     mirrors.write()
-    with (tmp_path / "servers.log").open("w") as log:
-        started = [
-            subprocess.Popen([str(word) for word in program.command], stdout=log, stderr=log)
-            for program in mirrors.programs()
-        ]
-    try:
+    with (tmp_path / "servers.log").open("w") as log, ExitStack() as started:
+        for program in mirrors.programs():
+            words = [str(word) for word in program.command]
+            process = subprocess.Popen(words, stdout=log, stderr=log)
+            started.callback(process.wait, timeout=20)
+            started.callback(process.terminate)
         for port in (mirrors.port, mirrors.registry_port, mirrors.tls_port, mirrors.name_port):
             wait_until(f"port {port}", lambda port=port: accepts(LOOPBACK, port), seconds=20)
         yield mirrors
-    finally:
-        for process in started:
-            process.terminate()
-        for process in started:
-            process.wait(timeout=20)
 
 
 def by_name(served: Mirrors, url: str) -> str:
