@@ -10,7 +10,6 @@ import re
 import shlex
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 
@@ -48,9 +47,8 @@ def test_it_is_a_host_of_its_own(server: Server) -> None:
 def test_it_has_the_package_sources_of_its_image(server: Server) -> None:
     """The distribution's own, signed by its keys, by the name that they have everywhere."""
     assert server.ssh("getent hosts deb.debian.org").split()[0] == layout.MIRROR_ADDRESS
-    asked = server.ssh("sudo apt-get update --print-uris")
-    assert {urlsplit(uri).hostname for uri in re.findall(r"'(https:[^']+)'", asked)} == {"deb.debian.org"}
-    server.ssh("sudo apt-get -q -o APT::Update::Error-Mode=any update")
+    said = server.ssh("sudo apt-get -o APT::Update::Error-Mode=any update")
+    assert set(re.findall(r"https://([^/ ]+)/", said)) == {"deb.debian.org"}
     assert "Origin: Debian\n" in server.ssh("cat /var/lib/apt/lists/*_dists_bookworm_InRelease")
     # A newer one is there, and no more than that comes from backports.
     assert "~bpo12" in server.ssh("apt-cache policy qemu-system-x86 | grep Candidate")
