@@ -4,11 +4,25 @@
 q8s_etc=${q8s_etc:-/etc/q8s}
 systemd_units=${systemd_units:-/etc/systemd/system}
 
-# registry_hosts DIRECTORY: containerd's hosts directory, from inbox/registry/hosts.toml where the spec has a mirror.
+# registry_hosts DIRECTORY: containerd's hosts directory, from inbox/registry: hosts.toml where the spec has a mirror of all
+# registries, and a folder for each that has something of its own, maybe a password. What is laid here is marked, and goes again.
 registry_hosts() {
+	local given=$inbox/registry folder name
 	mkdir -p "$1"
-	[[ -s $inbox/registry/hosts.toml ]] || return 0
-	install -D -m 0644 "$inbox/registry/hosts.toml" "$1/_default/hosts.toml"
+	if [[ -s $given/hosts.toml ]]; then install -D "$given/hosts.toml" "$given/_default/hosts.toml"; fi
+	for folder in "$1"/*/; do
+		name=$(basename "$folder")
+		if [[ -e $folder/q8s && ! -d $given/$name ]]; then rm -r "$folder"; fi
+	done
+	for folder in "$given"/*/; do
+		[[ -d $folder ]] || continue
+		name=$(basename "$folder")
+		mkdir -p "$1/$name"
+		touch "$1/$name/q8s"
+		# The authorities before what names them.
+		if [[ -s $folder/ca.crt ]]; then install -m 0600 "$folder/ca.crt" "$1/$name/ca.crt"; fi
+		install -m 0600 "$folder/hosts.toml" "$1/$name/hosts.toml"
+	done
 }
 
 # containerd_proxy: the proxies of the host's containerd, as the spec has them or has none; true when they changed. What it pulls

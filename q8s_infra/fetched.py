@@ -29,7 +29,6 @@ GPG, GPGV, CA_CERTIFICATES = "gpg", "gpgv", "ca-certificates"
 """Packages of hosts whose image lacks them: for keys known by fingerprint, images known by signature, the site's CA."""
 
 _IMAGE_HOST: Final = "registry.k8s.io"
-_REGISTRIES: Final = {"docker.io": "registry-1.docker.io"}
 _IMAGE_OWN: Final = "the host image's own package sources"
 
 
@@ -40,7 +39,7 @@ class Fetched:
     Attributes:
         kind: package repository, key, container image, guest image, checksums or signature.
         used_by: which machines.
-        url: where it is, after ``sources``; of a container image its registry, or the mirror of all registries.
+        url: where it is, after ``sources``; of a container image its registry, or that one's mirror.
         checked_by: what would tell that it is another.
         image: of a container image its reference.
         suites: of a package repository.
@@ -190,10 +189,8 @@ def _container_images(planned: ClusterPlan) -> Iterator[Fetched]:
 def _images(
     planned: ClusterPlan, references: Iterable[str], used_by: str, platforms: tuple[str, ...]
 ) -> Iterator[Fetched]:
-    mirror = planned.spec.sources.registry_mirror
     for reference in references:
-        registry = reference.partition("/")[0]
-        url = mirror or f"https://{_REGISTRIES.get(registry, registry)}"
+        url = planned.spec.sources.registry_at(reference.partition("/")[0])
         checked_by = "the digests in the manifest that the registry has for its tag"
         yield Fetched("container image", used_by, url, checked_by, image=reference, architectures=platforms)
 

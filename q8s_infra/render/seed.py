@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 GUEST_FORMAT: Final = 2
 """Raised by a release whose guests differ so that running ones have to be made anew, and by nothing else."""
 
+_REGISTRIES: Final = "/etc/containerd/certs.d"
+
 SEED_FILES: Final = ("seed/user-data", "seed/meta-data", "seed/network-config")
 
 
@@ -37,21 +39,18 @@ class SeedFile:
 
 
 def guest_files(spec: ClusterSpec, *, name: str, node_address: str, join_configuration: str) -> tuple[SeedFile, ...]:
-    """All files of a guest; the join configuration has a secret in it, and so may proxies."""
+    """All files of a guest; the join configuration has a secret in it, and so may proxies and registries."""
     units = {
         f"/etc/systemd/system/{name}": text(f"guest/{name}")
         for name in ("containerd.service", "kubelet.service", "q8s-node-address.service")
     }
-    hosts = {
-        f"/etc/containerd/certs.d/_default/{path.split('/')[-1]}": content
-        for path, content in registry_files(spec).items()
-    }
+    hosts = {path.removeprefix("registry/"): content for path, content in registry_files(spec).items()}
     proxy = {
         f"/etc/systemd/system/containerd.service.d/{path}": content for path, content in containerd_files(spec).items()
     }
     plain = {
         **units,
-        **hosts,
+        **{f"{_REGISTRIES}/_default/{path}": content for path, content in hosts.items() if "/" not in path},
         **proxy,
         **guest_authority_files(spec),
         "/etc/systemd/system/q8s-flannel-offload.service": text("q8s-flannel-offload.service"),
@@ -67,6 +66,7 @@ def guest_files(spec: ClusterSpec, *, name: str, node_address: str, join_configu
         SeedFile("/usr/local/sbin/q8s-join", text("guest/q8s-join.sh"), "0755"),
         SeedFile("/etc/kubernetes/q8s-join.yaml", join_configuration, "0600"),
         *(SeedFile(f"/etc/q8s/{path}", content, "0600") for path, content in proxy_files(spec).items()),
+        *(SeedFile(f"{_REGISTRIES}/{path}", content, "0600") for path, content in hosts.items() if "/" in path),
     )
 
 

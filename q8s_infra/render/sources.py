@@ -1,7 +1,8 @@
-"""Where hosts get their packages and images from, and what checks them: apt sources, keys, registry mirror."""
+"""Where hosts get their packages and images from, and what checks them: apt sources, keys, registry mirrors."""
 
 from __future__ import annotations
 
+import base64
 import hashlib
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Final
@@ -10,6 +11,7 @@ from q8s_infra.render.proxy import apt_proxy
 
 if TYPE_CHECKING:
     from q8s_infra.spec import AptSource, ClusterSpec, GuestImage
+    from q8s_infra.spec.registries import Registry
 
 # Debian and Ubuntu both have both packages, by these names.
 _ARCHIVE_KEYRINGS: Final = {
@@ -18,6 +20,7 @@ _ARCHIVE_KEYRINGS: Final = {
 }
 # Another key than the archive's, in the same package.
 _IMAGE_KEYRING: Final = ("ubuntu-keyring", "/usr/share/keyrings/ubuntu-cloudimage-keyring.gpg")
+_PULLED: Final = '  capabilities = ["pull", "resolve"]\n'
 
 
 def apt_files(spec: ClusterSpec, *, kubernetes: bool) -> Mapping[str, str]:
@@ -80,11 +83,38 @@ def image_files(image: GuestImage) -> Mapping[str, str]:
 
 
 def registry_files(spec: ClusterSpec) -> Mapping[str, str]:
-    """The ``hosts.toml`` of containerd for all registries, where the spec names a mirror."""
+    """The files of containerd's registries, under ``registry/``; those below a registry's folder are secrets.
+
+    ``hosts.toml`` is for all registries, where the spec names a mirror of all. A registry of its own has a folder with
+    another, and ``ca.crt`` beside it where it has authorities (containerd's docs/hosts.md).
+    """
     mirror = spec.sources.registry_mirror
-    if not mirror:
-        return {}
-    return {"registry/hosts.toml": f'[host."{mirror}"]\n  capabilities = ["pull", "resolve"]\n'}
+    files = {"registry/hosts.toml": f'[host."{mirror}"]\n{_PULLED}'} if mirror else {}
+    for name, registry in spec.sources.registries.items():
+        folder = f"registry/{_registry_folder(name)}"
+        files[f"{folder}/hosts.toml"] = _hosts_toml(spec.sources.registry_at(name), registry)
+        if registry.ca_certificates:
+            files[f"{folder}/ca.crt"] = registry.ca_certificates
+    return files
+
+
+def _registry_folder(name: str) -> str:
+    """As containerd looks for it first: with a port's colon written otherwise."""
+    host, colon, port = name.partition(":")
+    return f"{host}_{port}_" if colon else host
+
+
+def _hosts_toml(url: str, registry: Registry) -> str:
+    """One registry's ``hosts.toml``. In a table of hosts, as containerd before 2 reads no file without one."""
+    lines = [f'[host."{url}"]\n', _PULLED]
+    if registry.overrides_path:
+        lines.append("  override_path = true\n")
+    if registry.ca_certificates:
+        lines.append('  ca = "ca.crt"\n')
+    if registry.secret:
+        encoded = base64.b64encode(registry.secret.encode()).decode()
+        lines.append(f'  [host."{url}".header]\n    Authorization = "Basic {encoded}"\n')
+    return "".join(lines)
 
 
 def _deb822(source: AptSource, signed_by: str) -> str:

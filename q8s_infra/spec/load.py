@@ -105,12 +105,26 @@ def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]
 
 
 def _without_secrets(cluster: Any) -> Any:
-    """A description with something in place of proxies that Pulumi has encrypted in its file."""
-    proxy = cluster.get("proxy") if isinstance(cluster, Mapping) else None
-    if not isinstance(proxy, Mapping):
+    """A description with something in place of what Pulumi has encrypted in its file: proxies, passwords."""
+    if not isinstance(cluster, Mapping):
         return cluster
-    encrypted = {name: _ENCRYPTED for name, value in proxy.items() if isinstance(value, Mapping) and "secure" in value}
-    return {**cluster, "proxy": {**proxy, **encrypted}}
+    result = dict(cluster)
+    if isinstance(proxy := cluster.get("proxy"), Mapping):
+        result["proxy"] = _replaced(proxy, _ENCRYPTED)
+    sources = cluster.get("sources")
+    registries = sources.get("registries") if isinstance(sources, Mapping) else None
+    if isinstance(sources, Mapping) and isinstance(registries, Mapping):
+        known = {name: _replaced(each, "encrypted") for name, each in registries.items()}
+        result["sources"] = {**sources, "registries": known}
+    return result
+
+
+def _replaced(given: Any, instead: str) -> Any:
+    """A mapping with this in place of each field that is encrypted."""
+    if not isinstance(given, Mapping):
+        return given
+    encrypted = {name for name, value in given.items() if isinstance(value, Mapping) and "secure" in value}
+    return {name: instead if name in encrypted else value for name, value in given.items()}
 
 
 def _stands(described: Mapping[str, Any], path: str) -> bool:

@@ -35,6 +35,7 @@ _FORMATS: Final = {
     "path": "path",
     "openpgp-fingerprint": "OpenPGP fingerprint, 40 hexadecimal digits",
     "pem-certificates": "one or more certificates in PEM, as text",
+    "mirror-url": "`http://HOST[:PORT][/PATH]`, or https",
     "proxy-url": "`http://[USER:PASSWORD@]HOST:PORT`, or https",
 }
 

@@ -19,6 +19,7 @@ from pydantic import (
 from q8s_infra.arch import ARCHITECTURES
 from q8s_infra.spec.certificates import Authorities
 from q8s_infra.spec.errors import of_fields
+from q8s_infra.spec.registries import Registry, RegistryName, own_address
 from q8s_infra.spec.types import ArchitectureName, ByArchitecture, ImageSha256, KeySha256, Model, Url
 
 KUBERNETES_KEY: Final = "DE15B14486CD377B9E876E1A234654DA9A296436"
@@ -136,7 +137,7 @@ class AptSource(Model):
 
 
 class Sources(Model):
-    """Package sources, registry mirror, and certificate authorities that vouch for them."""
+    """Package sources, registry mirrors, and certificate authorities that vouch for them."""
 
     host_apt: tuple[AptSource, ...] = Field(default=(), description="For hosts, in place of their image's own.")
     guest_apt: Annotated[dict[ArchitectureName, tuple[AptSource, ...]], ByArchitecture] = Field(
@@ -154,6 +155,11 @@ class Sources(Model):
         default=None, description="Checksum of pkgs.k8s.io's Release.key, in place of its fingerprints."
     )
     registry_mirror: Url | None = Field(default=None, description="One mirror for all container registries.")
+    registries: dict[RegistryName, Registry] = Field(
+        default_factory=dict,
+        description="Container registries with a mirror, authorities or a password of their own, by the name that "
+        "image references have; for them `registryMirror` is not asked.",
+    )
     ca_certificates: Authorities | None = Field(
         default=None,
         description="The site's own certificate authorities, which hosts and guests trust beside the public ones.",
@@ -165,6 +171,16 @@ class Sources(Model):
         if mistaken := [index for index, source in enumerate(given) if source.archive is not None]:
             raise of_fields(
                 [f"{index}.archive: is for guestApt, as a host's image has its own keys" for index in mistaken]
+            )
+        return given
+
+    @field_validator("registries")
+    @classmethod
+    def _take_a_password(cls, given: dict[str, Registry]) -> dict[str, Registry]:
+        docker = given.get("docker.io")
+        if docker is not None and docker.mirror is None and docker.secret is not None:
+            raise of_fields(
+                ["docker.io.password: is for a mirror, as docker.io takes none with the requests for its images"]
             )
         return given
 
@@ -185,6 +201,12 @@ class Sources(Model):
         if given is not None and info.data.get("kubernetes_key_fingerprints") is not None:
             raise ValueError("this or kubernetesKeyFingerprints, exactly one of them")
         return given
+
+    def registry_at(self, name: str) -> str:
+        """The URL where a registry's images are fetched."""
+        registry = self.registries.get(name)
+        mirror = self.registry_mirror if registry is None else registry.mirror
+        return mirror or own_address(name)
 
     def guest_apt_of(self, architecture: str) -> tuple[AptSource, ...]:
         """The sources for an architecture's guests, given or default."""

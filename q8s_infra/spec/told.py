@@ -49,9 +49,20 @@ def split(path: str, part: str) -> Mistake:
 
 
 def _is_secret(place: Sequence[object], given: object) -> bool:
-    """What may have a secret in it, wherever it was written by mistake: a proxy its password, PEM a private key."""
-    proxy = place[:1] == ("proxy",) and "noProxy" not in place
-    return proxy or place[:2] == ("sources", "caCertificates") or (isinstance(given, str) and "-----BEGIN" in given)
+    """What may have a secret in it, wherever it was written by mistake.
+
+    A proxy its password, and a registry, or what stands in the place of all of them; PEM a private key.
+    """
+    if isinstance(given, str) and "-----BEGIN" in given:
+        return True
+    if place[:1] == ("proxy",):
+        return "noProxy" not in place
+    with_password = "@" in given if isinstance(given, str) else isinstance(given, Mapping | list)
+    if place[:2] == ("sources", "registries"):
+        return place[-1] != "[key]" and (place[-1] != "mirror" or with_password)
+    if place == ("sources",) or place[:2] == ("sources", "registryMirror"):
+        return with_password
+    return place[:2] == ("sources", "caCertificates")
 
 
 def _fields(place: Sequence[object]) -> list[str]:

@@ -82,6 +82,7 @@ class Cost:
 
 
 NOTHING = Cost()
+REGISTRY = {"mirror": "https://mirror:5000", "username": "user", "password": "hunter2"}
 
 
 def put(path: str, value: object) -> Change:
@@ -427,6 +428,19 @@ KNOWN_TO_COST_TOO_MUCH = (
         Cost(updated=of("control-plane-0", "-host") | PAYLOADS | of(DEV, "-guest")),
         put("sources/registryMirror", "http://mirror:5000"),
         why="a running guest keeps its mirror, and its own step runs again to find that it is there",
+    ),
+    *(
+        Edit(
+            name,
+            Cost(updated=of("control-plane-0", "-host") | PAYLOADS | of(DEV, "-guest")),
+            put("sources/registries", {"ghcr.io": {**REGISTRY, **other}}),
+            given=given,
+            why="a running guest keeps its registries, and its own step runs again to find that it is there",
+        )
+        for name, other, given in (
+            ("registry with a password", {}, leave),
+            ("a registry's other password", {"password": "other"}, put("sources/registries", {"ghcr.io": REGISTRY})),
+        )
     ),
     Edit(
         "http proxy",

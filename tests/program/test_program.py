@@ -124,24 +124,39 @@ def test_no_secret_is_in_a_command_line_even_as_a_secret(keys: str) -> None:
         assert secrets_of(keys)[what] in carried
 
 
-def test_a_proxy_s_password_goes_to_those_who_download_and_never_to_kubeadm(keys: str) -> None:
-    proxy = {"http": "http://user:hunter2@proxy:3128"}
-    description = merged(rendered.shipped("prototype"), {"proxy": proxy, "network": {"cidr": "10.254.1.0/24"}})
-    recorder, _ = run(plan(load({"cluster": description}, "prototype", base=REPOSITORY)), keys)
+def carriers(description: dict[str, Any], keys: str, *secrets: str) -> set[str]:
+    """The prototype's steps that have these words in their documents; nothing else has them, and no command line."""
+    whole = merged(rendered.shipped("prototype"), description)
+    recorder, _ = run(plan(load({"cluster": whole}, "prototype", base=REPOSITORY)), keys)
     carry = set()
     for declared in recorder.declared.values():
-        assert "hunter2" not in "\n".join(spoken(declared.inputs)), declared.name
+        assert not any(secret in "\n".join(spoken(declared.inputs)) for secret in secrets), declared.name
         if declared.type == COMMAND:
             given = {name: rpc.unwrap_rpc_secret(value) for name, value in declared.inputs.items()}
-            assert "hunter2" not in str({**given, "stdin": ""}), declared.name
+            assert not any(secret in str({**given, "stdin": ""}) for secret in secrets), declared.name
             documents = unpacked(given["stdin"])
             written = [base64.b64decode(word).decode() for word in re.findall(r"content: (\S+)", documents)]
-            if "hunter2" in "\n".join([documents, *written]):
+            if any(secret in "\n".join([documents, *written]) for secret in secrets):
                 carry.add(declared.name.removeprefix("prototype-"))
-    workers = {"x86-small-0", "arm-mid-0"}
-    hosts = {f"{name}-host" for name in ("control-plane-0", "control-plane-1", *workers)}
-    payloads = {f"control-plane-0-{name}-payload" for name in ARCHITECTURES}
-    assert carry == hosts | payloads | {f"{name}-guest" for name in workers}
+    return carry
+
+
+WORKERS = {"x86-small-0", "arm-mid-0"}
+PAYLOADS = {f"control-plane-0-{name}-payload" for name in ARCHITECTURES}
+
+
+def test_a_proxy_s_password_goes_to_those_who_download_and_never_to_kubeadm(keys: str) -> None:
+    proxy = {"http": "http://user:hunter2@proxy:3128"}
+    hosts = {f"{name}-host" for name in ("control-plane-0", "control-plane-1", *WORKERS)}
+    carry = carriers({"proxy": proxy, "network": {"cidr": "10.254.1.0/24"}}, keys, "hunter2")
+    assert carry == hosts | PAYLOADS | {f"{name}-guest" for name in WORKERS}
+
+
+def test_a_registry_s_password_goes_to_those_who_pull_images(keys: str) -> None:
+    registries = {"ghcr.io": {"mirror": "https://mirror", "username": "user", "password": "hunter2"}}
+    encoded = base64.b64encode(b"user:hunter2").decode()
+    carry = carriers({"sources": {"registries": registries}}, keys, "hunter2", encoded)
+    assert carry == {f"control-plane-{at}-host" for at in (0, 1)} | PAYLOADS | {f"{name}-guest" for name in WORKERS}
 
 
 def test_results_that_are_secrets_are_declared_so(keys: str) -> None:

@@ -21,6 +21,8 @@ Row = tuple[str, Any, str, str]
 """A field of a good description, what is put there (``...``: it is removed), the path and words that are told."""
 
 X86 = "nodeTypes/x86"
+SECRET = ("proxy", "sources.registries")
+"""What is never told as it was given."""
 OURS: list[Row] = [
     ("name", "Demo", "name", "String should match pattern '^[a-z0-9]([-a-z0-9]*[a-z0-9])?$'"),
     ("name", "", "name", "String should match pattern '^[a-z0-9]([-a-z0-9]*[a-z0-9])?$'"),
@@ -274,6 +276,57 @@ OURS: list[Row] = [
         "mirror:5000",
         "sources.registryMirror",
         "String should match pattern '^(https?|file)://\\S+$'",
+    ),
+    ("sources/registries", ["docker.io"], "sources.registries", "must be a mapping"),
+    ("sources/registries", {"docker.io": "http://m"}, "sources.registries.docker.io", "must be a mapping"),
+    ("sources/registries", {"ghcr.io": {}}, "sources.registries.ghcr.io", "give mirror, caCertificates, or username"),
+    ("sources/registries", {"ghcr.io": {"url": 1}}, "sources.registries.ghcr.io.url", "is no field, there are mirror,"),
+    ("sources/registries", {"library": {"mirror": "http://m"}}, "sources.registries.library", "a registry is named as"),
+    ("sources/registries", {"http://a.b": {"mirror": "http://m"}}, "sources.registries.http://a.b", "a registry is"),
+    ("sources/registries", {"a.b/c": {"mirror": "http://m"}}, "sources.registries.a.b/c", "a registry is named as in"),
+    ("sources/registries", {"_default": {"mirror": "http://m"}}, "sources.registries._default", "the mirror of all"),
+    ("sources/registries", {"a.b": {"mirror": "m:5000"}}, "sources.registries.a.b.mirror", "a mirror is http://HOST"),
+    ("sources/registries", {"a.b": {"mirror": "file:///m"}}, "sources.registries.a.b.mirror", "a mirror is http://"),
+    ("sources/registries", {"a.b": {"mirror": 'http://m/"'}}, "sources.registries.a.b.mirror", "a mirror is http://"),
+    ("sources/registries", {"a.b": {"mirror": "http://u:p@m"}}, "sources.registries.a.b.mirror", "a mirror is http://"),
+    ("sources/registries", {"a.b": {"caCertificates": "x"}}, "sources.registries.a.b.caCertificates", "one or more"),
+    ("sources/registries", {"a.b": {"username": "u"}}, "sources.registries.a.b.password", "is missing, and username"),
+    ("sources/registries", {"a.b": {"password": "p"}}, "sources.registries.a.b.password", "goes with username, and"),
+    (
+        "sources/registries",
+        {"a.b": {"username": "", "password": "p"}},
+        "sources.registries.a.b.username",
+        "String should have at least 1 character",
+    ),
+    (
+        "sources/registries",
+        {"a.b": {"username": "u:v", "password": "p"}},
+        "sources.registries.a.b.username",
+        "printable characters without a colon",
+    ),
+    (
+        "sources/registries",
+        {"a.b": {"username": "u", "password": "p\n"}},
+        "sources.registries.a.b.password",
+        "printable characters, without line ends",
+    ),
+    (
+        "sources/registries",
+        {"a.b": {"username": "u", "password": 1}},
+        "sources.registries.a.b.password",
+        "must be text",
+    ),
+    (
+        "sources/registries",
+        {"a.b": {"mirror": "http://m", "username": "u", "password": "p"}},
+        "sources.registries.a.b.password",
+        "is sent by https only, and the mirror's URL",
+    ),
+    (
+        "sources/registries",
+        {"docker.io": {"username": "u", "password": "p"}},
+        "sources.registries.docker.io.password",
+        "is for a mirror, as docker.io takes none",
     ),
     (
         "sources/hostApt",
@@ -856,7 +909,7 @@ def refused_row(good: Mapping[str, Any], row: Row, folder: Path, *, nested: bool
         named = re.sub(r"^vm_types\.", "vm_types.types.", named)
     (mistake,) = (it for it in told if it.startswith(f"{named}: "))
     assert words in mistake
-    if value is not None and value is not ... and named == path.replace("/", ".") and not named.startswith("proxy"):
+    if value is not None and value is not ... and named == path.replace("/", ".") and not named.startswith(SECRET):
         assert "(given: " in mistake or str(value) in mistake or isinstance(value, dict) or "no such" in words
 
 
@@ -938,7 +991,16 @@ def test_any_bytes_are_no_traceback(tmp_path: Path, content: bytes) -> None:
 @FUZZED
 @given(
     st.sampled_from(
-        [*places(GOOD), "sources/caCertificates", "proxy", "proxy/http", "openPorts", f"{X86}/labels", f"{X86}/taints"]
+        [
+            *places(GOOD),
+            "sources/caCertificates",
+            "sources/registries",
+            "proxy",
+            "proxy/http",
+            "openPorts",
+            f"{X86}/labels",
+            f"{X86}/taints",
+        ]
     ),
     ANYTHING,
 )
