@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 from openstack.connection import Connection
 
-from lab import layout
+from lab import demo, layout
 from lab.demo import run_pod
 from lab.mirrors.authority import NAMES
 from lab.mirrors.serve import TLS_PORT
@@ -29,6 +29,7 @@ REQUEST = re.compile(r"Request \(file descriptor \d+\): [A-Z]+ (\S+) HTTP/")
 NODES = {f"{NAME}-control-plane-0": "True", f"{NAME}-x86-small-0": "True"}
 NGINX = """
 daemon off;
+user root;
 error_log stderr;
 pid {folder}/nginx.pid;
 events {{}}
@@ -45,11 +46,15 @@ http {{
     server {{ listen {address}:{files} ssl; location / {{ proxy_pass http://{address}:{mirror}; }} }}
     server {{
         listen {address}:{images} ssl;
+        auth_basic {realm};
+        auth_basic_user_file {folder}/users;
         location / {{ proxy_pass http://{address}:{registry}; proxy_set_header Host $http_host; }}
     }}
 }}
 """
 FILES_PORT, IMAGES_PORT = 8443, 5443
+USER, PASSWORD = "puller", "correct-horse-battery"
+PULLED = re.compile(rf' - {USER} \[[^]]*\] "GET /v2/(\S+)/manifests/\S+ HTTP/1.1" 200 ')
 
 
 @contextmanager
@@ -86,14 +91,21 @@ def no_other_way() -> Iterator[None]:
 
 
 @contextmanager
-def mirrors_over_tls(folder: Path) -> Iterator[str]:
-    """The lab's mirrors with a certificate of an authority that nobody knows; yields that one's own."""
+def mirrors_over_tls(folder: Path, realm: str = "off") -> Iterator[str]:
+    """The lab's mirrors with a certificate of an authority that nobody knows; yields that one's own.
+
+    Args:
+        folder: for the server's files; ``access.log`` has who asked for what.
+        realm: of the registry's users; by default it lets everybody in.
+    """
+    (folder / "users").write_text(f"{USER}:{{PLAIN}}{PASSWORD}\n")
     pair = server("site", layout.MIRROR_ADDRESS)
     (folder / "server.crt").write_text(pair.pem)
     (folder / "server.key").write_text(pair.key_pem)
     (folder / "nginx.conf").write_text(
         NGINX.format(
             folder=folder,
+            realm=realm,
             address=layout.MIRROR_ADDRESS,
             files=FILES_PORT,
             images=IMAGES_PORT,
@@ -134,3 +146,21 @@ def test_a_site_with_an_authority_of_its_own(cloud: Connection, tmp_path: Path) 
             assert kubectl.ready() == NODES
             # The image is pulled in the guest.
             assert run_pod(kubectl, "amd64").endswith("x86_64")
+
+
+def test_a_registry_with_a_mirror_an_authority_and_a_password_of_its_own(cloud: Connection, tmp_path: Path) -> None:
+    with mirrors_over_tls(tmp_path, "registry") as authority:
+        mirror = {
+            "mirror": f"https://{layout.MIRROR_ADDRESS}:{IMAGES_PORT}",
+            "caCertificates": authority,
+            "username": USER,
+            "password": PASSWORD,
+        }
+        here = demo.description("dev", name=NAME)["q8s:cluster"]["sources"]
+        changes = {"workers": {"x86-small": 1}, "sources": {**here, "registries": {"docker.io": mirror}}}
+        with brought_up(cloud, tmp_path, **changes) as kubectl:
+            assert kubectl.ready() == NODES
+            assert run_pod(kubectl, "amd64").endswith("x86_64")
+            # By the control plane, for the payload, and by the guest.
+            pulled = set(PULLED.findall((tmp_path / "access.log").read_text()))
+            assert pulled == {"flannel/flannel", "flannel/flannel-cni-plugin", "library/busybox"}
