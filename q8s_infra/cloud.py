@@ -304,8 +304,10 @@ def hidden_file() -> Path | None:
     The provider looks into the working directory, the home that passwd(5) names and not ``$HOME``, and
     ``/etc/openstack`` (gophercloud/utils, openstack/clientconfig, ``FindAndReadYAML``).
     """
+    if "OS_CLIENT_CONFIG_FILE" in os.environ:
+        return None
     found = OpenStackConfig(load_envvars=False).config_filename
-    if "OS_CLIENT_CONFIG_FILE" in os.environ or found is None:
+    if found is None:
         return None
     home = pwd.getpwuid(os.getuid()).pw_dir
     folders = (Path.cwd(), Path(home, ".config/openstack"), Path("/etc/openstack"))

@@ -16,8 +16,6 @@ from q8s_infra.spec.errors import Mistake
 COMPONENT: Final = "q8s:index:Cluster"
 """Type of the component whose outputs say what the cluster was made with."""
 OUTPUT: Final = "kept"
-
-
 ARTIFACTS: Final = "q8s:index:Artifacts"
 """Type of the component whose outputs say what the guests of an architecture are made from."""
 IMAGE: Final = "image"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -16,9 +17,24 @@ _FACTORS: Final = {
     for base, suffix in ((1000, "B"), (1024, "iB"))
     for power, unit in enumerate((f"K{suffix}", f"M{suffix}", f"G{suffix}", f"T{suffix}"), start=1)
 }
-_TEXT: Final = re.compile(r"(?P<number>[0-9]{1,24})\s*(?P<unit>[KMGT]i?B)")
+_SIZE: Final = r"([0-9]{1,24})\s*([KMGT]i?B)"
 _HOURS: Final = {"h": 1, "d": 24}
-_PERIOD: Final = re.compile(r"(?P<number>[0-9]{1,6})\s*(?P<unit>[hd])")
+_PERIOD: Final = r"([0-9]{1,6})\s*([hd])"
+
+
+def _amount(given: object, pattern: str, factors: Mapping[str, int]) -> int | None:
+    """A positive whole number with a unit, in the smallest unit; None where a text is no such thing, or is no text."""
+    match = re.fullmatch(pattern, given.strip()) if isinstance(given, str) else None
+    return int(match[1]) * factors[match[2]] or None if match else None
+
+
+def _as_text(parse: Callable[[object], object], pattern: str) -> core_schema.CoreSchema:
+    """Validate from text, write as text."""
+    return core_schema.no_info_plain_validator_function(
+        parse,
+        json_schema_input_schema=core_schema.str_schema(pattern=pattern),
+        serialization=core_schema.to_string_ser_schema(),
+    )
 
 
 @dataclass(frozen=True, order=True)
@@ -36,12 +52,12 @@ class Size:
         """
         if isinstance(given, Size):
             return given
-        match = _TEXT.fullmatch(given.strip()) if isinstance(given, str) else None
-        if match is None or int(match["number"]) == 0:
+        amount = _amount(given, _SIZE, _FACTORS)
+        if amount is None:
             raise ValueError(
                 "a size is a positive whole number with a unit (KiB, MiB, GiB, TiB, KB, MB, GB, TB), such as 4GiB"
             )
-        return cls(int(match["number"]) * _FACTORS[match["unit"]])
+        return cls(amount)
 
     @property
     def mib(self) -> int:
@@ -63,11 +79,7 @@ class Size:
     def __get_pydantic_core_schema__(cls, source: object, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
         """Validate from text, write as text."""
         del source, handler
-        return core_schema.no_info_plain_validator_function(
-            cls.parse,
-            json_schema_input_schema=core_schema.str_schema(pattern=r"^[0-9]{1,24}\s*[KMGT]i?B$"),
-            serialization=core_schema.to_string_ser_schema(),
-        )
+        return _as_text(cls.parse, r"^[0-9]{1,24}\s*[KMGT]i?B$")
 
 
 @dataclass(frozen=True, order=True)
@@ -85,10 +97,10 @@ class Period:
         """
         if isinstance(given, Period):
             return given
-        match = _PERIOD.fullmatch(given.strip()) if isinstance(given, str) else None
-        if match is None or int(match["number"]) == 0:
+        amount = _amount(given, _PERIOD, _HOURS)
+        if amount is None:
             raise ValueError("a period is a positive whole number of days (d) or hours (h), such as 90d")
-        return cls(int(match["number"]) * _HOURS[match["unit"]])
+        return cls(amount)
 
     def __str__(self) -> str:
         return f"{self.hours}h" if self.hours % _HOURS["d"] else f"{self.hours // _HOURS['d']}d"
@@ -97,8 +109,4 @@ class Period:
     def __get_pydantic_core_schema__(cls, source: object, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
         """Validate from text, write as text."""
         del source, handler
-        return core_schema.no_info_plain_validator_function(
-            cls.parse,
-            json_schema_input_schema=core_schema.str_schema(pattern=r"^[0-9]{1,6}\s*[hd]$"),
-            serialization=core_schema.to_string_ser_schema(),
-        )
+        return _as_text(cls.parse, r"^[0-9]{1,6}\s*[hd]$")

@@ -42,20 +42,24 @@ _INDEX: Final = re.compile(
     re.MULTILINE,
 )
 _SECONDS: Final = 900
+# Addresses, each with its folder here.
+_Archives = Sequence[tuple[str, str]]
 
 
 def _build(builder: Builder) -> None:
+    # Once: who names them is apt.
+    archives = tuple(_archives())
     with tempfile.TemporaryDirectory(prefix="q8s-apt-") as work:
         host = apt.PrivateApt(Path(work, "host"), "amd64", builder)
         host.update((*apt.suites(HOST_SUITE), apt.backports(HOST_SUITE)), PREFERENCES.read_text())
-        _packages(host, _HOST)
+        _packages(host, archives, _HOST)
         for suite in (HOST_SUITE, f"{HOST_SUITE}-updates", f"{HOST_SUITE}-backports", f"{HOST_SUITE}-security"):
-            _indices(host, suite, ("amd64",))
+            _indices(host, archives, suite, ("amd64",))
         for architecture in _GUEST_ARCHITECTURES:
             guest = apt.PrivateApt(Path(work, f"guest-{architecture}"), architecture, builder)
             guest.update(apt.suites(GUEST_SUITE)[:1])
-            _packages(guest, _CONTAINERS)
-        _indices(guest, GUEST_SUITE, _GUEST_ARCHITECTURES)
+            _packages(guest, archives, _CONTAINERS)
+        _indices(guest, archives, GUEST_SUITE, _GUEST_ARCHITECTURES)
 
 
 def _archives() -> Iterator[tuple[str, str]]:
@@ -65,32 +69,32 @@ def _archives() -> Iterator[tuple[str, str]]:
     yield f"{apt.mirror()}/", MAIN
 
 
-def _packages(private: apt.PrivateApt, packages: Sequence[str]) -> None:
+def _packages(private: apt.PrivateApt, archives: _Archives, packages: Sequence[str]) -> None:
     """Packages with all that they depend on, each where the archive has it."""
     command = ("apt-get", "-q", "-y", "--print-uris", "--download-only", "install", *packages)
     environment = {**os.environ, "APT_CONFIG": str(private.root / "apt.conf")}
     listed = run(*command, limit=_SECONDS, env=environment).stdout
     places = {name: uri for uri, name in re.findall(r"^'([^']+)' (\S+) ", listed, re.MULTILINE)}
     for file in private.download_closure(packages):
-        place = private.builder.out / _place(places[file.name])
+        place = private.builder.out / _place(archives, places[file.name])
         place.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, place)
 
 
-def _place(uri: str) -> str:
-    for archive, folder in _archives():
+def _place(archives: _Archives, uri: str) -> str:
+    for archive, folder in archives:
         if uri.startswith(archive):
             return f"{folder}/{unquote(uri.removeprefix(archive))}"
     raise BuildError(f"{uri} is in none of the archives that apt was told of")
 
 
-def _indices(private: apt.PrivateApt, suite: str, architectures: Sequence[str]) -> None:
+def _indices(private: apt.PrivateApt, archives: _Archives, suite: str, architectures: Sequence[str]) -> None:
     """A suite's signed list, as apt has verified it, with the indices in it."""
     found = list((private.root / "var/lib/apt/lists").glob(f"*_dists_{suite}_InRelease"))
     if not found:
         # Hosts have it among their own sources.
         raise BuildError(f"apt on this machine knows no archive with {suite}: set Q8S_APT_SECURITY_MIRROR to one")
-    archive, folder = next(each for each in _archives() if (each[1] == SECURITY) == suite.endswith("-security"))
+    archive, folder = next(each for each in archives if (each[1] == SECURITY) == suite.endswith("-security"))
     directory = private.builder.out / folder / "dists" / suite
     directory.mkdir(parents=True)
     shutil.copyfile(found[0], directory / "InRelease")

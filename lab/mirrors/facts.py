@@ -45,16 +45,6 @@ def facts() -> Facts:
 def _fingerprint(key: Path) -> str:
     """The primary key's, which gpg names first."""
     with tempfile.TemporaryDirectory(prefix="q8s-gpg-") as home:
-        command = (
-            "gpg",
-            "--homedir",
-            home,
-            "--batch",
-            "--quiet",
-            "--no-autostart",
-            "--with-colons",
-            "--show-keys",
-            key,
-        )
-        listed = run(*command, limit=_GPG_SECONDS).stdout
+        gpg = ("gpg", "--homedir", home, "--batch", "--quiet", "--no-autostart")
+        listed = run(*gpg, "--with-colons", "--show-keys", key, limit=_GPG_SECONDS).stdout
     return next(line.split(":")[9] for line in listed.splitlines() if line.startswith("fpr:"))

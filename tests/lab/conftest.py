@@ -221,6 +221,18 @@ def cluster(cloud: Connection, tmp_path_factory: pytest.TempPathFactory) -> Iter
             assert not leftovers(cloud, "test"), "destroy leaves something in the project"
 
 
+@contextmanager
+def brought_up(cloud: Connection, name: str, config: dict[str, Any]) -> Iterator[automation.Stack]:
+    """The stack ``lab-<name>`` with a cluster of that name; both are gone at the end."""
+    stack = open_stack(f"lab-{name}", config)
+    try:
+        stack.up()
+        yield stack
+    finally:
+        stack.destroy(remove=True)
+        assert not leftovers(cloud, name)
+
+
 def leftovers(cloud: Connection, prefix: str) -> set[str]:
     """What a cluster has in the OpenStack project: names that begin with its own."""
     kinds = (

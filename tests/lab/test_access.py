@@ -20,7 +20,8 @@ from lab.kubectl import Kubectl
 from lab.services import accepts, wait_until
 from lab.stack import open_stack
 from q8s_infra.defaults import LOOPBACK
-from tests.lab.conftest import leftovers, q8s
+from tests.lab import conftest
+from tests.lab.conftest import q8s
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(900)]
 
@@ -43,13 +44,8 @@ def described(**changes: Any) -> dict[str, Any]:
 @contextmanager
 def brought_up(cloud: Connection, tmp_path: Path, **changes: Any) -> Iterator[Kubectl]:
     """What is described with the changes; taken away at the end."""
-    stack = open_stack(STACK, described(**changes))
-    try:
-        stack.up()
+    with conftest.brought_up(cloud, NAME, described(**changes)) as stack:
         yield Kubectl.of(stack, tmp_path / "kubeconfig")
-    finally:
-        stack.destroy(remove=True)
-        assert not leftovers(cloud, NAME)
 
 
 @contextmanager

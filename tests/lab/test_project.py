@@ -2,37 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 from openstack.connection import Connection
-from pulumi import automation
 
 from lab import demo, layout
 from lab.artifact import REPOSITORY
 from lab.demo import run_pod
 from lab.kubectl import Kubectl
-from lab.stack import open_stack
-from tests.lab.conftest import leftovers
+from tests.lab.conftest import brought_up, leftovers
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(1800)]
 
 NO_NETWORK = "00000000-0000-4000-8000-000000000000"
-
-
-@contextmanager
-def brought_up(cloud: Connection, name: str, config: dict[str, Any]) -> Iterator[automation.Stack]:
-    """A stack with its cluster; both are gone at the end."""
-    stack = open_stack(f"lab-{name}", config)
-    try:
-        stack.up()
-        yield stack
-    finally:
-        stack.destroy(remove=True)
-        assert not leftovers(cloud, name)
 
 
 def pods(kubectl: Kubectl) -> dict[str, tuple[str, int]]:
