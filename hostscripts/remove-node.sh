@@ -7,10 +7,17 @@
 . ./etcd.sh
 
 export KUBECONFIG=/etc/kubernetes/admin.conf
-if ! kubectl get node "$node" >/dev/null 2>&1; then
+[[ -e $KUBECONFIG ]] || {
+	progress "no cluster here that it is a node of"
+	exit 0
+}
+# An API server that does not answer has not said that the node is gone.
+found=$(retry 5 kubectl --request-timeout=20s get node "$node" --ignore-not-found -o name) ||
+	fail "the API server does not say whether it is a node still: is it ready?"
+[[ $found ]] || {
 	progress "is no node any more"
 	exit 0
-fi
+}
 progress "draining"
 kubectl drain "$node" --ignore-daemonsets --delete-emptydir-data --force --timeout="${grace:?}s" ||
 	progress "not drained within $grace s: its remaining pods end with it"

@@ -94,10 +94,10 @@ def test_a_guest_that_never_boots(faulty: Faulty, blank_image: dict[str, str]) -
     assert faulty.nodes() == {FIRST: "True", GOOD: "True"}
 
 
-def on_its_host(cloud: Connection, command: str) -> str:
-    """Run a command on the bad worker's host."""
+def on_its_host(cloud: Connection, command: str, host: str = BAD) -> str:
+    """Run a command on the bad worker's host, or on another one."""
     # libvirtd ends where it has had nothing to do for two minutes.
-    words = [*inside(cloud, BAD, "sshd"), "sh", "-c", command]
+    words = [*inside(cloud, host, "sshd"), "sh", "-c", command]
     return subprocess.run(words, check=True, capture_output=True, text=True, timeout=60).stdout
 
 
@@ -156,6 +156,30 @@ def test_a_join_that_is_held_back_for_longer_than_its_token_lives(faulty: Faulty
     faulty.stack().up(continue_on_error=True)
     assert faulty.nodes() == {FIRST: "True", GOOD: "True", BAD: "True"}
     assert not kubectl.get("secrets", *of_tokens)["items"]
+
+
+def api_server(cloud: Connection) -> str:
+    """What the API server on the first control plane says of itself, or why it does not."""
+    said = "curl --silent --show-error --insecure --max-time 10 https://localhost:6443/readyz 2>&1 || true"
+    return on_its_host(cloud, said, host=FIRST)
+
+
+def test_a_worker_goes_only_once_an_api_server_has_heard_of_it(faulty: Faulty, cloud: Connection) -> None:
+    manifest, kept = "/etc/kubernetes/manifests/kube-apiserver.yaml", "/root/kube-apiserver.yaml"
+    on_its_host(cloud, f"mv {manifest} {kept}", host=FIRST)
+    eventually(lambda: "refused" in api_server(cloud), seconds=120)
+    without = {**faulty.cluster, "workers": {**faulty.cluster["workers"], "x86-small": 0}}
+    stack = open_stack(STACK, {"q8s:cluster": without})
+    try:
+        with pytest.raises(automation.CommandError) as failed:
+            stack.up(continue_on_error=True)
+    finally:
+        on_its_host(cloud, f"mv {kept} {manifest}", host=FIRST)
+    assert f"node {GOOD}, layer Kubernetes, step remove-node: the API server does not say" in str(failed.value)
+    eventually(lambda: "ok" in api_server(cloud), seconds=180)
+    assert GOOD in faulty.nodes()
+    stack.up()
+    assert faulty.nodes() == {FIRST: "True", BAD: "True"}
 
 
 def test_an_exhausted_quota(faulty: Faulty, cloud: Connection) -> None:
