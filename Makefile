@@ -27,7 +27,7 @@ lint:
 	$(VENV)/bin/shellcheck -x .ci/run .ci/venv $$(git ls-files '*.sh')
 
 types:
-	$(VENV)/bin/mypy lab q8s_infra .ci/phases.py
+	$(VENV)/bin/mypy lab q8s_infra hostscripts cloudinit/guest .ci/phases.py
 
 docs: venv ## the configuration reference anew, from the models
 	$(PY) -m q8s_infra reference > docs/configuration.md

@@ -49,6 +49,8 @@ case $role in
 		keep nat.txt iptables-save
 		keep balancer.txt journalctl --boot --no-pager --lines 1000 --unit haproxy
 		keep guest-watch.txt journalctl --boot --no-pager --lines 1000 --unit q8s-guest-watch
+		keep join-guest.txt journalctl --boot --no-pager --lines 1000 --unit q8s-join-guest
+		fact join_says journalctl --boot --no-pager --lines 1 --output cat --unit q8s-join-guest
 		fact watch_says sh -c "journalctl --boot --no-pager --output cat --unit q8s-guest-watch | grep -E ': (reset|powered on)$'"
 		fact balancer systemctl is-active haproxy
 		fact domain virsh -q domstate "$node"

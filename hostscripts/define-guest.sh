@@ -2,7 +2,7 @@
 # The emulated machine: its disks, its seed and its libvirt domain, started and set to start with the host.
 # Arguments: artifacts (the URL of what is served), architecture, image (the name of its file), payload_key, disk (bytes),
 # checksums: image_sha256, payload_sha256, kubernetes_sha256; type, emulator and cpu_model
-# inbox: domain.xml, seed/{user-data,meta-data,network-config}
+# inbox: domain.xml, join.json (what makes the guest a node, for q8s_join_guest.py), seed/{user-data,meta-data,network-config}
 # shellcheck source=hostscripts/lib.sh
 . ./lib.sh
 # shellcheck source=hostscripts/emulator.sh
@@ -81,6 +81,7 @@ genisoimage -quiet -output "$guest/seed.iso" -volid cidata -joliet -rock \
 	"$inbox/seed/user-data" "$inbox/seed/meta-data" "$inbox/seed/network-config"
 chown -R libvirt-qemu:kvm "$guest"
 chmod 0600 "$guest"/*.qcow2 "$guest/seed.iso"
+install -m 0600 "$inbox/join.json" "$guest/join.json"
 
 progress "starting the guest"
 : >/var/log/q8s/console.log
@@ -89,4 +90,5 @@ virsh -q autostart "$node"
 virsh -q start "$node" || fail "the guest does not start: see /var/log/libvirt/qemu/$node.log"
 running || fail "the guest stopped at once: see /var/log/libvirt/qemu/$node.log"
 touch "$mark"
+systemctl restart --no-block q8s-join-guest.service
 progress "guest powered on"

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # The link between a host and its guest, the forwarding of everything but SSH, who looks whether the guest comes up,
-# and who hands it other executables.
+# who makes it a node, and who hands it other executables.
 
 # guest_network: a libvirt network of our own and the service that owns its NAT rules.
 guest_network() {
@@ -26,6 +26,16 @@ guest_network() {
 guest_watch() {
 	printf 'NODE=%s\nGUEST_ADDRESS=%s\n' "$node" "$guest_address" >"$inbox/guest-watch.env"
 	host_service guest-watch no
+}
+
+# guest_joins: the service that makes the guest a node; it has nothing to do until there is one.
+guest_joins() {
+	local changed=no
+	if place "$inbox/q8s_join_guest.py" /usr/local/sbin/q8s-join-guest 0755; then changed=yes; fi
+	if place "$inbox/q8s-join-guest.service" /etc/systemd/system/q8s-join-guest.service 0644; then changed=yes; fi
+	if [[ $changed = yes ]]; then systemctl daemon-reload; fi
+	systemctl enable -q q8s-join-guest.service
+	if [[ $changed = yes ]]; then systemctl try-restart q8s-join-guest.service; fi
 }
 
 # guest_upgrades: the service that hands another version of Kubernetes to the guest; its socket opens where there is one.

@@ -33,6 +33,7 @@ retry 5 virsh -q uri >/dev/null || fail "libvirtd does not answer: see journalct
 progress "guest network"
 guest_network
 guest_watch
+guest_joins
 guest_upgrades
 if place "$inbox/haproxy.cfg" /etc/haproxy/haproxy.cfg 0644 || ! systemctl -q is-active haproxy.service; then
 	haproxy -q -c -f /etc/haproxy/haproxy.cfg || fail "HAProxy refuses /etc/haproxy/haproxy.cfg: see $step_log"

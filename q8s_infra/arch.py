@@ -51,6 +51,7 @@ _COMMON_PACKAGES: Final = (
     "dnsmasq-base",
     "qemu-utils",
     "genisoimage",
+    "python3-yaml",
     "haproxy",
     "iptables",
     "ethtool",

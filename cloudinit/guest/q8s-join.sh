@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
-# Makes a new guest a node: puts the payload in place, takes the host's address, joins the cluster. Runs at every boot and
-# again after a failure, until the guest has joined; then there is nothing more to do.
+# Makes a new guest a node: puts the payload in place, takes the host's address, and then what its host hands over
+# (q8s_become.py). Runs at every boot and again after a failure, until the guest has joined; then there is nothing more to do.
 # Nothing is installed here: an emulated CPU is many times slower than its host.
 # Arguments: the node's address; where the host hands over another version's executables, once it has any (ADDRESS/PORT).
 set -euo pipefail
 exec >>/var/log/q8s-join.log 2>&1
 
-[[ -e /etc/kubernetes/q8s-join.yaml ]] || exit 0
-node_address=$1 newer=$2
+mark=/var/lib/q8s-joined
+[[ ! -e $mark ]] || exit 0
+newer=$1
 payload=/opt/q8s
 note() { printf '%s %s\n' "$(cut -d' ' -f1 /proc/uptime)" "$*" | tee /dev/console; }
 trap 'note "q8s: join failed at line $LINENO: $BASH_COMMAND"' ERR
@@ -42,15 +43,14 @@ sysctl -q --system
 
 note "q8s: containerd"
 systemctl enable --now containerd.service q8s-flannel-offload.service
-systemctl enable kubelet.service
-
+# kubelet's configuration names this, whatever the image resolves names by.
+resolvers=/run/systemd/resolve/resolv.conf
+[[ -e $resolvers ]] || resolvers=/etc/resolv.conf
+ln -sfn "$resolvers" /etc/q8s/resolv.conf
 # Where it is missing, kubelet says so every second, and journald writes it down.
 mkdir -p /etc/kubernetes/manifests
-note "q8s: kubeadm join as $node_address"
-# kubelet has this file once the cluster has accepted it; before, an attempt leaves only what the next one must not find.
+# The cluster may have been upgraded since this guest was made.
 if [[ ! -e /etc/kubernetes/kubelet.conf ]]; then
-	systemctl stop kubelet.service
-	# The cluster may have been upgraded since this guest was made, and takes no kubeadm of an earlier minor version.
 	new=$(mktemp -d "$payload/root/usr/bin/.q8s.XXXXXX")
 	if timeout 300 tar -x -C "$new" <"/dev/tcp/$newer"; then
 		versions=("$(kubeadm version -o short)" "$("$new/kubeadm" version -o short)")
@@ -60,8 +60,8 @@ if [[ ! -e /etc/kubernetes/kubelet.conf ]]; then
 		fi
 	fi
 	rm -rf "$new"
-	rm -f /etc/kubernetes/bootstrap-kubelet.conf /etc/kubernetes/pki/ca.crt
-	kubeadm join --config /etc/kubernetes/q8s-join.yaml
 fi
-rm -f /etc/kubernetes/q8s-join.yaml
+note "q8s: waiting for what the host hands over"
+python3 /usr/local/sbin/q8s-become
+touch "$mark"
 note "q8s: joined"

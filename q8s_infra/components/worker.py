@@ -18,7 +18,7 @@ from q8s_infra.remote import HOSTSCRIPTS, Step, run
 from q8s_infra.render.authorities import authority_files
 from q8s_infra.render.domain import domain_xml, network_xml
 from q8s_infra.render.endpoint import balancer
-from q8s_infra.render.kubeadm import join_configuration
+from q8s_infra.render.kubeadm import guest_join
 from q8s_infra.render.node import authorized_keys
 from q8s_infra.render.payload import payload_socket
 from q8s_infra.render.proxy import proxy_files
@@ -30,6 +30,7 @@ from q8s_infra.spec import ClusterSpec
 _HOST_SERVICES: Final = (
     *("q8s-forward.sh", "q8s-forward.service"),
     *("q8s-guest-watch.sh", "q8s-guest-watch.service"),
+    *("q8s_join_guest.py", "q8s-join-guest.service"),
     "q8s-payload@.service",
 )
 
@@ -106,27 +107,17 @@ class Worker(pulumi.ComponentResource):
             *guest_parts(spec, planned),
         ]
         token = keys.join_token([name, *guest_is])
-        documents = pulumi.Output.all(
-            token,
-            self.host.address,
-            control_plane.identity,
-            keys.host_key(f"guest/{name}"),
-            keys.public_key,
-        ).apply(
+        documents = pulumi.Output.all(self.host.address, keys.host_key(f"guest/{name}"), keys.public_key).apply(
             lambda known: seed(
                 spec,
                 planned,
-                node_address=known[1],
-                join_configuration=join_configuration(
-                    spec,
-                    node=name,
-                    address=known[1],
-                    token=known[0],
-                    ca_cert_hash=known[2],
-                ),
-                host_key=known[3],
-                authorized_keys=[known[4], *spec.access.ssh_public_keys],
+                node_address=known[0],
+                host_key=known[1],
+                authorized_keys=[known[2], *spec.access.ssh_public_keys],
             )
+        )
+        join = pulumi.Output.all(self.host.address, token, control_plane.identity).apply(
+            lambda known: guest_join(spec, node=name, address=known[0], token=known[1], ca_cert_hash=known[2])
         )
         self.guest = run(
             f"{name}-guest",
@@ -146,6 +137,7 @@ class Worker(pulumi.ComponentResource):
             delete=Step("remove-guest", name, "libvirt"),
             files={
                 "domain.xml": domain_xml(planned),
+                "join.json": join,
                 **{path: _document(documents, path) for path in SEED_FILES},
             },
             triggers=guest_is,

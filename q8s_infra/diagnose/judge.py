@@ -106,9 +106,11 @@ def _guest(facts: Facts) -> str:
         seen = f"the console's last line: {host.get('console_says') or 'none'}"
         return "; ".join(said for said in (facts.guest, host.get("watch_says", ""), seen) if said)
     joined = facts.guest.get("join_says", "")
-    return (
-        "" if joined.endswith("q8s: joined") else f"did not join: {joined or 'the way into the cluster has not begun'}"
-    )
+    if joined.endswith("q8s: joined"):
+        return ""
+    by_host = facts.host.get("join_says", "") if isinstance(facts.host, Mapping) else ""
+    said = f"did not join: {joined or 'the way into the cluster has not begun'}"
+    return f"{said}; its host: {by_host}" if by_host else said
 
 
 def _joining(facts: Facts) -> str:

@@ -91,6 +91,10 @@ def _devices(worker: Worker) -> ET.Element:
         if kind == "serial":
             _add(port, "log", file=CONSOLE_LOG, append="on")
         _add(port, "target", port="0", **({"type": "serial"} if kind == "console" else {}))
+    # How the host makes the guest a node (q8s_join_guest.py).
+    channel = _add(devices, "channel", type="unix")
+    _add(channel, "source", mode="bind", path=f"{GUEST_DIRECTORY}/node.sock")
+    _add(channel, "target", type="virtio", name="io.q8s.node")
     rng = _add(devices, "rng", model="virtio")
     _add(rng, "backend", "/dev/urandom", model="random")
     _add(devices, "memballoon", model="none")

@@ -6,13 +6,14 @@ that kube-bench asks of a kubeadm cluster (CIS benchmark, sections 1.2 to 1.4 an
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from q8s_infra.defaults import CONTROL_PLANE_PORT, KUBELET_HOUSEKEEPING
-from q8s_infra.render.endpoint import endpoint
+from q8s_infra.defaults import CONTROL_PLANE_PORT, GUEST_LINK, KUBELET_HOUSEKEEPING
+from q8s_infra.render.endpoint import endpoint, endpoint_name
 from q8s_infra.spec.addresses import DEFAULT_SIZE
 from q8s_infra.spec.cluster import KUBEADMS_PERIOD
 
@@ -118,26 +119,51 @@ def join_configuration(
     address: str,
     token: str,
     ca_cert_hash: str,
-    certificate_key: str | None = None,
+    certificate_key: str,
 ) -> str:
-    """What ``kubeadm join --config`` reads; with a certificate key the node becomes a control plane."""
+    """What ``kubeadm join --config`` reads on one more control plane. Workers join otherwise (:func:`guest_join`)."""
     join: dict[str, Any] = {
         "apiVersion": _API,
         "kind": "JoinConfiguration",
         "discovery": {
             "bootstrapToken": {"token": token, "apiServerEndpoint": endpoint(spec), "caCertHashes": [ca_cert_hash]}
         },
-        "nodeRegistration": _registration(
-            spec, node, address, {} if certificate_key else {"housekeeping-interval": KUBELET_HOUSEKEEPING}
-        ),
-        "timeouts": _timeouts(),
-    }
-    if certificate_key is not None:
-        join["controlPlane"] = {
+        "nodeRegistration": _registration(spec, node, address),
+        "controlPlane": {
             "localAPIEndpoint": {"advertiseAddress": address, "bindPort": CONTROL_PLANE_PORT},
             "certificateKey": certificate_key,
-        }
+        },
+        "timeouts": _timeouts(),
+    }
     return yaml.safe_dump(join, sort_keys=False)
+
+
+def guest_join(spec: ClusterSpec, *, node: str, address: str, token: str, ca_cert_hash: str) -> str:
+    """What a worker's host makes its guest a node by (hostscripts/q8s_join_guest.py), as JSON; it has a secret in it.
+
+    Args:
+        spec: the cluster.
+        node: the node's name.
+        address: the node's, which is its host's.
+        token: what kubelet gets its certificate with.
+        ca_cert_hash: the CA that is pinned.
+    """
+    return json.dumps(
+        {
+            "node": node,
+            "endpoint": endpoint_name(spec),
+            "link": GUEST_LINK.host,
+            "port": CONTROL_PLANE_PORT,
+            "token": token,
+            "ca_cert_hash": ca_cert_hash,
+            "arguments": {
+                "hostname-override": node,
+                "node-ip": address,
+                "housekeeping-interval": KUBELET_HOUSEKEEPING,
+            },
+        },
+        indent=2,
+    )
 
 
 def upgrade_configuration(spec: ClusterSpec) -> str:
@@ -200,11 +226,8 @@ def audit_policy() -> str:
     )
 
 
-def _registration(
-    spec: ClusterSpec, node: str, address: str, kubelet: Mapping[str, str] | None = None
-) -> dict[str, Any]:
-    arguments = {"node-ip": address, **(kubelet or {})}
-    registration: dict[str, Any] = {"name": node, "kubeletExtraArgs": _arguments(arguments)}
+def _registration(spec: ClusterSpec, node: str, address: str) -> dict[str, Any]:
+    registration: dict[str, Any] = {"name": node, "kubeletExtraArgs": _arguments({"node-ip": address})}
     if spec.kubernetes.ignore_preflight_errors:
         registration["ignorePreflightErrors"] = list(spec.kubernetes.ignore_preflight_errors)
     return registration

@@ -38,8 +38,8 @@ class SeedFile:
     mode: str = "0644"
 
 
-def guest_files(spec: ClusterSpec, *, name: str, node_address: str, join_configuration: str) -> tuple[SeedFile, ...]:
-    """All files of a guest; the join configuration has a secret in it, and so may proxies and registries."""
+def guest_files(spec: ClusterSpec, *, name: str, node_address: str) -> tuple[SeedFile, ...]:
+    """All files of a guest; proxies and registries may have secrets in them."""
     units = {
         f"/etc/systemd/system/{name}": text(f"guest/{name}")
         for name in ("containerd.service", "kubelet.service", "q8s-node-address.service")
@@ -64,7 +64,7 @@ def guest_files(spec: ClusterSpec, *, name: str, node_address: str, join_configu
         *(SeedFile(path, content) for path, content in sorted(plain.items())),
         SeedFile("/usr/local/sbin/q8s-flannel-offload", text("q8s-flannel-offload.sh"), "0755"),
         SeedFile("/usr/local/sbin/q8s-join", text("guest/q8s-join.sh"), "0755"),
-        SeedFile("/etc/kubernetes/q8s-join.yaml", join_configuration, "0600"),
+        SeedFile("/usr/local/sbin/q8s-become", text("guest/q8s_become.py"), "0755"),
         *(SeedFile(f"/etc/q8s/{path}", content, "0600") for path, content in proxy_files(spec).items()),
         *(SeedFile(f"{_REGISTRIES}/{path}", content, "0600") for path, content in hosts.items() if "/" in path),
     )
@@ -75,7 +75,6 @@ def seed(
     worker: Worker,
     *,
     node_address: str,
-    join_configuration: str,
     host_key: HostKey,
     authorized_keys: Sequence[str],
 ) -> Mapping[str, str]:
@@ -86,8 +85,7 @@ def seed(
         user=spec.access.user,
         authorized_keys=list(authorized_keys),
         host_key=host_key,
-        files=guest_files(spec, name=worker.name, node_address=node_address, join_configuration=join_configuration),
-        node_address=node_address,
+        files=guest_files(spec, name=worker.name, node_address=node_address),
         newer=f"{GUEST_LINK.host}/{PAYLOAD_PORT}",
     )
     # NoCloud runs again when the instance id changes: so it follows the content (cloud-init, "NoCloud").

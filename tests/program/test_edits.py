@@ -474,9 +474,7 @@ KNOWN_TO_COST_TOO_MUCH = (
     Edit(
         "ignorePreflightErrors",
         Cost(
-            updated=of("control-plane-0", "-init", "-upgrade")
-            | of("control-plane-1", "-join", "-upgrade")
-            | of(("x86-small-0", "arm-mid-0"), "-guest")
+            updated=of("control-plane-0", "-init", "-upgrade") | of("control-plane-1", "-join", "-upgrade"),
         ),
         put("kubernetes/ignorePreflightErrors", ["Swap"]),
         "prototype",

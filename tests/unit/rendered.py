@@ -57,16 +57,15 @@ def documents(shape: str) -> dict[str, str]:
     }
     found |= {**node_files(spec), **registry_files(spec), **apt_files(spec, kubernetes=True)}
     for worker in {worker.type_name: worker for worker in reversed(cluster.workers)}.values():
-        join = kubeadm.join_configuration(spec, node=worker.name, address=ADDRESS, token=TOKEN, ca_cert_hash=HASH)
+        join = kubeadm.guest_join(spec, node=worker.name, address=ADDRESS, token=TOKEN, ca_cert_hash=HASH)
         written = seed(
             spec,
             worker,
             node_address=ADDRESS,
-            join_configuration=join,
             host_key=derive("ab" * 32, f"guest/{worker.name}"),
             authorized_keys=[LOGIN],
         )
         apt = guest_apt_files(spec, worker.architecture.name)
-        own = {"domain.xml": domain_xml(worker), "join.yaml": join, **written, **apt}
+        own = {"domain.xml": domain_xml(worker), "join.json": join + "\n", **written, **apt}
         found |= {f"{worker.type_name}/{path}": text for path, text in own.items()}
     return found

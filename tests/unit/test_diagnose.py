@@ -53,6 +53,12 @@ BROKEN: list[tuple[Facts, dict[str, Any], str, str]] = [
     (WORKER, {"guest": "no route", "host": {**HOST, "watch_says": "idle for 130 s: reset"}}, "guest", "idle for 130 s"),
     (WORKER, {"guest": {**GUEST, "join_says": "30.1 q8s: join failed at line 40"}}, "guest", "line 40"),
     (WORKER, {"guest": {**GUEST, "join_says": ""}}, "guest", "not begun"),
+    (
+        WORKER,
+        {"host": {**HOST, "join_says": "nobody awaits"}, "guest": {**GUEST, "join_says": "30.1 q8s: waiting"}},
+        "guest",
+        "q8s: waiting; its host: nobody awaits",
+    ),
     (WORKER, {"guest": {**GUEST, "kubelet": "failed", "kubelet_says": "no swap"}}, "kubelet", "no swap"),
     (WORKER, {"guest": {**GUEST, "containerd": "inactive"}}, "kubelet", "containerd is inactive"),
     (WORKER, {"ready": None}, "Kubernetes", "no node object"),

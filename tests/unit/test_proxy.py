@@ -83,9 +83,7 @@ def written(spec: ClusterSpec) -> dict[str, tuple[str, str]]:
     """Modes and contents of what cloud-init writes in a guest, by path."""
     worker = plan(spec).workers[0]
     key = derive("ab" * 32, "guest")
-    documents = seed(
-        spec, worker, node_address="10.254.1.7", join_configuration="", host_key=key, authorized_keys=["a"]
-    )
+    documents = seed(spec, worker, node_address="10.254.1.7", host_key=key, authorized_keys=["a"])
     files = yaml.safe_load(documents["seed/user-data"])["write_files"]
     return {each["path"]: (each["permissions"], base64.b64decode(each["content"] or "").decode()) for each in files}
 

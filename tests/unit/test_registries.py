@@ -94,7 +94,7 @@ def test_a_path_with_the_api_s_version_in_it_is_whole(path: str, whole: bool) ->
 
 def test_a_guest_has_the_same_and_only_root_reads_a_registry_s_own() -> None:
     spec = site(mirror=ALL)
-    written = guest_files(spec, name="guest", node_address="10.254.1.7", join_configuration="")
+    written = guest_files(spec, name="guest", node_address="10.254.1.7")
     folder = "/etc/containerd/certs.d"
     found = {it.path.removeprefix(f"{folder}/"): it for it in written if it.path.startswith(folder)}
     expected = {path.removeprefix("registry/"): text for path, text in registry_files(spec).items()}

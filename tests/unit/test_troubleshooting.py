@@ -14,7 +14,7 @@ from q8s_infra.render.templates import REPOSITORY
 
 PAGE: Final = REPOSITORY / "docs/troubleshooting.md"
 SCRIPTS: Final = sorted((REPOSITORY / "hostscripts").glob("*.sh"))
-PROGRAM: Final = sorted((REPOSITORY / "q8s_infra").rglob("*.py"))
+PROGRAM: Final = sorted([*(REPOSITORY / "q8s_infra").rglob("*.py"), *(REPOSITORY / "hostscripts").glob("*.py")])
 IN_THE_GUEST: Final = REPOSITORY / "cloudinit/guest/q8s-join.sh"
 
 FOREIGN: Final = {

@@ -1,0 +1,128 @@
+#!/usr/bin/env python3
+"""Makes a guest a node with what its host hands over: kubelet's files, as kubeadm would write them, and its credential.
+
+Runs in the guest, once all else is in place, at every boot until it is a node (q8s-join.sh). The host
+(hostscripts/q8s_join_guest.py) is at the other end of a virtio port, so this needs no network. Both talk in lines: the
+guest says ``waiting`` or ``joined`` at its start and when it is asked for its ``status``; after ``node BYTES SHA256``
+follows an archive (tar) of files; ``ok`` ends it all. A line that is neither is what an interrupted talk has left.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import subprocess
+import tarfile
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+PORT = "/dev/virtio-ports/io.q8s.node"
+KUBERNETES = "etc/kubernetes"
+POLL_SECONDS = 0.2
+LIMIT_SECONDS = 60
+
+
+class HostLeft(Exception):
+    """Nobody is at the other end."""
+
+
+class Talk:
+    """Lines and bytes of a port; what is read and not yet taken is kept."""
+
+    def __init__(self, port: int) -> None:
+        self._port, self._read = port, b""
+
+    def say(self, word: str) -> None:
+        """Say a line; nobody hears it where the host is not there."""
+        with suppress(OSError):
+            os.write(self._port, f"{word}\n".encode())
+
+    def line(self) -> str:
+        """The next line.
+
+        Raises:
+            HostLeft: in the middle of it, or before; what there is of it is forgotten.
+        """
+        while b"\n" not in self._read:
+            self._more()
+        line, _, self._read = self._read.partition(b"\n")
+        return line.decode(errors="replace")
+
+    def bytes(self, count: int) -> bytes:
+        """So many bytes.
+
+        Raises:
+            HostLeft: before they were there.
+        """
+        while len(self._read) < count:
+            self._more()
+        taken, self._read = self._read[:count], self._read[count:]
+        return taken
+
+    def _more(self) -> None:
+        read = os.read(self._port, 65536)
+        if not read:
+            self._read = b""
+            raise HostLeft
+        self._read += read
+
+
+def put(archive: bytes, root: Path) -> None:
+    """The archive's files in their places, whole, with their modes, root's."""
+    with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+        for entry in tar:
+            content = tar.extractfile(entry)
+            if content is None:
+                continue
+            place = root / entry.name
+            place.parent.mkdir(parents=True, exist_ok=True)
+            part = place.with_name(f".{place.name}.part")
+            part.unlink(missing_ok=True)
+            with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, entry.mode), "wb") as file:
+                os.fchmod(file.fileno(), entry.mode)
+                file.write(content.read())
+            part.replace(place)
+
+
+def become(talk: Talk, root: Path, start: Callable[[], None]) -> None:
+    """Talk with the host until this is a node, and the host knows it.
+
+    Args:
+        talk: with the host.
+        root: where the files go.
+        start: makes kubelet run with them.
+    """
+    credential, bootstrap = root / KUBERNETES / "kubelet.conf", root / KUBERNETES / "bootstrap-kubelet.conf"
+    talk.say("joined" if credential.exists() else "waiting")
+    while True:
+        try:
+            word, *rest = talk.line().split() or [""]
+            if word == "ok" and credential.exists():
+                return
+            if word == "node":
+                size, digest = rest
+                archive = talk.bytes(int(size))
+                if hashlib.sha256(archive).hexdigest() == digest and not credential.exists():
+                    put(archive, root)
+                    start()
+                    # kubelet writes it once the cluster has taken it in.
+                    while not credential.exists():
+                        time.sleep(POLL_SECONDS)
+                    bootstrap.unlink()
+            if word in {"status", "node"}:
+                talk.say("joined" if credential.exists() else "waiting")
+        except (HostLeft, ValueError):
+            time.sleep(POLL_SECONDS)
+
+
+def start_kubelet() -> None:
+    """Now, and at every boot."""
+    subprocess.run(["systemctl", "enable", "kubelet.service"], check=True, timeout=LIMIT_SECONDS)
+    subprocess.run(["systemctl", "restart", "--no-block", "kubelet.service"], check=True, timeout=LIMIT_SECONDS)
+
+
+if __name__ == "__main__":
+    become(Talk(os.open(PORT, os.O_RDWR)), Path("/"), start_kubelet)

@@ -1,0 +1,177 @@
+#!/usr/bin/env python3
+"""Makes the guest on this host a node: what `kubeadm join` does, but natively: only kubelet runs under emulation.
+
+Looks the cluster's CA up and checks it by the hash that is pinned, waits until the API server accepts the node's token,
+gets kubelet's configuration, and hands all of it to the guest (cloudinit/guest/q8s_become.py, which has the words of
+their talk). kubelet then asks for a certificate of its own, with the token. What it writes is what `kubeadm upgrade
+node` expects on a worker. Sources: "kubeadm join" and "Implementation details" of the kubeadm reference (discovery by
+token, CA pinning, kubelet-config, instance-config.yaml); "TLS bootstrapping" of the Kubernetes documentation.
+
+Argument: a document (JSON) with node, endpoint (the API's name), link (the address that it has on this host), port,
+token, ca_cert_hash, arguments (kubelet's). It is removed when the guest has joined: then there is nothing to do.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import http.client
+import io
+import json
+import socket
+import ssl
+import subprocess
+import sys
+import tarfile
+import time
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+CHANNEL = "node.sock"
+RUNTIME = "unix:///var/run/containerd/containerd.sock"
+RESOLVERS = "/etc/q8s/resolv.conf"
+"""In the guest: a link to the file that has the resolvers themselves."""
+PAUSE_SECONDS = 2
+LIMIT_SECONDS = 30
+
+
+class NotYet(Exception):
+    """What is waited for."""
+
+
+def main(path: Path) -> None:
+    """Talk with the guest until it has joined; what hinders it is said once."""
+    said = ""
+    while path.exists():
+        try:
+            hand_over(path)
+        except (NotYet, OSError, http.client.HTTPException) as hindrance:
+            if str(hindrance) != said:
+                said = str(hindrance)
+                print(said, flush=True)
+            time.sleep(PAUSE_SECONDS)
+
+
+def hand_over(path: Path) -> None:
+    """One talk.
+
+    Raises:
+        NotYet: the guest is gone: it may have been reset.
+        OSError: it is not there.
+    """
+    with socket.socket(socket.AF_UNIX) as channel:
+        channel.connect(str(path.with_name(CHANNEL)))
+        # An empty line before each: an interrupted talk may have left the beginning of one.
+        channel.sendall(b"\nstatus\n")
+        for line in channel.makefile("rb"):
+            word = line.decode(errors="replace").strip()
+            if word == "waiting":
+                archive = _archive(node_files(json.loads(path.read_text())))
+                channel.sendall(f"\nnode {len(archive)} {hashlib.sha256(archive).hexdigest()}\n".encode() + archive)
+                print("handed over", flush=True)
+            elif word == "joined":
+                channel.sendall(b"\nok\n")
+                path.unlink()
+                print("joined", flush=True)
+                return
+    raise NotYet("the guest is off")
+
+
+def node_files(join: dict[str, Any]) -> dict[str, tuple[str, int]]:
+    """What makes the guest the node: contents and modes by place. Waits for the API server, and for the token.
+
+    Raises:
+        NotYet: no API server, or it does not accept the token yet.
+    """
+    ca = trusted_ca(join)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.load_verify_locations(cadata=ca)
+    found = get(join, context, "/api/v1/namespaces/kube-system/configmaps/kubelet-config", token=join["token"])
+    configuration = yaml.safe_load(found["data"]["kubelet"])
+    configuration["containerRuntimeEndpoint"] = RUNTIME
+    configuration.setdefault("resolvConf", RESOLVERS)
+    arguments = " ".join(f"--{name}={value}" for name, value in sorted(join["arguments"].items()))
+    return {
+        "etc/kubernetes/pki/ca.crt": (ca, 0o644),
+        "etc/kubernetes/bootstrap-kubelet.conf": (yaml.safe_dump(credential(join, ca)), 0o600),
+        "var/lib/kubelet/config.yaml": (yaml.safe_dump(configuration), 0o644),
+        "var/lib/kubelet/instance-config.yaml": (f'containerRuntimeEndpoint: "{RUNTIME}"\n', 0o644),
+        "var/lib/kubelet/kubeadm-flags.env": (f'KUBELET_KUBEADM_ARGS="{arguments}"\n', 0o644),
+    }
+
+
+def trusted_ca(join: dict[str, Any]) -> str:
+    """The cluster's CA (PEM), which anybody may ask for, checked by its pinned hash.
+
+    Raises:
+        NotYet: no API server; or its CA is another one's.
+    """
+    anybody = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    anybody.check_hostname, anybody.verify_mode = False, ssl.CERT_NONE
+    found = get(join, anybody, "/api/v1/namespaces/kube-public/configmaps/cluster-info")
+    cluster = yaml.safe_load(found["data"]["kubeconfig"])["clusters"][0]["cluster"]
+    ca = base64.b64decode(cluster["certificate-authority-data"]).decode()
+    key = _openssl("x509", "-noout", "-pubkey", given=ca.encode())
+    digest = hashlib.sha256(_openssl("pkey", "-pubin", "-outform", "der", given=key)).hexdigest()
+    if join["ca_cert_hash"] != f"sha256:{digest}":
+        raise NotYet(f"the API server's CA is sha256:{digest}, and {join['ca_cert_hash']} is asked for")
+    return ca
+
+
+def get(join: dict[str, Any], context: ssl.SSLContext, path: str, token: str = "") -> dict[str, Any]:
+    """An object of the API, by its name and at its address on this host.
+
+    Raises:
+        NotYet: it is refused.
+        OSError: nobody answers, or not with a certificate of the cluster.
+    """
+    api = http.client.HTTPSConnection(join["endpoint"], join["port"], timeout=LIMIT_SECONDS)
+    reached = socket.create_connection((join["link"], join["port"]), timeout=LIMIT_SECONDS)
+    with context.wrap_socket(reached, server_hostname=join["endpoint"]) as api.sock:
+        api.request("GET", path, headers={"Authorization": f"Bearer {token}"} if token else {})
+        answer = api.getresponse()
+        body = answer.read()
+    if answer.status in {http.client.UNAUTHORIZED, http.client.FORBIDDEN}:
+        raise NotYet("the API server does not accept the node's token: nobody awaits the node")
+    if answer.status != http.client.OK:
+        raise NotYet(f"the API server answers {answer.status} {answer.reason} for {path}")
+    found: dict[str, Any] = json.loads(body)
+    return found
+
+
+def credential(join: dict[str, Any], ca: str) -> dict[str, Any]:
+    """The kubeconfig by which kubelet asks for its certificate."""
+    name, user = "kubernetes", "tls-bootstrap-token-user"
+    cluster = {
+        "server": f"https://{join['endpoint']}:{join['port']}",
+        "certificate-authority-data": base64.b64encode(ca.encode()).decode(),
+    }
+    return {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": name, "cluster": cluster}],
+        "users": [{"name": user, "user": {"token": join["token"]}}],
+        "contexts": [{"name": f"{user}@{name}", "context": {"cluster": name, "user": user}}],
+        "current-context": f"{user}@{name}",
+    }
+
+
+def _archive(files: dict[str, tuple[str, int]]) -> bytes:
+    written = io.BytesIO()
+    with tarfile.open(fileobj=written, mode="w") as tar:
+        for name, (content, mode) in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size, entry.mode = len(content.encode()), mode
+            tar.addfile(entry, io.BytesIO(content.encode()))
+    return written.getvalue()
+
+
+def _openssl(*words: str, given: bytes) -> bytes:
+    command = ["openssl", *words]
+    return subprocess.run(command, input=given, stdout=subprocess.PIPE, check=True, timeout=LIMIT_SECONDS).stdout
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
