@@ -60,12 +60,17 @@ def build(wanted: Sequence[Artifact], steps: Steps) -> Mapping[str, Span]:
 
     with ThreadPoolExecutor(_BUILDERS) as builders, ThreadPoolExecutor(_FETCHERS) as fetchers:
         running: dict[Future[None], str] = {}
+        # Not in a pool's queue: what is ready later may come first in the order.
+        waiting: set[str] = set()
         try:
             while order.is_active():
-                ready = set(order.get_ready())
-                for key in (key for key in artifacts if key in ready):
-                    pool = fetchers if artifacts[key].fetches else builders
-                    running[pool.submit(make, artifacts[key])] = key
+                waiting.update(order.get_ready())
+                for pool, size, fetch in ((builders, _BUILDERS, False), (fetchers, _FETCHERS, True)):
+                    busy = sum(artifacts[key].fetches == fetch for key in running.values())
+                    next_ones = [key for key in artifacts if key in waiting and artifacts[key].fetches == fetch]
+                    for key in next_ones[: size - busy]:
+                        waiting.remove(key)
+                        running[pool.submit(make, artifacts[key])] = key
                 done, _ = wait(running, timeout=_ANY_SECONDS, return_when=FIRST_COMPLETED)
                 for future in done:
                     future.result(timeout=0)

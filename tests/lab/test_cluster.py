@@ -190,6 +190,16 @@ def test_services_names_and_node_ports_work(cluster: Cluster, pods: dict[str, st
         assert service in said
 
 
+@pytest.mark.usefixtures("pods")
+def test_no_join_token_is_left_where_a_worker_was_joined(cluster: Cluster, cloud: Connection) -> None:
+    for node in WORKERS:
+        on_host = run(*inside(cloud, node, "sshd"), "ls", "/var/lib/libvirt/q8s/guest").split()
+        assert "root.qcow2" in on_host
+        assert "join.json" not in on_host
+        in_guest = cluster.kubectl("exec", f"look-{node}", "--", "ls", "/host/etc/kubernetes").split()
+        assert in_guest == ["kubelet.conf", "manifests", "pki"]
+
+
 def test_logs_and_exec_work_on_each_worker(cluster: Cluster, pods: dict[str, str]) -> None:
     del pods
     for node in WORKERS:

@@ -39,6 +39,7 @@ def test_a_cluster_that_works_has_no_broken_layer(cluster: Cluster, tmp_path: Pa
             f"{name}/host/prepare-worker.log",
             f"{name}/host/{name}.log",
             f"{name}/host/console.log",
+            f"{name}/host/join-guest.txt",
             f"{name}/guest/cloud-init.log",
             f"{name}/guest/kubelet.txt",
             f"{name}/guest/q8s-join.log",

@@ -156,6 +156,16 @@ class TestBuild:
         assert built == ["base", "top"]
         assert {each.how for each in again.outcomes} == {"cached"}
 
+    def test_what_is_ready_later_is_built_before_what_comes_after_it(self) -> None:
+        built: list[str] = []
+
+        def recipe(name: str, *needs: Artifact) -> Artifact:
+            return Artifact(name, lambda _: built.append(name) or time.sleep(0.1), needs=needs, pins=(name,))
+
+        key = recipe("key")
+        graph.build((key, recipe("longest", key), *(recipe(name) for name in "abcd")), Steps())
+        assert built.index("longest") < built.index("c")
+
     def test_a_failed_recipe_is_told_and_leaves_nothing(self) -> None:
         def fails(builder: Builder) -> None:
             builder.run("sh", "-c", "echo checksum mismatch; exit 3")
