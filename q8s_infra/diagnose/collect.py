@@ -13,7 +13,7 @@ import asyncssh
 
 from q8s_infra.cloud import Instance
 from q8s_infra.defaults import GUEST_LINK
-from q8s_infra.diagnose.judge import Facts, Finding, judge, ready_condition
+from q8s_infra.diagnose.judge import Facts, Finding, forgotten, judge, ready_condition
 from q8s_infra.plan import ClusterPlan, ControlPlane, Worker
 from q8s_infra.remote import HOSTSCRIPTS
 from q8s_infra.ssh import StackKeys, Way, connected, login, reason
@@ -42,7 +42,10 @@ class _Machine:
 async def collect(
     plan: ClusterPlan, names: Sequence[str], instances: Mapping[str, Instance], keys: StackKeys
 ) -> list[Collected]:
-    """All named nodes side by side, the first control plane always first: it knows the node objects."""
+    """All named nodes side by side, the first control plane always first: it knows the node objects.
+
+    Where all nodes are named, what is a node though no longer the stack's is found, too.
+    """
     nodes = {node.name: node for node in plan.nodes}
     first = plan.control_planes[0].name
     way = Way(plan.spec.access, keys, first, instances)
@@ -54,7 +57,8 @@ async def collect(
         )
     )
     listing = machines[first]["host"].documents.get("nodes.json", "the first control plane does not answer")
-    return [_collected(nodes[name], instances.get(name), machines[name], listing) for name in names]
+    found = [_collected(nodes[name], instances.get(name), machines[name], listing) for name in names]
+    return [*found, *(Collected({}, finding) for finding in forgotten(listing, nodes) if set(names) == set(nodes))]
 
 
 def _collected(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -65,6 +65,29 @@ def ready_condition(nodes: str, node: str) -> Mapping[str, Any] | str | None:
             conditions: list[Mapping[str, Any]] = item["status"].get("conditions", [])
             return next((each for each in conditions if each["type"] == "Ready"), None)
     return None
+
+
+def forgotten(nodes: str, known: Collection[str]) -> list[Finding]:
+    """Nodes that are none of the stack's, and are not Ready: left by a run that was killed after its worker had joined.
+
+    Args:
+        nodes: what ``kubectl get nodes -o json`` printed, or an error.
+        known: names of the stack's nodes.
+    """
+    try:
+        names = [item["metadata"]["name"] for item in json.loads(nodes)["items"]]
+    except (ValueError, KeyError):
+        return []
+    found = {name: ready_condition(nodes, name) for name in names if name not in known}
+    return [
+        Finding(
+            name,
+            "Kubernetes",
+            f"no node of this stack, and not Ready: if no machine of yours is behind it, kubectl delete node {name}",
+        )
+        for name, ready in found.items()
+        if not isinstance(ready, Mapping) or ready.get("status") != "True"
+    ]
 
 
 def _openstack(facts: Facts) -> str:

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from q8s_infra.diagnose import judge, redacted, write_archive
-from q8s_infra.diagnose.judge import LAYERS, Facts, ready_condition
+from q8s_infra.diagnose.judge import LAYERS, Facts, forgotten, ready_condition
 from q8s_infra.diagnose.redact import REDACTED
 from q8s_infra.ssh import NoState, stack_keys
 
@@ -100,6 +100,18 @@ def test_the_node_object_is_found_by_name() -> None:
     assert ready_condition(listing, "b") is None
     assert ready_condition("E1 something\nThe connection was refused", "a") == "The connection was refused"
     assert ready_condition("", "a") == "kubectl printed nothing"
+
+
+def test_a_node_that_nobody_has_any_more_is_found() -> None:
+    def item(name: str, *conditions: dict[str, str]) -> dict[str, Any]:
+        return {"metadata": {"name": name}, "status": {"conditions": [*conditions]}}
+
+    gone = {**READY, "status": "Unknown"}
+    items = [item("ours", gone), item("own", READY), item("left", gone), item("never")]  # type: ignore[arg-type]
+    found = forgotten(json.dumps({"items": items}), {"ours"})
+    assert [(it.node, it.layer) for it in found] == [("left", "Kubernetes"), ("never", "Kubernetes")]
+    assert found[0].evidence.endswith("kubectl delete node left")
+    assert not forgotten("The connection was refused", {"ours"})
 
 
 SECRETS = [
