@@ -7,6 +7,8 @@
 # For a control plane also instance (the id of its host), first=NODE (the control plane that this runs on), and where it may be that
 # nothing joins, cluster (the hash of the cluster's CA, or nothing).
 # inbox: labels, taints (a line each), token (the value), certificate-key (what a control plane's certificates are handed over by)
+# shellcheck disable=SC2034  # lib.sh's
+log_of_node=yes
 # shellcheck source=hostscripts/lib.sh
 . ./lib.sh
 # shellcheck source=hostscripts/token.sh

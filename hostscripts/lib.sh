@@ -13,7 +13,8 @@ done
 
 mkdir -p /var/log/q8s
 chmod 750 /var/log/q8s
-step_log=/var/log/q8s/${step:?}.log
+# One of the node's own for steps that run for many nodes on the same host: those set log_of_node.
+step_log=/var/log/q8s/${step:?}${log_of_node:+-${node:?}}.log
 # 3: results, 4: people; everything else goes to the log.
 exec 3>&1 4>&2 >>"$step_log" 2>&1
 printf -- '--- %s %s\n' "$(date -u +%FT%TZ)" "$step"

@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # Drains a node and takes it out of the cluster; a control plane leaves etcd, too, while its vote still counts.
 # Runs on the first control plane. Arguments: grace=SECONDS, first=NODE (that control plane)
+# shellcheck disable=SC2034  # lib.sh's
+log_of_node=yes
 # shellcheck source=hostscripts/lib.sh
 . ./lib.sh
 # shellcheck source=hostscripts/etcd.sh
