@@ -7,8 +7,9 @@ their talk). kubelet then asks for a certificate of its own, with the token. Wha
 node` expects on a worker. Sources: "kubeadm join" and "Implementation details" of the kubeadm reference (discovery by
 token, CA pinning, kubelet-config, instance-config.yaml); "TLS bootstrapping" of the Kubernetes documentation.
 
-Argument: a document (JSON) with node, endpoint (the API's name), link (the address that it has on this host), port,
-token, ca_cert_hash, arguments (kubelet's). It is removed when the guest has joined: then there is nothing to do.
+Argument: a document (JSON) with identity (files that make the guest this node's: contents and modes by place), endpoint
+(the API's name), link (the address that it has on this host), port, token, ca_cert_hash, arguments (kubelet's). It is
+removed when the guest has joined: then there is nothing to do.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ import subprocess
 import sys
 import tarfile
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -67,10 +69,10 @@ def hand_over(path: Path) -> None:
         channel.sendall(b"\nstatus\n")
         for line in channel.makefile("rb"):
             word = line.decode(errors="replace").strip()
-            if word == "waiting":
-                archive = _archive(node_files(json.loads(path.read_text())))
-                channel.sendall(f"\nnode {len(archive)} {hashlib.sha256(archive).hexdigest()}\n".encode() + archive)
-                print("handed over", flush=True)
+            if word == "nobody":
+                _send(channel, "identity", json.loads(path.read_text())["identity"])
+            elif word == "waiting":
+                _send(channel, "node", node_files(json.loads(path.read_text())))
             elif word == "joined":
                 channel.sendall(b"\nok\n")
                 path.unlink()
@@ -158,7 +160,13 @@ def credential(join: dict[str, Any], ca: str) -> dict[str, Any]:
     }
 
 
-def _archive(files: dict[str, tuple[str, int]]) -> bytes:
+def _send(channel: socket.socket, what: str, files: Mapping[str, Sequence[Any]]) -> None:
+    archive = _archive(files)
+    channel.sendall(f"\n{what} {len(archive)} {hashlib.sha256(archive).hexdigest()}\n".encode() + archive)
+    print(f"{what} handed over", flush=True)
+
+
+def _archive(files: Mapping[str, Sequence[Any]]) -> bytes:
     written = io.BytesIO()
     with tarfile.open(fileobj=written, mode="w") as tar:
         for name, (content, mode) in files.items():

@@ -1,6 +1,5 @@
 #!/usr/bin/env bash
-# Makes a new guest a node: puts the payload in place, takes the host's address, and then what its host hands over
-# (q8s_become.py). Runs at every boot and again after a failure, until the guest has joined; then there is nothing more to do.
+# Makes a new guest a node: puts the payload in place, and then what its host hands over (q8s_become.py). Runs at every boot and again after a failure, until the guest has joined; then there is nothing more to do.
 # Nothing is installed here: an emulated CPU is many times slower than its host.
 # Arguments: the node's address; where the host hands over another version's executables, once it has any (ADDRESS/PORT).
 set -euo pipefail
@@ -32,7 +31,6 @@ done
 
 note "q8s: network"
 systemctl daemon-reload
-systemctl start q8s-node-address.service
 # The cluster is joined by the host's own address, so without it only pods would miss the rest of the world.
 if [[ -z $(ip -4 route show default) ]]; then
 	note "q8s: no default route: the image has not taken all of its network settings"

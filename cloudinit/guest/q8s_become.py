@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""Makes a guest a node with what its host hands over: kubelet's files, as kubeadm would write them, and its credential.
+"""Makes a guest a node with what its host hands over: who it is, then kubelet's files and its credential.
 
 Runs in the guest, once all else is in place, at every boot until it is a node (q8s-join.sh). The host
 (hostscripts/q8s_join_guest.py) is at the other end of a virtio port, so this needs no network. Both talk in lines: the
-guest says ``waiting`` or ``joined`` at its start and when it is asked for its ``status``; after ``node BYTES SHA256``
-follows an archive (tar) of files; ``ok`` ends it all. A line that is neither is what an interrupted talk has left.
+guest says ``nobody``, ``waiting`` or ``joined`` at its start and when it is asked for its ``status``; after
+``identity BYTES SHA256`` or ``node BYTES SHA256`` follows an archive (tar) of files; ``ok`` ends it all. A line that is
+none of these is what an interrupted talk has left.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import socket
 import subprocess
 import tarfile
 import time
@@ -20,7 +22,12 @@ from contextlib import suppress
 from pathlib import Path
 
 PORT = "/dev/virtio-ports/io.q8s.node"
-KUBERNETES = "etc/kubernetes"
+CREDENTIAL = "etc/kubernetes/kubelet.conf"
+BOOTSTRAP = "etc/kubernetes/bootstrap-kubelet.conf"
+IDENTITY = "etc/q8s/node.env"
+"""The last file of an identity."""
+WANTED = {"identity": "nobody", "node": "waiting"}
+"""At which stage an archive is put in place."""
 POLL_SECONDS = 0.2
 LIMIT_SECONDS = 60
 
@@ -87,42 +94,66 @@ def put(archive: bytes, root: Path) -> None:
             part.replace(place)
 
 
-def become(talk: Talk, root: Path, start: Callable[[], None]) -> None:
+def stage(root: Path) -> str:
+    """How far this guest has come."""
+    if (root / CREDENTIAL).exists():
+        return "joined"
+    return "waiting" if (root / IDENTITY).exists() else "nobody"
+
+
+def become(talk: Talk, root: Path, settle: Callable[[], None], start: Callable[[], None]) -> None:
     """Talk with the host until this is a node, and the host knows it.
 
     Args:
         talk: with the host.
         root: where the files go.
-        start: makes kubelet run with them.
+        settle: makes the system the one that the files of its identity say.
+        start: makes kubelet run.
     """
-    credential, bootstrap = root / KUBERNETES / "kubelet.conf", root / KUBERNETES / "bootstrap-kubelet.conf"
-    talk.say("joined" if credential.exists() else "waiting")
+    talk.say(stage(root))
     while True:
         try:
             word, *rest = talk.line().split() or [""]
-            if word == "ok" and credential.exists():
+            if word == "ok" and stage(root) == "joined":
                 return
-            if word == "node":
+            if word in WANTED:
                 size, digest = rest
                 archive = talk.bytes(int(size))
-                if hashlib.sha256(archive).hexdigest() == digest and not credential.exists():
+                if hashlib.sha256(archive).hexdigest() == digest and stage(root) == WANTED[word]:
                     put(archive, root)
-                    start()
-                    # kubelet writes it once the cluster has taken it in.
-                    while not credential.exists():
-                        time.sleep(POLL_SECONDS)
-                    bootstrap.unlink()
-            if word in {"status", "node"}:
-                talk.say("joined" if credential.exists() else "waiting")
+                    if word == "identity":
+                        settle()
+                    else:
+                        start()
+                        # kubelet writes it once the cluster has taken it in.
+                        while stage(root) != "joined":
+                            time.sleep(POLL_SECONDS)
+                        (root / BOOTSTRAP).unlink()
+            if word == "status" or word in WANTED:
+                talk.say(stage(root))
         except (HostLeft, ValueError):
             time.sleep(POLL_SECONDS)
 
 
+def settle() -> None:
+    """Take the name, and start what waits for an identity; containerd anew where it has got secrets with it."""
+    socket.sethostname(Path("/etc/hostname").read_text().strip())
+    if Path("/etc/systemd/system/containerd.service.d").exists():
+        _systemctl("daemon-reload")
+        _systemctl("restart", "containerd.service")
+    _systemctl("reset-failed", "ssh.service", check=False)
+    _systemctl("--no-block", "restart", "ssh.service")
+
+
 def start_kubelet() -> None:
     """Now, and at every boot."""
-    subprocess.run(["systemctl", "enable", "kubelet.service"], check=True, timeout=LIMIT_SECONDS)
-    subprocess.run(["systemctl", "restart", "--no-block", "kubelet.service"], check=True, timeout=LIMIT_SECONDS)
+    _systemctl("enable", "kubelet.service")
+    _systemctl("--no-block", "restart", "kubelet.service")
+
+
+def _systemctl(*words: str, check: bool = True) -> None:
+    subprocess.run(["systemctl", "--quiet", *words], check=check, timeout=LIMIT_SECONDS)
 
 
 if __name__ == "__main__":
-    become(Talk(os.open(PORT, os.O_RDWR)), Path("/"), start_kubelet)
+    become(Talk(os.open(PORT, os.O_RDWR)), Path("/"), settle, start_kubelet)

@@ -9,7 +9,7 @@ from typing import Any
 import pulumi
 from pulumi_command import local
 
-from q8s_infra.hostkeys import HostKey, certificate_key, derive, join_token
+from q8s_infra.hostkeys import HostKey, certificate_key, derive, join_token, machine_id
 from q8s_infra.remote import HOSTSCRIPTS, secret
 
 
@@ -45,6 +45,10 @@ class ClusterKeys(pulumi.ComponentResource):
     def join_token(self, node: Sequence[pulumi.Input[object]]) -> pulumi.Output[str]:
         """The bootstrap token of a node that is made of all this; a secret."""
         return self._derived(join_token, node)
+
+    def machine_id(self, guest: Sequence[pulumi.Input[object]]) -> pulumi.Output[str]:
+        """The machine id of a guest that is made of all this."""
+        return self._derived(machine_id, guest)
 
     def certificate_key(self, node: Sequence[pulumi.Input[object]]) -> pulumi.Output[str]:
         """What the certificates of a control plane that is made of all this are handed over by; a secret."""

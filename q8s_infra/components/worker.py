@@ -18,6 +18,7 @@ from q8s_infra.remote import HOSTSCRIPTS, Step, run
 from q8s_infra.render.authorities import authority_files
 from q8s_infra.render.domain import domain_xml, network_xml
 from q8s_infra.render.endpoint import balancer
+from q8s_infra.render.identity import identity_files
 from q8s_infra.render.kubeadm import guest_join
 from q8s_infra.render.node import authorized_keys
 from q8s_infra.render.payload import payload_socket
@@ -107,17 +108,24 @@ class Worker(pulumi.ComponentResource):
             *guest_parts(spec, planned),
         ]
         token = keys.join_token([name, *guest_is])
-        documents = pulumi.Output.all(self.host.address, keys.host_key(f"guest/{name}"), keys.public_key).apply(
-            lambda known: seed(
-                spec,
-                planned,
-                node_address=known[0],
-                host_key=known[1],
-                authorized_keys=[known[2], *spec.access.ssh_public_keys],
-            )
+        documents = keys.public_key.apply(
+            lambda key: seed(spec, authorized_keys=[key, *spec.access.ssh_public_keys]),
         )
-        join = pulumi.Output.all(self.host.address, token, control_plane.identity).apply(
-            lambda known: guest_join(spec, node=name, address=known[0], token=known[1], ca_cert_hash=known[2])
+        join = pulumi.Output.all(
+            self.host.address,
+            token,
+            control_plane.identity,
+            keys.host_key(f"guest/{name}"),
+            keys.machine_id([name, *guest_is]),
+        ).apply(
+            lambda known: guest_join(
+                spec,
+                node=name,
+                address=known[0],
+                token=known[1],
+                ca_cert_hash=known[2],
+                identity=identity_files(spec, name=name, node_address=known[0], host_key=known[3], machine_id=known[4]),
+            )
         )
         self.guest = run(
             f"{name}-guest",

@@ -138,8 +138,16 @@ def join_configuration(
     return yaml.safe_dump(join, sort_keys=False)
 
 
-def guest_join(spec: ClusterSpec, *, node: str, address: str, token: str, ca_cert_hash: str) -> str:
-    """What a worker's host makes its guest a node by (hostscripts/q8s_join_guest.py), as JSON; it has a secret in it.
+def guest_join(
+    spec: ClusterSpec,
+    *,
+    node: str,
+    address: str,
+    token: str,
+    ca_cert_hash: str,
+    identity: Mapping[str, tuple[str, int]],
+) -> str:
+    """What a worker's host makes its guest a node by (hostscripts/q8s_join_guest.py), as JSON; with secrets.
 
     Args:
         spec: the cluster.
@@ -147,10 +155,11 @@ def guest_join(spec: ClusterSpec, *, node: str, address: str, token: str, ca_cer
         address: the node's, which is its host's.
         token: what kubelet gets its certificate with.
         ca_cert_hash: the CA that is pinned.
+        identity: files that make the guest this node's, with their modes.
     """
     return json.dumps(
         {
-            "node": node,
+            "identity": identity,
             "endpoint": endpoint_name(spec),
             "link": GUEST_LINK.host,
             "port": CONTROL_PLANE_PORT,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -14,12 +15,13 @@ from q8s_infra.plan import ClusterPlan, plan
 from q8s_infra.render import kubeadm
 from q8s_infra.render.domain import domain_xml, network_xml
 from q8s_infra.render.endpoint import balancer
+from q8s_infra.render.identity import identity_files
 from q8s_infra.render.node import node_files
 from q8s_infra.render.rules import rules
 from q8s_infra.render.seed import seed
 from q8s_infra.render.sources import apt_files, guest_apt_files, registry_files
 from q8s_infra.render.templates import REPOSITORY, render
-from q8s_infra.spec import load, read
+from q8s_infra.spec import ClusterSpec, load, read
 from q8s_infra.spec.load import merged
 
 SHAPES = ("dev", "prototype", "mixed")
@@ -36,6 +38,12 @@ def shipped(shape: str) -> dict[str, Any]:
 def planned(shape: str) -> ClusterPlan:
     """The plan of a shipped stack."""
     return plan(load({"cluster": shipped(shape)}, shape, base=REPOSITORY))
+
+
+def identity(spec: ClusterSpec, name: str) -> Mapping[str, tuple[str, int]]:
+    """What makes a guest a node's own, with keys that are the same on every run."""
+    key = derive("ab" * 32, f"guest/{name}")
+    return identity_files(spec, name=name, node_address=ADDRESS, host_key=key, machine_id="c" * 32)
 
 
 def documents(shape: str) -> dict[str, str]:
@@ -57,13 +65,14 @@ def documents(shape: str) -> dict[str, str]:
     }
     found |= {**node_files(spec), **registry_files(spec), **apt_files(spec, kubernetes=True)}
     for worker in {worker.type_name: worker for worker in reversed(cluster.workers)}.values():
-        join = kubeadm.guest_join(spec, node=worker.name, address=ADDRESS, token=TOKEN, ca_cert_hash=HASH)
-        written = seed(
+        written = seed(spec, authorized_keys=[LOGIN])
+        join = kubeadm.guest_join(
             spec,
-            worker,
-            node_address=ADDRESS,
-            host_key=derive("ab" * 32, f"guest/{worker.name}"),
-            authorized_keys=[LOGIN],
+            node=worker.name,
+            address=ADDRESS,
+            token=TOKEN,
+            ca_cert_hash=HASH,
+            identity=identity(spec, worker.name),
         )
         apt = guest_apt_files(spec, worker.architecture.name)
         own = {"domain.xml": domain_xml(worker), "join.json": join + "\n", **written, **apt}

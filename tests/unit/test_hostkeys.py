@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from q8s_infra.hostkeys import certificate_key, derive, join_token
+from q8s_infra.hostkeys import certificate_key, derive, join_token, machine_id
 
 SEED = "5a" * 32
 
@@ -46,6 +46,8 @@ def test_a_token_is_the_guests_own_and_the_same_on_every_run(one: str, other: st
     assert re.fullmatch(r"[a-z0-9]{6}\.[a-z0-9]{16}", join_token(SEED, one))
     assert (join_token(SEED, one) == join_token(SEED, other)) == (one == other)
     assert join_token(SEED, one) != join_token("a5" * 32, one)
+    assert re.fullmatch(r"[0-9a-f]{32}", machine_id(SEED, one))
+    assert (machine_id(SEED, one) == machine_id(SEED, other)) == (one == other)
 
 
 @given(st.text(), st.text())

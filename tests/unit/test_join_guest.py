@@ -24,7 +24,7 @@ from q8s_infra.remote import HOSTSCRIPTS
 from q8s_infra.render.kubeadm import guest_join
 from q8s_infra.render.templates import REPOSITORY
 from tests.unit.certificate import authority, server
-from tests.unit.rendered import planned
+from tests.unit.rendered import identity, planned
 
 TOKEN = "abcdef.0123456789abcdef"
 LIMIT_SECONDS = 30
@@ -89,7 +89,14 @@ def join(api: Api) -> dict[str, Any]:
     key = authority("cluster").certificate.public_key()
     pinned = sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).hexdigest()
     spec = planned("dev").spec
-    given = guest_join(spec, node="dev-0", address="10.254.1.7", token=TOKEN, ca_cert_hash=f"sha256:{pinned}")
+    given = guest_join(
+        spec,
+        node="dev-0",
+        address="10.254.1.7",
+        token=TOKEN,
+        ca_cert_hash=f"sha256:{pinned}",
+        identity=identity(spec, "dev-0"),
+    )
     return {**json.loads(given), "endpoint": "127.0.0.1", "link": "127.0.0.1", "port": api.port}
 
 
@@ -99,13 +106,19 @@ class Guest:
 
     root: Path
     channel: socket.socket
+    settled: int = 0
     started: int = 0
 
     def run(self) -> threading.Thread:
         """The program, in the guest."""
-        thread = threading.Thread(target=guest.become, args=(guest.Talk(self.channel.fileno()), self.root, self.start))
+        talk = guest.Talk(self.channel.fileno())
+        thread = threading.Thread(target=guest.become, args=(talk, self.root, self.settle, self.start))
         thread.start()
         return thread
+
+    def settle(self) -> None:
+        self.settled += 1
+        assert (self.root / "etc/hostname").read_text() == "dev-0\n"
 
     def start(self) -> None:
         self.started += 1
@@ -155,8 +168,10 @@ def test_a_guest_becomes_a_node(
     with listening.accept()[0] as channel:
         there = Guest(tmp_path / "root", channel)
         assert ended(serving, there.run())
-    assert there.started == 1
+    assert (there.settled, there.started) == (1, 1)
     assert not (tmp_path / "join.json").exists(), "the token stays on the host"
+    assert (tmp_path / "root/etc/ssh/ssh_host_ecdsa_key").stat().st_mode & 0o777 == 0o600
+    assert (tmp_path / "root/etc/machine-id").read_text() == f"{'c' * 32}\n"
     kubernetes, kubelet = tmp_path / "root/etc/kubernetes", tmp_path / "root/var/lib/kubelet"
     assert not (kubernetes / "bootstrap-kubelet.conf").exists(), "the token stays in the guest"
     assert (kubernetes / "pki/ca.crt").read_text() == authority("cluster").pem
@@ -213,7 +228,7 @@ def test_a_guest_that_is_reset_in_the_middle_is_asked_again(
         assert channel.recv(2000)
         there = Guest(tmp_path / "root", channel)
         assert ended(serving, there.run())
-    assert there.started == 1
+    assert (there.settled, there.started) == (1, 1)
 
 
 def test_a_guest_that_is_a_node_already_says_so(

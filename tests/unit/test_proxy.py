@@ -13,10 +13,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-import yaml
 
-from q8s_infra.hostkeys import derive
-from q8s_infra.plan import plan
 from q8s_infra.render.node import node_files
 from q8s_infra.render.proxy import apt_proxy, containerd_files, environment, proxy_files
 from q8s_infra.render.seed import seed
@@ -24,6 +21,7 @@ from q8s_infra.render.sources import apt_files
 from q8s_infra.render.templates import REPOSITORY
 from q8s_infra.spec import ClusterSpec, validated
 from tests.unit.hostscript import LIMIT, step
+from tests.unit.rendered import identity
 from tests.unit.specs import spoiled
 
 PASSWORD: Final = "hunter2"
@@ -79,13 +77,9 @@ def test_apt_is_told_which_hosts_of_its_sources_are_direct() -> None:
     ]
 
 
-def written(spec: ClusterSpec) -> dict[str, tuple[str, str]]:
-    """Modes and contents of what cloud-init writes in a guest, by path."""
-    worker = plan(spec).workers[0]
-    key = derive("ab" * 32, "guest")
-    documents = seed(spec, worker, node_address="10.254.1.7", host_key=key, authorized_keys=["a"])
-    files = yaml.safe_load(documents["seed/user-data"])["write_files"]
-    return {each["path"]: (each["permissions"], base64.b64decode(each["content"] or "").decode()) for each in files}
+def written(spec: ClusterSpec) -> dict[str, tuple[int, str]]:
+    """Modes and contents of what a node's guest gets with its identity, by path."""
+    return {f"/{path}": (mode, content) for path, (content, mode) in identity(spec, "guest").items()}
 
 
 def test_a_guest_s_containerd_has_its_proxies_in_a_file_that_only_root_reads() -> None:
@@ -93,12 +87,13 @@ def test_a_guest_s_containerd_has_its_proxies_in_a_file_that_only_root_reads() -
     unit, variables = "/etc/systemd/system/containerd.service.d/q8s-proxy.conf", "/etc/q8s/proxy.env"
     assert behind_it.keys() - without.keys() == {unit, variables}
     mode, content = behind_it[variables]
-    assert mode == "0600"
+    assert mode == 0o600
     assert f"http_proxy={PROXY}\n" in content
     mode, content = behind_it[unit]
-    assert mode == "0644"
+    assert mode == 0o644
     assert f"EnvironmentFile={variables}\n" in content
     assert PASSWORD not in "".join(content for path, (_, content) in behind_it.items() if path != variables)
+    assert seed(behind(), authorized_keys=[]) == seed(behind(http=PROXY), authorized_keys=[])
 
 
 @dataclass

@@ -19,6 +19,7 @@ from q8s_infra.render.templates import REPOSITORY
 from q8s_infra.spec import ClusterSpec, load, read, validated
 from tests.unit.certificate import authority
 from tests.unit.hostscript import step
+from tests.unit.rendered import identity
 from tests.unit.specs import refused, spoiled
 
 PASSWORD: Final = 'hünter2 "\\'
@@ -94,16 +95,15 @@ def test_a_path_with_the_api_s_version_in_it_is_whole(path: str, whole: bool) ->
 
 def test_a_guest_has_the_same_and_only_root_reads_a_registry_s_own() -> None:
     spec = site(mirror=ALL)
-    written = guest_files(spec, name="guest", node_address="10.254.1.7")
-    folder = "/etc/containerd/certs.d"
-    found = {it.path.removeprefix(f"{folder}/"): it for it in written if it.path.startswith(folder)}
+    written, given = guest_files(spec), identity(spec, "guest")
+    folder = "etc/containerd/certs.d"
+    found = {it.path.lstrip("/"): (it.content, int(it.mode, 8)) for it in written} | {**given}
+    found = {path.removeprefix(f"{folder}/"): it for path, it in found.items() if path.startswith(folder)}
     expected = {path.removeprefix("registry/"): text for path, text in registry_files(spec).items()}
     expected["_default/hosts.toml"] = expected.pop("hosts.toml")
-    assert {path: it.content for path, it in found.items()} == expected
-    assert {path for path, it in found.items() if it.mode != "0600"} == {"_default/hosts.toml"}
-    assert not [
-        it.path for it in written if it.path not in {each.path for each in found.values()} if ENCODED in it.content
-    ]
+    assert {path: content for path, (content, _) in found.items()} == expected
+    assert {path for path, (_, mode) in found.items() if mode != 0o600} == {"_default/hosts.toml"}
+    assert not [it.path for it in written if ENCODED in it.content], "a secret is in what all guests have"
 
 
 @pytest.mark.parametrize(

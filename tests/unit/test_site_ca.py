@@ -88,8 +88,7 @@ def test_a_step_that_downloads_has_a_file_for_each_certificate() -> None:
 
 def test_a_guest_has_them_in_one_file_where_go_looks() -> None:
     without, within = (
-        {it.path: it for it in guest_files(spec, name="guest", node_address="10.254.1.7")}
-        for spec in (trusting(), trusting(FIRST.pem + SECOND.pem))
+        {it.path: it for it in guest_files(spec)} for spec in (trusting(), trusting(FIRST.pem + SECOND.pem))
     )
     assert within.keys() - without.keys() == {GUEST_FILE}
     assert (within[GUEST_FILE].content, within[GUEST_FILE].mode) == (FIRST.pem + SECOND.pem, "0644")
