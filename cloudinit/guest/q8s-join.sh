@@ -44,6 +44,7 @@ systemctl enable --now containerd.service q8s-flannel-offload.service
 # kubelet's configuration names this, whatever the image resolves names by.
 resolvers=/run/systemd/resolve/resolv.conf
 [[ -e $resolvers ]] || resolvers=/etc/resolv.conf
+mkdir -p /etc/q8s
 ln -sfn "$resolvers" /etc/q8s/resolv.conf
 # Where it is missing, kubelet says so every second, and journald writes it down.
 mkdir -p /etc/kubernetes/manifests
