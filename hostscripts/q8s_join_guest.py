@@ -57,10 +57,10 @@ def main(path: Path) -> None:
 
 
 def hand_over(path: Path) -> None:
-    """One talk.
+    """One talk, to its end or until the guest has joined and says no more.
 
     Raises:
-        NotYet: the guest is gone: it may have been reset.
+        NotYet: the guest is gone before: it may have been reset.
         OSError: it is not there.
     """
     with socket.socket(socket.AF_UNIX) as channel:
@@ -74,11 +74,14 @@ def hand_over(path: Path) -> None:
             elif word == "waiting":
                 _send(channel, "node", node_files(json.loads(path.read_text())))
             elif word == "joined":
-                channel.sendall(b"\nok\n")
-                path.unlink()
+                path.unlink(missing_ok=True)
                 print("joined", flush=True)
+                channel.settimeout(LIMIT_SECONDS)
+                channel.sendall(b"\nok\n")
+            elif word == "bye":
                 return
-    raise NotYet("the guest is off")
+    if path.exists():
+        raise NotYet("the guest is off")
 
 
 def node_files(join: dict[str, Any]) -> dict[str, tuple[str, int]]:

@@ -4,8 +4,9 @@
 Runs in the guest, once all else is in place, at every boot until it is a node (q8s-join.sh). The host
 (hostscripts/q8s_join_guest.py) is at the other end of a virtio port, so this needs no network. Both talk in lines: the
 guest says ``nobody``, ``waiting`` or ``joined`` at its start and when it is asked for its ``status``; after
-``identity BYTES SHA256`` or ``node BYTES SHA256`` follows an archive (tar) of files; ``ok`` ends it all. A line that is
-none of these is what an interrupted talk has left.
+``identity BYTES SHA256`` or ``node BYTES SHA256`` follows an archive (tar) of files; to ``ok``, which ends it all, the
+guest says ``bye``, since what is on its way when the host leaves is lost. A line that is none of these is what an
+interrupted talk has left.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import select
 import socket
 import subprocess
 import tarfile
@@ -30,17 +32,28 @@ WANTED = {"identity": "nobody", "node": "waiting"}
 """At which stage an archive is put in place."""
 POLL_SECONDS = 0.2
 LIMIT_SECONDS = 60
+LINGER_SECONDS = 600
+"""How long a guest that has joined waits for its host to ask: it may have been cut off, and not know it yet."""
 
 
 class HostLeft(Exception):
     """Nobody is at the other end."""
 
 
+class NobodyAsks(Exception):
+    """Within the time that there was for it."""
+
+
 class Talk:
-    """Lines and bytes of a port; what is read and not yet taken is kept."""
+    """Lines and bytes of a port; what is read and not yet taken is kept.
+
+    Attributes:
+        seconds: how long to wait for more; without end where it is None.
+    """
 
     def __init__(self, port: int) -> None:
         self._port, self._read = port, b""
+        self.seconds: float | None = None
 
     def say(self, word: str) -> None:
         """Say a line; nobody hears it where the host is not there."""
@@ -70,6 +83,8 @@ class Talk:
         return taken
 
     def _more(self) -> None:
+        if not select.select([self._port], [], [], self.seconds)[0]:
+            raise NobodyAsks
         read = os.read(self._port, 65536)
         if not read:
             self._read = b""
@@ -102,7 +117,7 @@ def stage(root: Path) -> str:
 
 
 def become(talk: Talk, root: Path, settle: Callable[[], None], start: Callable[[], None]) -> None:
-    """Talk with the host until this is a node, and the host knows it.
+    """Talk with the host until this is a node, and the host knows it, or asks no more.
 
     Args:
         talk: with the host.
@@ -111,10 +126,14 @@ def become(talk: Talk, root: Path, settle: Callable[[], None], start: Callable[[
         start: makes kubelet run.
     """
     talk.say(stage(root))
-    while True:
+    joined_at = None
+    while joined_at is None or time.monotonic() < joined_at + LINGER_SECONDS:
         try:
+            if joined_at is None and stage(root) == "joined":
+                joined_at, talk.seconds = time.monotonic(), LINGER_SECONDS
             word, *rest = talk.line().split() or [""]
-            if word == "ok" and stage(root) == "joined":
+            if word == "ok" and joined_at is not None:
+                talk.say("bye")
                 return
             if word in WANTED:
                 size, digest = rest
@@ -131,6 +150,8 @@ def become(talk: Talk, root: Path, settle: Callable[[], None], start: Callable[[
                         (root / BOOTSTRAP).unlink()
             if word == "status" or word in WANTED:
                 talk.say(stage(root))
+        except NobodyAsks:
+            return
         except (HostLeft, ValueError):
             time.sleep(POLL_SECONDS)
 

@@ -11,6 +11,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
+import yaml
 from openstack.connection import Connection
 
 from lab import layout
@@ -200,6 +201,29 @@ def test_no_join_token_is_left_where_a_worker_was_joined(cluster: Cluster, cloud
         assert in_guest == ["kubelet.conf", "manifests", "pki"]
 
 
+@pytest.mark.usefixtures("pods")
+def test_kubeadm_finds_on_a_worker_what_an_upgrade_goes_on_from(cluster: Cluster) -> None:
+    configured = "cat /var/lib/kubelet/config.yaml"
+    before = yaml.safe_load(cluster.guest(WORKERS[1], configured))
+    assert "was successfully upgraded" in cluster.guest(WORKERS[1], "kubeadm upgrade node 2>&1")
+    after = yaml.safe_load(cluster.guest(WORKERS[1], configured))
+    assert after["resolvConf"] == "/run/systemd/resolve/resolv.conf"
+    assert after == {**before, "resolvConf": after["resolvConf"]}
+
+
+@pytest.mark.usefixtures("pods")
+def test_a_worker_is_told_who_it_is(cluster: Cluster) -> None:
+    names = {node: cluster.guest(node, "cat /etc/hostname /etc/machine-id").split() for node in WORKERS}
+    assert [name for name, _ in names.values()] == list(WORKERS)
+    systems = {name: node["status"]["nodeInfo"]["machineID"] for name, node in cluster.nodes().items()}
+    assert {name: systems[name] for name in WORKERS} == {node: system for node, (_, system) in names.items()}
+    assert len(set(systems.values())) == len(systems)
+    for node in WORKERS:
+        assert cluster.guest(node, "tail -n 1 /var/log/q8s-join.log").strip().endswith("q8s: joined")
+        assert cluster.guest(node, "ls /etc/ssh | grep _key$").split() == ["ssh_host_ecdsa_key"]
+
+
+@pytest.mark.usefixtures("pods")
 def test_logs_and_exec_work_on_each_worker(cluster: Cluster, pods: dict[str, str]) -> None:
     del pods
     for node in WORKERS:

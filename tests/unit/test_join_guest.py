@@ -231,6 +231,20 @@ def test_a_guest_that_is_reset_in_the_middle_is_asked_again(
     assert (there.settled, there.started) == (1, 1)
 
 
+def test_a_node_whose_host_asks_no_more_does_not_wait_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guest, "LINGER_SECONDS", 0.5)
+    (tmp_path / "etc/kubernetes").mkdir(parents=True)
+    (tmp_path / "etc/kubernetes/kubelet.conf").touch()
+    ours, its = socket.socketpair()
+    with ours, its:
+        # It is there, and silent.
+        assert ended(Guest(tmp_path, its).run())
+    ours, its = socket.socketpair()
+    with its:
+        ours.close()
+        assert ended(Guest(tmp_path, its).run())
+
+
 def test_a_guest_that_is_a_node_already_says_so(
     api: Api, listening: socket.socket, served: Callable[[], threading.Thread], tmp_path: Path
 ) -> None:
