@@ -57,7 +57,9 @@ case $role in
 		fact network sh -c "virsh -q net-info q8s | awk '\$1 == \"Active:\" { print \$2 }'"
 		fact prepared tail -n 1 /var/log/q8s/prepare-worker.log
 		fact libvirt_says tail -n 1 "/var/log/libvirt/qemu/$node.log"
-		fact console_says sh -c "tail -n 1 /var/log/q8s/console.log | tr -cd '[:print:]'"
+		# Without what is for a terminal (ECMA-48).
+		fact console_says sh -c 'tail -n 1 /var/log/q8s/console.log |
+			LC_ALL=C sed -E "s,\x1b\[[0-?]*[ -/]*[@-~],,g; s,\x1b\][^\x07\x1b]*(\x07|\x1b\\\\),,g" | tr -cd "[:print:]"'
 		;;
 	guest)
 		tails /var/log/q8s-join.log

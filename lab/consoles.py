@@ -14,7 +14,8 @@ from typing import Final
 from lab.hosts.host import Folders, all_hosts
 
 _STEP: Final = re.compile(r"(\d+\.\d+) q8s: (.+)")
-_UNPRINTABLE: Final = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[^ -~]")
+_UNPRINTABLE: Final = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|[^ -~]")
+"""What is for a terminal (ECMA-48: control sequences, and a terminal's own commands), and what else is no text."""
 _POLL_SECONDS: Final = 2.0
 _QUIET_SECONDS: Final = 45.0
 _TAIL_BYTES: Final = 8192

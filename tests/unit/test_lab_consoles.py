@@ -48,6 +48,6 @@ def test_a_guest_without_a_step_is_told_of_after_a_while(
     console.unlink()
     with Consoles(tmp_path, told.append) as watched:
         monkeypatch.setattr(consoles, "_QUIET_SECONDS", 0.0)
-        console.write_text("\x1b[2J[    0.0] Linux\r\n\r\n")
+        console.write_text("\x1b[2J\x1b[!p\x1b]104\x07[    0.0] Linux\r\n\r\n")
         watched.look()
     assert told == ["demo-x86-small-0: guest boots: [    0.0] Linux"]
