@@ -89,6 +89,7 @@ virsh -q define "$inbox/domain.xml" || fail "libvirt refuses the domain: see vir
 virsh -q autostart "$node"
 virsh -q start "$node" || fail "the guest does not start: see /var/log/libvirt/qemu/$node.log"
 running || fail "the guest stopped at once: see /var/log/libvirt/qemu/$node.log"
-touch "$mark"
+# Before the mark: nobody would join a whole guest whose step was cut off between them.
 systemctl restart --no-block q8s-join-guest.service
+touch "$mark"
 progress "guest powered on"

@@ -14,7 +14,7 @@ export KUBECONFIG=/etc/kubernetes/admin.conf
 	exit 0
 }
 # An API server that does not answer has not said that the node is gone.
-found=$(retry 5 kubectl --request-timeout=20s get node "$node" --ignore-not-found -o name) ||
+found=$(retry 5 kubectl --request-timeout=20s get node "$node" --ignore-not-found -o json) ||
 	fail "the API server does not say whether it is a node still: is it ready?"
 [[ $found ]] || {
 	progress "is no node any more"
@@ -24,7 +24,7 @@ progress "draining"
 kubectl drain "$node" --ignore-daemonsets --delete-emptydir-data --force --timeout="${grace:?}s" ||
 	progress "not drained within $grace s: its remaining pods end with it"
 
-if kubectl get node "$node" -o json | grep -q '"node-role.kubernetes.io/control-plane"'; then
+if grep -q '"node-role.kubernetes.io/control-plane"' <<<"$found"; then
 	leave_etcd
 	leave_cluster
 else

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Makes a new guest a node: puts the payload in place, and then what its host hands over (q8s_become.py). Runs at every boot and again after a failure, until the guest has joined; then there is nothing more to do.
+# Makes a new guest a node: puts the payload in place, and then what its host hands over (q8s_become.py). Runs at every boot
+# and again after a failure, until the guest has joined; then there is nothing more to do.
 # Nothing is installed here: an emulated CPU is many times slower than its host.
-# Arguments: the node's address; where the host hands over another version's executables, once it has any (ADDRESS/PORT).
+# Argument: where the host hands over another version's executables, once it has any (ADDRESS/PORT).
 set -euo pipefail
 exec >>/var/log/q8s-join.log 2>&1
 

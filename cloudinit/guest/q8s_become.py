@@ -131,6 +131,7 @@ def become(talk: Talk, root: Path, settle: Callable[[], None], start: Callable[[
         try:
             if joined_at is None and stage(root) == "joined":
                 joined_at, talk.seconds = time.monotonic(), LINGER_SECONDS
+                (root / BOOTSTRAP).unlink(missing_ok=True)
             word, *rest = talk.line().split() or [""]
             if word == "ok" and joined_at is not None:
                 talk.say("bye")
@@ -147,7 +148,6 @@ def become(talk: Talk, root: Path, settle: Callable[[], None], start: Callable[[
                         # kubelet writes it once the cluster has taken it in.
                         while stage(root) != "joined":
                             time.sleep(POLL_SECONDS)
-                        (root / BOOTSTRAP).unlink()
             if word == "status" or word in WANTED:
                 talk.say(stage(root))
         except NobodyAsks:
@@ -162,7 +162,6 @@ def settle() -> None:
     if Path("/etc/systemd/system/containerd.service.d").exists():
         _systemctl("daemon-reload")
         _systemctl("restart", "containerd.service")
-    _systemctl("reset-failed", "ssh.service", check=False)
     _systemctl("--no-block", "restart", "ssh.service")
 
 
@@ -172,8 +171,8 @@ def start_kubelet() -> None:
     _systemctl("--no-block", "restart", "kubelet.service")
 
 
-def _systemctl(*words: str, check: bool = True) -> None:
-    subprocess.run(["systemctl", "--quiet", *words], check=check, timeout=LIMIT_SECONDS)
+def _systemctl(*words: str) -> None:
+    subprocess.run(["systemctl", "--quiet", *words], check=True, timeout=LIMIT_SECONDS)
 
 
 if __name__ == "__main__":

@@ -18,8 +18,7 @@ from q8s_infra.remote import HOSTSCRIPTS, Step, run
 from q8s_infra.render.authorities import authority_files
 from q8s_infra.render.domain import domain_xml, network_xml
 from q8s_infra.render.endpoint import balancer
-from q8s_infra.render.identity import identity_files
-from q8s_infra.render.kubeadm import guest_join
+from q8s_infra.render.identity import guest_join
 from q8s_infra.render.node import authorized_keys
 from q8s_infra.render.payload import payload_socket
 from q8s_infra.render.proxy import proxy_files
@@ -124,7 +123,8 @@ class Worker(pulumi.ComponentResource):
                 address=known[0],
                 token=known[1],
                 ca_cert_hash=known[2],
-                identity=identity_files(spec, name=name, node_address=known[0], host_key=known[3], machine_id=known[4]),
+                host_key=known[3],
+                machine_id=known[4],
             )
         )
         self.guest = run(

@@ -58,7 +58,9 @@ async def collect(
     )
     listing = machines[first]["host"].documents.get("nodes.json", "the first control plane does not answer")
     found = [_collected(nodes[name], instances.get(name), machines[name], listing) for name in names]
-    return [*found, *(Collected({}, finding) for finding in forgotten(listing, nodes) if set(names) == set(nodes))]
+    if set(names) == set(nodes):
+        found += [Collected({}, finding) for finding in forgotten(listing, nodes)]
+    return found
 
 
 def _collected(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
-from q8s_infra.defaults import GUEST_LINK
+from q8s_infra.defaults import CONTROL_PLANE_PORT, GUEST_LINK, KUBELET_HOUSEKEEPING
 from q8s_infra.render.endpoint import endpoint_name
 from q8s_infra.render.proxy import containerd_files, proxy_files
 from q8s_infra.render.sources import registry_files
@@ -17,6 +18,45 @@ if TYPE_CHECKING:
 
 REGISTRIES: Final = "etc/containerd/certs.d"
 _HOST_KEY: Final = "etc/ssh/ssh_host_ecdsa_key"
+
+
+def guest_join(
+    spec: ClusterSpec,
+    *,
+    node: str,
+    address: str,
+    token: str,
+    ca_cert_hash: str,
+    host_key: HostKey,
+    machine_id: str,
+) -> str:
+    """What a worker's host makes its guest a node by (hostscripts/q8s_join_guest.py), as JSON; with secrets.
+
+    Args:
+        spec: the cluster.
+        node: the node's name.
+        address: the node's, which is its host's.
+        token: what kubelet gets its certificate with.
+        ca_cert_hash: the CA that is pinned.
+        host_key: of the guest's SSH.
+        machine_id: as machine-id(5) has it.
+    """
+    return json.dumps(
+        {
+            "identity": identity_files(spec, name=node, node_address=address, host_key=host_key, machine_id=machine_id),
+            "endpoint": endpoint_name(spec),
+            "link": GUEST_LINK.host,
+            "port": CONTROL_PLANE_PORT,
+            "token": token,
+            "ca_cert_hash": ca_cert_hash,
+            "arguments": {
+                "hostname-override": node,
+                "node-ip": address,
+                "housekeeping-interval": KUBELET_HOUSEKEEPING,
+            },
+        },
+        indent=2,
+    )
 
 
 def identity_files(

@@ -6,14 +6,13 @@ that kube-bench asks of a kubeadm cluster (CIS benchmark, sections 1.2 to 1.4 an
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from q8s_infra.defaults import CONTROL_PLANE_PORT, GUEST_LINK, KUBELET_HOUSEKEEPING
-from q8s_infra.render.endpoint import endpoint, endpoint_name
+from q8s_infra.defaults import CONTROL_PLANE_PORT
+from q8s_infra.render.endpoint import endpoint
 from q8s_infra.spec.addresses import DEFAULT_SIZE
 from q8s_infra.spec.cluster import KUBEADMS_PERIOD
 
@@ -121,7 +120,7 @@ def join_configuration(
     ca_cert_hash: str,
     certificate_key: str,
 ) -> str:
-    """What ``kubeadm join --config`` reads on one more control plane. Workers join otherwise (:func:`guest_join`)."""
+    """What ``kubeadm join --config`` reads on one more control plane; workers join by their hosts."""
     join: dict[str, Any] = {
         "apiVersion": _API,
         "kind": "JoinConfiguration",
@@ -136,43 +135,6 @@ def join_configuration(
         "timeouts": _timeouts(),
     }
     return yaml.safe_dump(join, sort_keys=False)
-
-
-def guest_join(
-    spec: ClusterSpec,
-    *,
-    node: str,
-    address: str,
-    token: str,
-    ca_cert_hash: str,
-    identity: Mapping[str, tuple[str, int]],
-) -> str:
-    """What a worker's host makes its guest a node by (hostscripts/q8s_join_guest.py), as JSON; with secrets.
-
-    Args:
-        spec: the cluster.
-        node: the node's name.
-        address: the node's, which is its host's.
-        token: what kubelet gets its certificate with.
-        ca_cert_hash: the CA that is pinned.
-        identity: files that make the guest this node's, with their modes.
-    """
-    return json.dumps(
-        {
-            "identity": identity,
-            "endpoint": endpoint_name(spec),
-            "link": GUEST_LINK.host,
-            "port": CONTROL_PLANE_PORT,
-            "token": token,
-            "ca_cert_hash": ca_cert_hash,
-            "arguments": {
-                "hostname-override": node,
-                "node-ip": address,
-                "housekeeping-interval": KUBELET_HOUSEKEEPING,
-            },
-        },
-        indent=2,
-    )
 
 
 def upgrade_configuration(spec: ClusterSpec) -> str:

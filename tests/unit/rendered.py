@@ -5,17 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import Any, TypedDict
 
 from q8s_infra.arch import ARCHITECTURES
 from q8s_infra.defaults import CONTROL_PLANE_PORT
-from q8s_infra.hostkeys import derive
+from q8s_infra.hostkeys import HostKey, derive
 from q8s_infra.kept import kept_document
 from q8s_infra.plan import ClusterPlan, plan
 from q8s_infra.render import kubeadm
 from q8s_infra.render.domain import domain_xml, network_xml
 from q8s_infra.render.endpoint import balancer
-from q8s_infra.render.identity import identity_files
+from q8s_infra.render.identity import guest_join, identity_files
 from q8s_infra.render.node import node_files
 from q8s_infra.render.rules import rules
 from q8s_infra.render.seed import seed
@@ -31,7 +31,7 @@ LOGIN = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGJ1dCBub3QgYSByZWFsIG9uZSBhdCBhbGw
 
 def shipped(shape: str) -> dict[str, Any]:
     """A shipped stack's description, with checksums of the guest images, as a user may give them."""
-    images = {name: {"sha256": "e" * 64} for name in ARCHITECTURES}
+    images = {name: {"url": each.image_url, "sha256": "e" * 64} for name, each in ARCHITECTURES.items()}
     return merged(read(REPOSITORY / f"Pulumi.{shape}.yaml")["cluster"], {"guestImages": images})
 
 
@@ -40,10 +40,21 @@ def planned(shape: str) -> ClusterPlan:
     return plan(load({"cluster": shipped(shape)}, shape, base=REPOSITORY))
 
 
+class OwnKeys(TypedDict):
+    """What no other guest has."""
+
+    host_key: HostKey
+    machine_id: str
+
+
+def own_keys(name: str) -> OwnKeys:
+    """A guest's, the same on every run."""
+    return {"host_key": derive("ab" * 32, f"guest/{name}"), "machine_id": "c" * 32}
+
+
 def identity(spec: ClusterSpec, name: str) -> Mapping[str, tuple[str, int]]:
-    """What makes a guest a node's own, with keys that are the same on every run."""
-    key = derive("ab" * 32, f"guest/{name}")
-    return identity_files(spec, name=name, node_address=ADDRESS, host_key=key, machine_id="c" * 32)
+    """What makes a guest a node's own."""
+    return identity_files(spec, name=name, node_address=ADDRESS, **own_keys(name))
 
 
 def documents(shape: str) -> dict[str, str]:
@@ -66,13 +77,8 @@ def documents(shape: str) -> dict[str, str]:
     found |= {**node_files(spec), **registry_files(spec), **apt_files(spec, kubernetes=True)}
     for worker in {worker.type_name: worker for worker in reversed(cluster.workers)}.values():
         written = seed(spec, authorized_keys=[LOGIN])
-        join = kubeadm.guest_join(
-            spec,
-            node=worker.name,
-            address=ADDRESS,
-            token=TOKEN,
-            ca_cert_hash=HASH,
-            identity=identity(spec, worker.name),
+        join = guest_join(
+            spec, node=worker.name, address=ADDRESS, token=TOKEN, ca_cert_hash=HASH, **own_keys(worker.name)
         )
         apt = guest_apt_files(spec, worker.architecture.name)
         own = {"domain.xml": domain_xml(worker), "join.json": join + "\n", **written, **apt}

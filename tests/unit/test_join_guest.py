@@ -21,10 +21,10 @@ import yaml
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from q8s_infra.remote import HOSTSCRIPTS
-from q8s_infra.render.kubeadm import guest_join
+from q8s_infra.render.identity import guest_join
 from q8s_infra.render.templates import REPOSITORY
 from tests.unit.certificate import authority, server
-from tests.unit.rendered import identity, planned
+from tests.unit.rendered import own_keys, planned
 
 TOKEN = "abcdef.0123456789abcdef"
 LIMIT_SECONDS = 30
@@ -95,7 +95,7 @@ def join(api: Api) -> dict[str, Any]:
         address="10.254.1.7",
         token=TOKEN,
         ca_cert_hash=f"sha256:{pinned}",
-        identity=identity(spec, "dev-0"),
+        **own_keys("dev-0"),
     )
     return {**json.loads(given), "endpoint": "127.0.0.1", "link": "127.0.0.1", "port": api.port}
 
@@ -250,12 +250,16 @@ def test_a_guest_that_is_a_node_already_says_so(
 ) -> None:
     (tmp_path / "root/etc/kubernetes").mkdir(parents=True)
     (tmp_path / "root/etc/kubernetes/kubelet.conf").touch()
+    # It was reset as soon as the cluster had taken it in.
+    bootstrap = tmp_path / "root/etc/kubernetes/bootstrap-kubelet.conf"
+    bootstrap.touch()
     serving = served()
     with listening.accept()[0] as channel:
         there = Guest(tmp_path / "root", channel)
         assert ended(serving, there.run())
     assert not there.started
     assert not api.asked
+    assert not bootstrap.exists(), "the token stays in the guest"
 
 
 def test_files_are_whole_and_have_their_modes(tmp_path: Path) -> None:
