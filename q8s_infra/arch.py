@@ -24,7 +24,7 @@ class Architecture:
         firmware_code: UEFI firmware, or None where the guest boots by BIOS. Without Secure Boot: a cloud image's
             loader need not be signed.
         firmware_vars: template of the firmware's variables.
-        image_url: a guest image for it that shipped stacks have: a dated release, whose checksums Ubuntu signs.
+        image_url: what guests boot where a stack names no image: a dated release, whose checksums Ubuntu signs.
         guest_apt: package sources of that image's distribution, as (URI, suites).
     """
 

@@ -50,7 +50,6 @@ def text(decision: Decision, kept: Mapping[str, Any]) -> str:
         external=decision.external,
         node_types=types,
         workers=default["workers"],
-        guest_images=default["guestImages"],
     )
 
 
