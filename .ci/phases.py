@@ -68,7 +68,7 @@ def phases(*, own_lab: bool) -> tuple[Phase, ...]:
         Phase("engine", 900, [[*PYTEST, *SIDE_BY_SIDE, "tests/engine", "-m", "not full"]]),
         Phase("plugins", 900, [[*PYTEST, *SIDE_BY_SIDE, "tests/plugins"]]),
         Phase("lab-up", 4800, [[*LAB, "up"]]),
-        Phase("lab-tests", 2700, [[*inside, *BY_GROUP, "tests/lab", "-m", "not full"]]),
+        Phase("lab-tests", 3600, [[*inside, *BY_GROUP, "tests/lab", "-m", "not full"]]),
         Phase("engine-full", 1800, [[*PYTEST, "tests/engine", "-m", "full"]], full=True),
         Phase("lifecycle", 7200, [[*PYTEST, "tests/lifecycle"]], full=True),
         Phase("upgrades", 4800, [[*LAB, "upgrades"]], full=True),
