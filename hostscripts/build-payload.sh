@@ -49,6 +49,8 @@ payload_build "$disk" "$executables"
 
 printf 'ADDRESS=%s\nPORT=%s\n' "$address" "$port" >"$inbox/artifacts.env"
 changed=no
+if place "$inbox/q8s_artifacts.py" /usr/local/sbin/q8s-artifacts 0755; then changed=yes; fi
+if place "$inbox/states.key" /etc/q8s/states.key 0600; then changed=yes; fi
 if place "$inbox/artifacts.env" /etc/q8s/artifacts.env 0644; then changed=yes; fi
 if place "$inbox/q8s-artifacts.service" /etc/systemd/system/q8s-artifacts.service 0644; then changed=yes; fi
 systemctl daemon-reload

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # What a machine knows of itself, as a tar archive on standard output: logs, and `facts`, a line each of name=value.
-# Arguments: ROLE (control-plane, host or guest), NODE. Changes nothing, and goes on past what is not there.
+# Argument: ROLE (control-plane, host or guest). Changes nothing, and goes on past what is not there.
 set -uo pipefail
 export LC_ALL=C.UTF-8 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
-role=$1 node=$2
+role=$1
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 1
@@ -45,7 +45,8 @@ case $role in
 	host)
 		tails /var/log/libvirt/qemu/*.log
 		keep virsh.txt sh -c 'virsh list --all; virsh net-list --all; virsh pool-list --all'
-		keep domain.xml virsh dumpxml "$node"
+		domain=$(timeout 20 virsh -q list --all --name | grep -m 1 .) || domain=guest
+		keep domain.xml virsh dumpxml "$domain"
 		keep nat.txt iptables-save
 		keep balancer.txt journalctl --boot --no-pager --lines 1000 --unit haproxy
 		keep guest-watch.txt journalctl --boot --no-pager --lines 1000 --unit q8s-guest-watch
@@ -53,10 +54,10 @@ case $role in
 		fact join_says journalctl --boot --no-pager --lines 1 --output cat --unit q8s-join-guest
 		fact watch_says sh -c "journalctl --boot --no-pager --output cat --unit q8s-guest-watch | grep -E ': (reset|powered on)$'"
 		fact balancer systemctl is-active haproxy
-		fact domain virsh -q domstate "$node"
+		fact domain virsh -q domstate "$domain"
 		fact network sh -c "virsh -q net-info q8s | awk '\$1 == \"Active:\" { print \$2 }'"
 		fact prepared tail -n 1 /var/log/q8s/prepare-worker.log
-		fact libvirt_says tail -n 1 "/var/log/libvirt/qemu/$node.log"
+		fact libvirt_says tail -n 1 "/var/log/libvirt/qemu/$domain.log"
 		# Without what is for a terminal (ECMA-48).
 		fact console_says sh -c 'tail -n 1 /var/log/q8s/console.log |
 			LC_ALL=C sed -E "s,\x1b\[[0-?]*[ -/]*[@-~],,g; s,\x1b\][^\x07\x1b]*(\x07|\x1b\\\\),,g" | tr -cd "[:print:]"'

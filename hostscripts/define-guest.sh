@@ -1,14 +1,20 @@
 #!/usr/bin/env bash
 # The emulated machine: its disks, its seed and its libvirt domain, started and set to start with the host.
 # Arguments: artifacts (the URL of what is served), architecture, image (the name of its file), payload_key, disk (bytes),
-# checksums: image_sha256, payload_sha256, kubernetes_sha256; type, emulator and cpu_model
-# inbox: domain.xml, join.json (what makes the guest a node, for q8s_join_guest.py), seed/{user-data,meta-data,network-config}
+# memory (bytes), checksums: image_sha256, payload_sha256, kubernetes_sha256; type, emulator and cpu_model, patience (seconds that
+# a boot is awaited)
+# inbox: domain.xml, join.json (what makes the guest a node, for q8s_join_guest.py), seed/{user-data,meta-data,network-config},
+# states.key (of who may write states)
 # shellcheck source=hostscripts/lib.sh
 . ./lib.sh
+# shellcheck source=hostscripts/domain.sh
+. ./domain.sh
 # shellcheck source=hostscripts/emulator.sh
 . ./emulator.sh
+# shellcheck source=hostscripts/guest-state.sh
+. ./guest-state.sh
 
-: "${artifacts:?}" "${architecture:?}" "${image:?}" "${payload_key:?}" "${disk:?}"
+: "${artifacts:?}" "${architecture:?}" "${image:?}" "${payload_key:?}" "${disk:?}" "${memory:?}" "${type:?}" "${patience:?}"
 data=/var/lib/libvirt/q8s
 guest=$data/guest
 install -d -m 0711 "$guest"
@@ -18,38 +24,42 @@ served() {
 	fetch "$artifacts/$architecture/$1" "$2" "$3" "the first control plane serves it: is q8s-artifacts.service active there?"
 }
 
-# of_disk FILE FIELD: what qemu-img knows of a disk, which may be in use.
-of_disk() {
-	qemu-img info --force-share --output=json "$1" | python3 -c 'import json, sys; print(json.load(sys.stdin)[sys.argv[1]])' "$2"
+# of_chain FILE WHICH FIELD: what qemu-img knows of a disk, which may be in use: of itself (0), or of the one below all others (-1).
+of_chain() {
+	qemu-img info --force-share --backing-chain --output=json "$1" |
+		python3 -c 'import json, sys; print(json.load(sys.stdin)[int(sys.argv[1])][sys.argv[2]])' "$2" "$3"
 }
 
-running() { [[ $(virsh -q domstate "$node" 2>/dev/null) = running ]]; }
+running() { [[ $(virsh -q domstate "$domain" 2>/dev/null) = running ]]; }
 # The mark is written last, so where it is, the guest is whole: it is never made anew but by being removed first, and other
 # documents are for the next one.
 mark=$guest/whole
-if virsh -q dominfo "$node" >/dev/null 2>&1 && [[ -e $mark ]]; then
+if virsh -q dominfo "$domain" >/dev/null 2>&1 && [[ -e $mark ]]; then
 	if running; then
 		progress "the guest runs already"
 	else
 		# The host's watch may have been faster.
-		virsh -q start "$node" || running || fail "the guest does not start: see /var/log/libvirt/qemu/$node.log"
+		virsh -q start "$domain" || running || fail "the guest does not start: see /var/log/libvirt/qemu/$domain.log"
 		progress "the guest was off: powered on"
 	fi
 	# It goes on with its own payload, and gets from another one what a version of Kubernetes is: on its own link, when it is
 	# asked to (upgrade-guest.sh).
-	own=$(of_disk "$guest/payload.qcow2" backing-filename)
+	own=$(of_chain "$guest/payload.qcow2" -1 filename)
 	if [[ ${own##*/} != "payload-$payload_key.qcow2" ]]; then
 		served "kubernetes-$payload_key.tar" "$data/kubernetes.tar" "${kubernetes_sha256:?}"
 		systemctl enable --quiet --now q8s-payload.socket
 	fi
 	exit 0
 fi
-if virsh -q dominfo "$node" >/dev/null 2>&1; then
-	virsh -q destroy "$node" >/dev/null 2>&1 || true
-	virsh -q undefine --nvram "$node"
+if virsh -q dominfo "$domain" >/dev/null 2>&1; then
+	virsh -q destroy "$domain" >/dev/null 2>&1 || true
+	virsh -q undefine --nvram "$domain"
 fi
+domain=guest
+# Nobody is to be told who it is before its state is saved.
+systemctl stop q8s-join-guest.service
 
-emulator_has "${emulator:?}" "${cpu_model:?}" "nodeTypes.${type:?}.cpuModel"
+emulator_has "${emulator:?}" "${cpu_model:?}" "nodeTypes.$type.cpuModel"
 
 # What was for another guest (q8s-join.sh takes what is offered).
 systemctl disable --quiet --now q8s-payload.socket
@@ -61,17 +71,18 @@ served "image-$image.qcow2" "$base" "${image_sha256:?}"
 served "payload-$payload_key.qcow2" "$payload" "${payload_sha256:?}"
 
 progress "disks and seed"
-overlay() { # BASE OVERLAY BYTES: an overlay, at least as large as its base
+overlay() { # BASE OVERLAY: an overlay of the type's size, or as large as its base
 	local size
-	size=$(of_disk "$1" virtual-size)
+	size=$(of_chain "$1" 0 virtual-size)
 	rm -f "$2"
-	qemu-img create -q -f qcow2 -F qcow2 -b "$1" "$2" "$((size > $3 ? size : $3))"
+	qemu-img create -q -f qcow2 -F qcow2 -b "$1" "$2" "$((size > disk ? size : disk))"
 }
-overlay "$base" "$guest/root.qcow2" "$disk"
-overlay "$payload" "$guest/payload.qcow2" "$disk"
-# No guest is on another one any more.
-find "$data/images" -name 'payload-*.qcow2' ! -name "${payload##*/}" -delete
-
+disks_on() { # ROOT PAYLOAD: the guest's disks, on these
+	overlay "$1" "$guest/root.qcow2"
+	overlay "$2" "$guest/payload.qcow2"
+	chown -R libvirt-qemu:kvm "$guest"
+	chmod 0600 "$guest"/*.qcow2
+}
 mtu=$(cat "/sys/class/net/$(ip -json -4 route show default | python3 -c 'import json, sys; print(json.load(sys.stdin)[0]["dev"])')/mtu")
 resolvers=/run/systemd/resolve/resolv.conf
 [[ -e $resolvers ]] || resolvers=/etc/resolv.conf
@@ -79,16 +90,27 @@ nameservers=$(awk '$1 == "nameserver" && $2 !~ /^(127|::1)/ { printf "%s\"%s\"",
 sed -i "s/@MTU@/$mtu/; s/@NAMESERVERS@/$nameservers/" "$inbox/seed/network-config"
 genisoimage -quiet -output "$guest/seed.iso" -volid cidata -joliet -rock \
 	"$inbox/seed/user-data" "$inbox/seed/meta-data" "$inbox/seed/network-config"
-chown -R libvirt-qemu:kvm "$guest"
-chmod 0600 "$guest"/*.qcow2 "$guest/seed.iso"
-install -m 0600 "$inbox/join.json" "$guest/join.json"
-
-progress "starting the guest"
+chmod 0600 "$guest/seed.iso"
 : >/var/log/q8s/console.log
 virsh -q define "$inbox/domain.xml" || fail "libvirt refuses the domain: see virsh define in $step_log"
-virsh -q autostart "$node"
-virsh -q start "$node" || fail "the guest does not start: see /var/log/libvirt/qemu/$node.log"
-running || fail "the guest stopped at once: see /var/log/libvirt/qemu/$node.log"
+virsh -q autostart "$domain"
+
+# No guest is on another one any more.
+find "$data/images" -name 'payload-*.qcow2' ! -name "${payload##*/}" -delete
+boots() {
+	disks_on "$base" "$payload"
+	progress "starting the guest"
+	virsh -q start "$domain" || fail "the guest does not start: see /var/log/libvirt/qemu/$domain.log"
+	running || fail "the guest stopped at once: see /var/log/libvirt/qemu/$domain.log"
+}
+state_find
+state_resumed || {
+	boots
+	state_made || boots
+}
+# The guest has it all.
+rm -f "$state/memory"
+install -m 0600 "$inbox/join.json" "$guest/join.json"
 # Before the mark: nobody would join a whole guest whose step was cut off between them.
 systemctl restart --no-block q8s-join-guest.service
 touch "$mark"

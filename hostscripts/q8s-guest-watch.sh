@@ -19,23 +19,23 @@ answers() {
 	ip -4 neigh show to "$GUEST_ADDRESS" | grep -q lladdr
 }
 cpu_milliseconds() {
-	virsh -q domstats --cpu-total "$NODE" | awk -F= '$1 ~ /cpu\.time$/ { printf "%d", $2 / 1000000; exit }'
+	virsh -q domstats --cpu-total "$domain" | awk -F= '$1 ~ /cpu\.time$/ { printf "%d", $2 / 1000000; exit }'
 }
 
 doubled() { echo "$(($1 < most_doublings ? $1 + 1 : $1))"; }
 
 power_on=unknown starts=0
 while sleep "$POLL_SECONDS"; do
-	# libvirt's number of a run of the domain; a dash where it is off.
-	now_on=$(virsh -q domid "$NODE" 2>/dev/null) || continue
+	# libvirt's number of a run of the one domain, a dash where it is off; and its name, of which an earlier release made another.
+	read -r now_on domain _ < <(virsh -q list --all 2>/dev/null) || continue
 	if [[ $now_on != "$power_on" ]]; then
 		power_on=$now_on answered=no resets=0 used=0 quiet_since=$SECONDS
 		forget_neighbour
 	fi
 	if [[ $power_on = - ]]; then
 		if [[ -e $mark ]] && ((SECONDS - quiet_since >= POLL_SECONDS << starts)); then
-			echo "$NODE is off ($(virsh -q domstate --reason "$NODE")): powered on"
-			virsh -q start "$NODE" || true
+			echo "$NODE is off ($(virsh -q domstate --reason "$domain")): powered on"
+			virsh -q start "$domain" || true
 			starts=$(doubled "$starts") quiet_since=$SECONDS
 		fi
 		continue
@@ -46,11 +46,11 @@ while sleep "$POLL_SECONDS"; do
 		continue
 	fi
 	before=$used used=$(cpu_milliseconds) || continue
-	if [[ $(virsh -q domstate "$NODE") != running ]] || ((used - before > POLL_SECONDS * 10 * busy_percent)); then
+	if [[ $(virsh -q domstate "$domain") != running ]] || ((used - before > POLL_SECONDS * 10 * busy_percent)); then
 		quiet_since=$SECONDS
 	elif ((SECONDS - quiet_since >= QUIET_SECONDS << resets)); then
 		echo "$NODE has not answered on its link since it was powered on, and has been idle for $((SECONDS - quiet_since)) s: reset"
-		virsh -q reset "$NODE"
+		virsh -q reset "$domain"
 		resets=$(doubled "$resets") quiet_since=$SECONDS
 	fi
 done

@@ -10,6 +10,9 @@ token, CA pinning, kubelet-config, instance-config.yaml); "TLS bootstrapping" of
 Argument: a document (JSON) with identity (files that make the guest this node's: contents and modes by place), endpoint
 (the API's name), link (the address that it has on this host), port, token, ca_cert_hash, arguments (kubelet's). It is
 removed when the guest has joined: then there is nothing to do.
+
+With ``--answers SECONDS`` or ``--rests SECONDS`` before it, nothing of this is done: whether a guest that is nobody's
+answers, or has come to rest, within that time, is the exit code.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ import hashlib
 import http.client
 import io
 import json
+import secrets
 import socket
 import ssl
 import subprocess
@@ -26,6 +30,7 @@ import sys
 import tarfile
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +42,8 @@ RESOLVERS = "/etc/q8s/resolv.conf"
 """In the guest: a link to the file that has the resolvers themselves."""
 PAUSE_SECONDS = 2
 LIMIT_SECONDS = 30
+RESTS_SECONDS = 120
+"""A guest that is asked to rest does so within half of this (q8s_become.py)."""
 
 
 class NotYet(Exception):
@@ -70,6 +77,8 @@ def hand_over(path: Path) -> None:
         for line in channel.makefile("rb"):
             word = line.decode(errors="replace").strip()
             if word == "nobody":
+                # One that started from another one's state has its time, and would draw its random numbers.
+                channel.sendall(f"\nwake {time.time()} {secrets.token_hex(32)}\n".encode())
                 _send(channel, "identity", json.loads(path.read_text())["identity"])
             elif word == "waiting":
                 _send(channel, "node", node_files(json.loads(path.read_text())))
@@ -82,6 +91,32 @@ def hand_over(path: Path) -> None:
                 return
     if path.exists():
         raise NotYet("the guest is off")
+
+
+def rests(path: Path, seconds: float) -> bool:
+    """Whether the guest, nobody's yet, comes to rest within a time; one that is reset meanwhile is asked again."""
+    until = time.monotonic() + seconds
+    while (left := until - time.monotonic()) > 0:
+        if says(path, "status", "nobody", left) and says(path, "rest", "rested", min(left, RESTS_SECONDS)):
+            return True
+        time.sleep(PAUSE_SECONDS)
+    return False
+
+
+def says(path: Path, asked: str, expected: str, seconds: float) -> bool:
+    """Whether the guest says a word when it is asked for it, within a time."""
+    until = time.monotonic() + seconds
+    with suppress(OSError), socket.socket(socket.AF_UNIX) as channel:
+        channel.connect(str(path.with_name(CHANNEL)))
+        channel.sendall(f"\n{asked}\n".encode())
+        lines = channel.makefile("rb")
+        while (left := until - time.monotonic()) > 0:
+            channel.settimeout(left)
+            if not (line := lines.readline()):
+                break
+            if line.decode(errors="replace").strip() == expected:
+                return True
+    return False
 
 
 def node_files(join: dict[str, Any]) -> dict[str, tuple[str, int]]:
@@ -185,4 +220,11 @@ def _openssl(*words: str, given: bytes) -> bytes:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    *question, document = sys.argv[1:]
+    match question:
+        case ["--answers", within]:
+            sys.exit(not says(Path(document), "status", "nobody", float(within)))
+        case ["--rests", within]:
+            sys.exit(not rests(Path(document), float(within)))
+        case _:
+            main(Path(document))

@@ -1,6 +1,6 @@
 """How long the image of a guest takes from power-on to an SSH login, with nothing of Q8S in it.
 
-Runs on a worker's host, as root, with that host's own Python: ``python3 - NODE`` with this file as standard input. The
+Runs on a worker's host, as root, with that host's own Python: ``python3 -`` with this file as standard input. The
 worker's guest is off meanwhile, and is started again at the end. Prints seconds, by the clock and of QEMU's CPU time.
 """
 
@@ -16,6 +16,7 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 GUEST = Path("/var/lib/libvirt/q8s/guest")
+DOMAIN = "guest"
 ADDRESS, GATEWAY, PREFIX, MAC = "192.168.123.2", "192.168.123.1", 30, "52:54:00:71:38:53"
 LIMIT_SECONDS = 600
 COMMAND_SECONDS = 120
@@ -28,9 +29,9 @@ def run(*words: str | Path, text: str | None = None) -> str:
     return done.stdout
 
 
-def domain(node: str, folder: Path) -> str:
-    """The node's own domain, under another name, with a fresh root disk and a bare seed, without the payload."""
-    root = ET.fromstring(run("virsh", "dumpxml", "--inactive", node))  # noqa: S314 (libvirt's own words)
+def domain(folder: Path) -> str:
+    """The host's own domain, under another name, with a fresh root disk and a bare seed, without the payload."""
+    root = ET.fromstring(run("virsh", "dumpxml", "--inactive", DOMAIN))  # noqa: S314 (libvirt's own words)
     for uuid in root.findall("uuid"):
         root.remove(uuid)
     for name in root.findall("name"):
@@ -108,22 +109,23 @@ def seconds_to_login(folder: Path) -> tuple[float, float]:
     return time.monotonic() - started, cpu_seconds()
 
 
-def main(node: str) -> None:
+def main() -> None:
     """Measure, and leave the host as it was."""
-    succeeds("virsh", "-q", "destroy", node)
+    succeeds("virsh", "-q", "destroy", DOMAIN)
     with tempfile.TemporaryDirectory(dir=GUEST.parent) as name:
         folder = Path(name)
-        information = json.loads(run("qemu-img", "info", "--output=json", GUEST / "root.qcow2"))
-        backing, size = information["full-backing-filename"], str(information["virtual-size"])
+        # The last one is the image itself; another guest's state may be between.
+        chain = json.loads(run("qemu-img", "info", "--backing-chain", "--output=json", GUEST / "root.qcow2"))
+        backing, size = chain[-1]["filename"], str(chain[0]["virtual-size"])
         run("qemu-img", "create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", backing, folder / "root.qcow2", size)
         seed(folder)
-        (folder / "domain.xml").write_text(domain(node, folder))
+        (folder / "domain.xml").write_text(domain(folder))
         run("chown", "-R", "libvirt-qemu:kvm", folder)
         try:
             print(*(f"{seconds:.1f}" for seconds in seconds_to_login(folder)))
         finally:
             succeeds("virsh", "-q", "destroy", "bare")
-            run("virsh", "-q", "start", node)
+            run("virsh", "-q", "start", DOMAIN)
 
 
-main(sys.argv[1])
+main()

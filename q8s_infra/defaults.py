@@ -35,6 +35,9 @@ PAYLOAD_GIB: Final = 3
 JOIN_SECONDS: Final = 1200
 """How long one more control plane is awaited, in seconds: it pulls its images first."""
 
+BOOT_SECONDS: Final = 600
+"""How long a guest's boot is awaited so that its state can be kept, in seconds."""
+
 DRAIN_SECONDS: Final = 120
 """How long a node's pods get to leave before it is taken away."""
 

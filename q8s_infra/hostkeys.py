@@ -86,6 +86,18 @@ def snapshot_key(seed: str) -> bytes:
     return _derived(seed, "q8s snapshot", "", length=32)
 
 
+def states_key(seed: str) -> str:
+    """What states of guests are signed with, 32 bytes in hex.
+
+    Args:
+        seed: the stack's secret seed, at least 32 bytes in hex.
+
+    Raises:
+        ValueError: the seed is no hex or too short.
+    """
+    return _derived(seed, "q8s states", "", length=32).hex()
+
+
 def derive(seed: str, machine: str) -> HostKey:
     """The host key of a machine.
 

@@ -5,12 +5,14 @@ Runs in the guest, once all else is in place, at every boot until it is a node (
 (hostscripts/q8s_join_guest.py) is at the other end of a virtio port, so this needs no network. Both talk in lines: the
 guest says ``nobody``, ``waiting`` or ``joined`` at its start and when it is asked for its ``status``; after
 ``identity BYTES SHA256`` or ``node BYTES SHA256`` follows an archive (tar) of files; to ``ok``, which ends it all, the
-guest says ``bye``, since what is on its way when the host leaves is lost. A line that is none of these is what an
-interrupted talk has left.
+guest says ``bye``, since what is on its way when the host leaves is lost. To ``rest`` it says ``rested`` once it has
+booted and its disks are written: its state can be saved then, and others start from it, to whom ``wake SECONDS SEED``
+tells the time and something to be random by. A line that is none of these is what an interrupted talk has left.
 """
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import io
 import os
@@ -19,9 +21,9 @@ import socket
 import subprocess
 import tarfile
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Protocol
 
 PORT = "/dev/virtio-ports/io.q8s.node"
 CREDENTIAL = "etc/kubernetes/kubelet.conf"
@@ -32,6 +34,11 @@ WANTED = {"identity": "nobody", "node": "waiting"}
 """At which stage an archive is put in place."""
 POLL_SECONDS = 0.2
 LIMIT_SECONDS = 60
+REST_SECONDS = 60
+"""How long the rest of a boot is waited for; what is left of it each guest that goes on from the state does itself."""
+OUR_UNIT = "q8s-join.service"
+RNDRESEEDCRNG = 0x20005207 if os.uname().machine.startswith("ppc") else 0x5207
+"""linux/random.h: the kernel's generator takes what was written to it into account from now on."""
 LINGER_SECONDS = 600
 """How long a guest that has joined waits for its host to ask: it may have been cut off, and not know it yet."""
 
@@ -42,6 +49,27 @@ class HostLeft(Exception):
 
 class NobodyAsks(Exception):
     """Within the time that there was for it."""
+
+
+class Machine(Protocol):
+    """What becomes a node."""
+
+    def rest(self) -> None:
+        """Wait until it has booted, and all is on its disks."""
+
+    def wake(self, now: float, seed: bytes) -> None:
+        """Make time and randomness its own, and forget whom it knew on its link.
+
+        Args:
+            now: in seconds since 1970.
+            seed: random.
+        """
+
+    def settle(self) -> None:
+        """Make the system the one that the files of its identity say."""
+
+    def start(self) -> None:
+        """Make kubelet run."""
 
 
 class Talk:
@@ -116,14 +144,13 @@ def stage(root: Path) -> str:
     return "waiting" if (root / IDENTITY).exists() else "nobody"
 
 
-def become(talk: Talk, root: Path, settle: Callable[[], None], start: Callable[[], None]) -> None:
+def become(talk: Talk, root: Path, machine: Machine) -> None:
     """Talk with the host until this is a node, and the host knows it, or asks no more.
 
     Args:
         talk: with the host.
         root: where the files go.
-        settle: makes the system the one that the files of its identity say.
-        start: makes kubelet run.
+        machine: whose root that is.
     """
     talk.say(stage(root))
     joined_at = None
@@ -136,15 +163,17 @@ def become(talk: Talk, root: Path, settle: Callable[[], None], start: Callable[[
             if word == "ok" and joined_at is not None:
                 talk.say("bye")
                 return
+            if stage(root) == "nobody":
+                _of_nobody(word, rest, talk, machine)
             if word in WANTED:
                 size, digest = rest
                 archive = talk.bytes(int(size))
                 if hashlib.sha256(archive).hexdigest() == digest and stage(root) == WANTED[word]:
                     put(archive, root)
                     if word == "identity":
-                        settle()
+                        machine.settle()
                     else:
-                        start()
+                        machine.start()
                         # kubelet writes it once the cluster has taken it in.
                         while stage(root) != "joined":
                             time.sleep(POLL_SECONDS)
@@ -152,23 +181,56 @@ def become(talk: Talk, root: Path, settle: Callable[[], None], start: Callable[[
                 talk.say(stage(root))
         except NobodyAsks:
             return
-        except (HostLeft, ValueError):
+        except (HostLeft, ValueError, IndexError):
             time.sleep(POLL_SECONDS)
 
 
-def settle() -> None:
-    """Take the name, and start what waits for an identity; containerd anew where it has got secrets with it."""
-    socket.sethostname(Path("/etc/hostname").read_text().strip())
-    if Path("/etc/systemd/system/containerd.service.d").exists():
-        _systemctl("daemon-reload")
-        _systemctl("restart", "containerd.service")
-    _systemctl("--no-block", "restart", "ssh.service")
+def _of_nobody(word: str, rest: list[str], talk: Talk, machine: Machine) -> None:
+    """What only a guest that is nobody's is asked for."""
+    if word == "rest":
+        machine.rest()
+        talk.say("rested")
+    elif word == "wake":
+        machine.wake(float(rest[0]), bytes.fromhex(rest[1]))
 
 
-def start_kubelet() -> None:
-    """Now, and at every boot."""
-    _systemctl("enable", "kubelet.service")
-    _systemctl("--no-block", "restart", "kubelet.service")
+class Guest:
+    """This machine."""
+
+    def rest(self) -> None:  # noqa: D102 - as Machine says
+        until = time.monotonic() + REST_SECONDS
+        # The system never counts as started while the unit that this runs in has a job.
+        while any(OUR_UNIT not in job for job in _jobs()) and time.monotonic() < until:
+            time.sleep(1)
+        os.sync()
+
+    def wake(self, now: float, seed: bytes) -> None:  # noqa: D102 - as Machine says
+        time.clock_settime(time.CLOCK_REALTIME, now)
+        with Path("/dev/urandom").open("wb", buffering=0) as generator:
+            generator.write(seed)
+            fcntl.ioctl(generator, RNDRESEEDCRNG)
+        subprocess.run(["ip", "neigh", "flush", "all"], check=True, timeout=LIMIT_SECONDS)
+
+    def settle(self) -> None:  # noqa: D102 - as Machine says
+        # containerd anew where it has got secrets with its identity.
+        socket.sethostname(Path("/etc/hostname").read_text().strip())
+        if Path("/etc/systemd/system/containerd.service.d").exists():
+            _systemctl("daemon-reload")
+            _systemctl("restart", "containerd.service")
+        _systemctl("--no-block", "restart", "ssh.service")
+
+    def start(self) -> None:  # noqa: D102 - as Machine says
+        # Now, and at every boot.
+        _systemctl("enable", "kubelet.service")
+        _systemctl("--no-block", "restart", "kubelet.service")
+
+
+def _jobs() -> list[str]:
+    """What systemd has to do."""
+    command = ["systemctl", "list-jobs", "--no-legend", "--no-pager"]
+    return subprocess.run(
+        command, check=True, capture_output=True, text=True, timeout=LIMIT_SECONDS
+    ).stdout.splitlines()
 
 
 def _systemctl(*words: str) -> None:
@@ -176,4 +238,4 @@ def _systemctl(*words: str) -> None:
 
 
 if __name__ == "__main__":
-    become(Talk(os.open(PORT, os.O_RDWR)), Path("/"), settle, start_kubelet)
+    become(Talk(os.open(PORT, os.O_RDWR)), Path("/"), Guest())

@@ -9,6 +9,7 @@ import pulumi
 from q8s_infra import kept
 from q8s_infra.arch import Architecture
 from q8s_infra.components.host import Host
+from q8s_infra.components.keys import ClusterKeys
 from q8s_infra.defaults import ARTIFACTS_PORT, PAYLOAD_GIB
 from q8s_infra.remote import HOSTSCRIPTS, Step, run
 from q8s_infra.render.payload import payload
@@ -16,7 +17,7 @@ from q8s_infra.render.proxy import proxy_files
 from q8s_infra.render.sources import guest_apt_files, image_files, registry_files
 from q8s_infra.spec import ClusterSpec
 
-_SERVICE = "q8s-artifacts.service"
+_SERVICE = ("q8s-artifacts.service", "q8s_artifacts.py")
 
 
 class Artifacts(pulumi.ComponentResource):
@@ -31,6 +32,7 @@ class Artifacts(pulumi.ComponentResource):
         architecture: Architecture,
         *,
         spec: ClusterSpec,
+        keys: ClusterKeys,
         node: str,
         host: Host,
         prepared: pulumi.Resource,
@@ -41,6 +43,7 @@ class Artifacts(pulumi.ComponentResource):
         Args:
             architecture: the guests'.
             spec: the cluster.
+            keys: the cluster's keys.
             node: the first control plane's.
             host: its host.
             prepared: the host is.
@@ -75,7 +78,8 @@ class Artifacts(pulumi.ComponentResource):
                 **image_files(image),
                 "payload/packages": "".join(f"{package}\n" for package in disk.packages),
                 "payload/images": "".join(f"{reference}\n" for reference in disk.images),
-                _SERVICE: (HOSTSCRIPTS / _SERVICE).read_text(),
+                "states.key": keys.states_key,
+                **{name: (HOSTSCRIPTS / name).read_text() for name in _SERVICE},
             },
             triggers=[host.instance.id],
             opts=pulumi.ResourceOptions(parent=self, depends_on=[prepared]),

@@ -78,7 +78,13 @@ class Cluster(pulumi.ComponentResource):
             previous = other.join(first, previous)
         artifacts = {
             architecture.name: Artifacts(
-                architecture, spec=spec, node=first.node, host=first.host, prepared=first.prepared, opts=inside
+                architecture,
+                spec=spec,
+                keys=keys,
+                node=first.node,
+                host=first.host,
+                prepared=first.prepared,
+                opts=inside,
             )
             for architecture in plan.architectures
         }

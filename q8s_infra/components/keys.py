@@ -9,7 +9,7 @@ from typing import Any
 import pulumi
 from pulumi_command import local
 
-from q8s_infra.hostkeys import HostKey, certificate_key, derive, join_token, machine_id
+from q8s_infra.hostkeys import HostKey, certificate_key, derive, join_token, machine_id, states_key
 from q8s_infra.remote import HOSTSCRIPTS, secret
 
 
@@ -49,6 +49,11 @@ class ClusterKeys(pulumi.ComponentResource):
     def machine_id(self, guest: Sequence[pulumi.Input[object]]) -> pulumi.Output[str]:
         """The machine id of a guest that is made of all this."""
         return self._derived(machine_id, guest)
+
+    @property
+    def states_key(self) -> pulumi.Output[str]:
+        """What states of guests are signed with; a secret."""
+        return self._keys.apply(lambda keys: states_key(keys["hostKeySeed"]))
 
     def certificate_key(self, node: Sequence[pulumi.Input[object]]) -> pulumi.Output[str]:
         """What the certificates of a control plane that is made of all this are handed over by; a secret."""

@@ -12,7 +12,7 @@ from q8s_infra.components.control_plane import ControlPlane
 from q8s_infra.components.host import Host
 from q8s_infra.components.keys import ClusterKeys
 from q8s_infra.components.network import ClusterNetwork
-from q8s_infra.defaults import DRAIN_SECONDS, GUEST_LINK, PAYLOAD_PORT
+from q8s_infra.defaults import BOOT_SECONDS, DRAIN_SECONDS, GUEST_LINK, PAYLOAD_PORT
 from q8s_infra.plan import Worker as PlannedWorker
 from q8s_infra.remote import HOSTSCRIPTS, Step, run
 from q8s_infra.render.authorities import authority_files
@@ -140,12 +140,16 @@ class Worker(pulumi.ComponentResource):
                     "type": planned.type_name,
                     "emulator": planned.architecture.qemu_binary,
                     "cpu_model": planned.node_type.cpu_model,
+                    "memory": str(planned.node_type.memory.bytes),
+                    # One that does not boot is an error all the same, and not twice as late.
+                    "patience": str(min(BOOT_SECONDS, spec.guest_timeout_minutes * 60 // 2)),
                 },
             ),
             delete=Step("remove-guest", name, "libvirt"),
             files={
                 "domain.xml": domain_xml(planned),
                 "join.json": join,
+                "states.key": keys.states_key,
                 **{path: _document(documents, path) for path in SEED_FILES},
             },
             triggers=guest_is,

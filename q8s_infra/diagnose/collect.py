@@ -99,7 +99,7 @@ async def _node(node: ControlPlane | Worker, way: Way) -> dict[str, _Machine]:
     try:
         async with asyncio.timeout(NODE_SECONDS), connected(node.name, way) as host:
             role = "host" if isinstance(node, Worker) else "control-plane"
-            found["host"] = await _asked(host, role, node.name)
+            found["host"] = await _asked(host, role)
             if isinstance(node, Worker):
                 found["guest"] = await _guest(host, node, way)
     except (TimeoutError, OSError, asyncssh.Error) as error:
@@ -111,14 +111,14 @@ async def _node(node: ControlPlane | Worker, way: Way) -> dict[str, _Machine]:
 async def _guest(host: asyncssh.SSHClientConnection, node: Worker, way: Way) -> _Machine:
     try:
         async with login(GUEST_LINK.guest, f"guest/{node.name}", way.access.user, way.keys, tunnel=host) as guest:
-            return await _asked(guest, "guest", node.name)
+            return await _asked(guest, "guest")
     except (OSError, asyncssh.Error) as error:
         return _Machine({}, f"SSH to the guest: {reason(error)}")
 
 
-async def _asked(machine: asyncssh.SSHClientConnection, role: str, node: str) -> _Machine:
+async def _asked(machine: asyncssh.SSHClientConnection, role: str) -> _Machine:
     """Run the script there, from its standard input, and take in what it sends."""
-    done = await machine.run(f"sudo -n bash -s {role} {node}", input=_SCRIPT.read_bytes(), encoding=None)
+    done = await machine.run(f"sudo -n bash -s {role}", input=_SCRIPT.read_bytes(), encoding=None)
     documents = dict(_unpacked(done.stdout if isinstance(done.stdout, bytes) else b""))
     facts = dict(line.partition("=")[::2] for line in documents.pop("facts", "").splitlines())
     if not facts:

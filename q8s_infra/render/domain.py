@@ -16,13 +16,17 @@ if TYPE_CHECKING:
 GUEST_DIRECTORY = "/var/lib/libvirt/q8s/guest"
 CONSOLE_LOG = "/var/log/q8s/console.log"
 NETWORK = "q8s"
+DOMAIN = "guest"
+DOMAIN_UUID = "3d5f1d8e-6c36-5f0c-9d7b-1f0f7f9c3a51"
+"""The same on every host, as the name is: libvirt refuses to resume a domain of others (docs/decisions/0024)."""
 
 
 def domain_xml(worker: Worker) -> str:
     """The libvirt domain of a worker: always emulated (``type='qemu'``), whatever the host's architecture is (FR4)."""
     node_type, architecture = worker.node_type, worker.architecture
     domain = ET.Element("domain", type="qemu")
-    _add(domain, "name", worker.name)
+    _add(domain, "name", DOMAIN)
+    _add(domain, "uuid", DOMAIN_UUID)
     _add(domain, "memory", str(node_type.memory.bytes // 2**10), unit="KiB")
     _add(domain, "vcpu", str(node_type.cpus))
 

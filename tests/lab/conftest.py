@@ -222,11 +222,13 @@ def cluster(cloud: Connection, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 
 @contextmanager
-def brought_up(cloud: Connection, name: str, config: dict[str, Any]) -> Iterator[automation.Stack]:
-    """The stack ``lab-<name>`` with a cluster of that name; both are gone at the end."""
+def brought_up(
+    cloud: Connection, name: str, config: dict[str, Any], *, on_output: Callable[[str], Any] | None = None
+) -> Iterator[automation.Stack]:
+    """The stack ``lab-<name>`` with a cluster of that name; both are gone at the end. What is printed is given on."""
     stack = open_stack(f"lab-{name}", config)
     try:
-        stack.up()
+        stack.up(on_output=on_output)
         yield stack
     finally:
         stack.destroy(remove=True)

@@ -152,7 +152,7 @@ def test_every_worker_is_an_emulated_machine_on_a_host_of_its_own(cluster: Clust
         assert "tcg" in words[words.index("-accel") + 1].split(",")
         assert not any("kvm" in word for word in words)
         assert Path(f"/proc/{pid}").stat().st_uid != 0
-        domain = ElementTree.parse(f"/proc/{pid}/root/etc/libvirt/qemu/{name}.xml").getroot()
+        domain = ElementTree.parse(f"/proc/{pid}/root/etc/libvirt/qemu/guest.xml").getroot()
         assert domain.get("type") == "qemu"
 
 

@@ -5,10 +5,12 @@ Each test leaves the cluster as it found it.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,14 +19,22 @@ import pytest
 from openstack.connection import Connection
 from pulumi import automation
 
-from tests.lab.conftest import Cluster, meanwhile, run
-from tests.lab.test_cluster import eventually
+from lab import layout
+from lab.hosts.host import Folders, all_hosts
+from q8s_infra.remote import HOSTSCRIPTS
+from tests.lab.conftest import Cluster, inside, meanwhile, run
+from tests.lab.test_cluster import LOOK, eventually
+from tests.unit.hostscript import program
 
 pytestmark = pytest.mark.timeout(1200)
 
+FIRST = "test-control-plane-0"
 ADDED = "test-x86-small-1"
 PARTS = {"", "-port", "-scripts", "-host", "-guest", "-node"}
 """What a worker is made of beside its components: suffixes of the names of its resources."""
+states = program(HOSTSCRIPTS / "q8s_guest_state.py")
+CLOCK_SECONDS = 3
+"""How far a guest's clock may be off, with what asking for it takes."""
 WANDERER = """
 apiVersion: apps/v1
 kind: Deployment
@@ -90,6 +100,27 @@ def wanderer(cluster: Cluster) -> str:
     )
 
 
+def assert_somebody_else(cluster: Cluster, folder: Path) -> None:
+    """The added guest is none of whom it went on from; its clock is right."""
+    former = "test-x86-small-0"
+    manifest = folder / "looks.yaml"
+    manifest.write_text("---".join(LOOK % {"node": node} for node in (former, ADDED)))
+    cluster.kubectl("apply", "-f", str(manifest))
+    cluster.kubectl("wait", "pod", "-l", "app=look", "--for=condition=Ready", "--timeout=120s")
+    for what in (
+        "cat /etc/hostname",
+        "cat /etc/machine-id",
+        "cat /etc/ssh/ssh_host_*_key.pub",
+        "cat /var/lib/kubelet/pki/kubelet-client-current.pem",
+        "head -c 32 /dev/urandom | od -An -x",
+    ):
+        told = {cluster.guest(node, what) for node in (former, ADDED)}
+        assert len(told) == 2, f"the same on both: {what}"
+        assert "" not in told
+    assert abs(float(cluster.guest(ADDED, "date +%s.%N")) - time.time()) < CLOCK_SECONDS
+    cluster.kubectl("delete", "pod", f"look-{ADDED}")
+
+
 @pytest.mark.usefixtures("as_before")
 def test_a_worker_comes_and_goes(cluster: Cluster, cloud: Connection, tmp_path: Path) -> None:
     before, accepted = running(cluster), tokens(cluster)
@@ -98,8 +129,11 @@ def test_a_worker_comes_and_goes(cluster: Cluster, cloud: Connection, tmp_path: 
     steps = cluster.preview()
     assert set(steps) == {"create"}, steps
     assert names(steps["create"]) == {f"{ADDED}{part}" for part in PARTS}
-    cluster.up()
+    said = cluster.up()
+    assert f"{ADDED}: going on from the state of a guest of type x86-small" in said
+    assert f"{ADDED}: boots, " not in said
     assert cluster.kubectl.ready()[ADDED] == "True"
+    assert_somebody_else(cluster, tmp_path)
     assert before
     assert before.items() <= running(cluster).items(), "a pod elsewhere was restarted or is gone"
 
@@ -121,6 +155,31 @@ def test_a_worker_comes_and_goes(cluster: Cluster, cloud: Connection, tmp_path: 
     assert tokens(cluster) == accepted
     assert cloud.compute.find_server(ADDED) is None
     assert not list(cloud.network.ports(name=ADDED))
+
+
+def spoiled(memory: Path, state: str, key: bytes) -> None:
+    """Half of the memory is not there, and the manifest is right."""
+    os.truncate(memory, memory.stat().st_size // 2)
+    manifest = memory.with_name(states.MANIFEST)
+    sums = {**json.loads(manifest.read_text())["files"], memory.name: hashlib.sha256(memory.read_bytes()).hexdigest()}
+    signature = states.Server("", state, key).signature("state", state, json.dumps(sums, sort_keys=True))
+    manifest.write_text(json.dumps({"files": sums, "signature": signature}))
+
+
+@pytest.mark.full
+@pytest.mark.usefixtures("as_before")
+def test_a_guest_boots_where_a_state_does_not_resume(cluster: Cluster, cloud: Connection) -> None:
+    first = next(host for host in all_hosts(layout.INSTANCES) if host.hostname == FIRST)
+    var = Folders.of(first, layout.INSTANCES).var
+    (memory,) = var.glob("lib/private/q8s-states/x86-small/*/memory")
+    key = run(*inside(cloud, FIRST, "kubelet"), "cat", "/etc/q8s/states.key")
+    spoiled(memory, f"/states/x86-small/{memory.parent.name}", key.strip().encode())
+    cluster.configure(workers={"x86-small": 2})
+    said = cluster.up()
+    assert f"{ADDED}: going on from the state of a guest of type x86-small" in said
+    assert f"{ADDED}: boots, as it does not go on from a state: " in said
+    assert f"{ADDED}: handing the guest's state over" in said
+    assert cluster.kubectl.ready()[ADDED] == "True"
 
 
 @pytest.mark.usefixtures("as_before")

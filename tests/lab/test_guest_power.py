@@ -54,7 +54,7 @@ class Host:
     def off(self) -> None:
         """The guest is off, as after a crash of its emulator; the watch is, too."""
         self("systemctl", "stop", "q8s-guest-watch")
-        self("virsh", "-q", "destroy", NODE)
+        self("virsh", "-q", "destroy", "guest")
 
 
 def on_it(cluster: Cluster) -> dict[str, int]:
@@ -105,7 +105,7 @@ def test_a_guest_that_hangs_is_reset_and_one_that_is_off_is_powered_on(
         host.off()
         host("mv", f"{ROOT}.kept", ROOT)
         host("systemctl", "start", "q8s-guest-watch")
-    eventually(lambda: host("virsh", "-q", "domstate", NODE).strip() == "running", seconds=60)
+    eventually(lambda: host("virsh", "-q", "domstate", "guest").strip() == "running", seconds=60)
     layer("guest")
     eventually(lambda: bool(layer("")), seconds=400)
 

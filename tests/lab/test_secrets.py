@@ -19,6 +19,7 @@ from lab import layout
 from lab.artifact import REPOSITORY
 from lab.hosts.host import Folders, all_hosts
 from lab.stack import PULUMI_STATE
+from q8s_infra.hostkeys import states_key
 from tests.lab.conftest import Cluster
 
 KINDS = {
@@ -69,6 +70,8 @@ def needles(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Path:
     found = {kind: {match[0] for text in kept for match in sign.finditer(text)} for kind, sign in KINDS.items()}
     keys = {block[1].replace("\\n", " ") for text in kept for block in PRIVATE_KEY.finditer(text)}
     found["private key"] = {line for key in keys for line in LINE.findall(key)}
+    seeds = [json.loads(text)["hostKeySeed"] for text in kept if text.startswith("{") and "hostKeySeed" in text]
+    found["key of states"] = {key for seed in seeds for key in (seed, states_key(seed))}
     assert all(found.values()), f"no secrets of a kind: {[kind for kind, these in found.items() if not these]}"
     credential = yaml.safe_load(layout.CLOUDS_YAML.read_text())["clouds"][layout.CLOUD]["auth"]
     found["credential"] = {credential["application_credential_secret"]}
@@ -111,6 +114,16 @@ def test_nothing_that_is_logged(cluster: Cluster, needles: Path) -> None:
     assert len(hosts) >= len(cluster.nodes())
     assert len(consoles) >= len(cluster.nodes())
     assert not hits(needles, layout.LOGS, *hosts, *consoles)
+
+
+def test_nothing_that_is_kept_of_guests(needles: Path) -> None:
+    """States are of guests that are nobody's, so they can be anybody's."""
+    folders = [
+        Folders.of(host, layout.INSTANCES).var / "lib/private/q8s-states" for host in all_hosts(layout.INSTANCES)
+    ]
+    (states,) = (folder for folder in folders if folder.is_dir())
+    assert {memory.parent.parent.name for memory in states.glob("*/*/memory")} == {"x86-small", "arm-small"}
+    assert not hits(needles, states)
 
 
 def test_nothing_that_runs(needles: Path, tmp_path: Path) -> None:

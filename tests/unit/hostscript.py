@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import subprocess
+import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Final
 
 from q8s_infra.render.templates import REPOSITORY
@@ -62,3 +65,15 @@ def apt_get(folder: Path, does: str = "") -> tuple[str, str]:
     (programs / "apt-get").write_text(f'#!/bin/bash\necho "${{@: -1}}" >>{folder}/asked\n{does}\n')
     (programs / "apt-get").chmod(0o755)
     return "eval", f"PATH={programs};"
+
+
+def program(path: Path) -> ModuleType:
+    """A program that is a file of its own on its machine."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    # Where dataclasses look for it.
+    sys.modules[path.stem] = module
+    spec.loader.exec_module(module)
+    return module

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import base64
-import importlib.util
 import json
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -24,20 +24,12 @@ from q8s_infra.remote import HOSTSCRIPTS
 from q8s_infra.render.identity import guest_join
 from q8s_infra.render.templates import REPOSITORY
 from tests.unit.certificate import authority, server
+from tests.unit.hostscript import program
 from tests.unit.rendered import own_keys, planned
 
 TOKEN = "abcdef.0123456789abcdef"
 LIMIT_SECONDS = 30
-
-
-def program(path: Path) -> ModuleType:
-    """A program that is a file of its own on its machine."""
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+SEED_BYTES = 32
 
 
 host = program(HOSTSCRIPTS / "q8s_join_guest.py")
@@ -108,13 +100,22 @@ class Guest:
     channel: socket.socket
     settled: int = 0
     started: int = 0
+    rested: int = 0
+    woken: list[tuple[float, bytes]] = field(default_factory=list)
 
     def run(self) -> threading.Thread:
         """The program, in the guest."""
         talk = guest.Talk(self.channel.fileno())
-        thread = threading.Thread(target=guest.become, args=(talk, self.root, self.settle, self.start))
+        thread = threading.Thread(target=guest.become, args=(talk, self.root, self))
         thread.start()
         return thread
+
+    def rest(self) -> None:
+        self.rested += 1
+
+    def wake(self, now: float, seed: bytes) -> None:
+        assert not self.settled, "it is somebody before it knows the time"
+        self.woken.append((now, seed))
 
     def settle(self) -> None:
         self.settled += 1
@@ -169,6 +170,9 @@ def test_a_guest_becomes_a_node(
         there = Guest(tmp_path / "root", channel)
         assert ended(serving, there.run())
     assert (there.settled, there.started) == (1, 1)
+    ((now, seed),) = there.woken
+    assert abs(now - time.time()) < LIMIT_SECONDS
+    assert len(seed) == SEED_BYTES
     assert not (tmp_path / "join.json").exists(), "the token stays on the host"
     assert (tmp_path / "root/etc/ssh/ssh_host_ecdsa_key").stat().st_mode & 0o777 == 0o600
     assert (tmp_path / "root/etc/machine-id").read_text() == f"{'c' * 32}\n"
@@ -274,3 +278,38 @@ def test_files_are_whole_and_have_their_modes(tmp_path: Path) -> None:
 
 def _base64(text: str) -> str:
     return base64.b64encode(text.encode()).decode()
+
+
+def test_a_guest_rests_when_it_is_asked_until_it_is_a_node(
+    listening: socket.socket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(guest, "LINGER_SECONDS", 0.5)
+    monkeypatch.setattr(host, "PAUSE_SECONDS", 0.1)
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(host.rests, tmp_path / "join.json", LIMIT_SECONDS)
+        # It is reset after it has said that it is nobody's; the next one is the emulator's port as before.
+        for said in (b"nobody\n", b"", b"nobody\n"):
+            with listening.accept()[0] as channel:
+                channel.sendall(said)
+        with listening.accept()[0] as channel:
+            there = Guest(tmp_path / "root", channel)
+            running = there.run()
+            assert asked.result(LIMIT_SECONDS)
+            # Its state would have a node's secrets.
+            (tmp_path / "root/etc/kubernetes").mkdir(parents=True)
+            (tmp_path / "root/etc/kubernetes/kubelet.conf").touch()
+            assert ended(running)
+    ours, its = socket.socketpair()
+    with ours, its:
+        ours.sendall(b"rest\nstatus\nok\n")
+        there.channel = its
+        assert ended(there.run())
+        assert ours.recv(4096).split() == [b"joined", b"joined", b"bye"]
+    assert there.rested == 1
+
+
+@pytest.mark.usefixtures("listening")
+def test_a_guest_that_says_nothing_does_not_answer(tmp_path: Path) -> None:
+    assert not host.says(tmp_path / "none/join.json", "status", "nobody", LIMIT_SECONDS)
+    assert not host.says(tmp_path / "join.json", "status", "nobody", 0.2)
+    assert not host.rests(tmp_path / "join.json", 0.2)

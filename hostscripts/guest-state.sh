@@ -1,0 +1,96 @@
+# shellcheck shell=bash
+# A guest goes on from the state of another one of its type, where there is one, and boots where there is none
+# (docs/decisions/0024). The first control plane keeps states (q8s_artifacts.py); which host makes one, it says, too.
+# Uses data, guest, disk, memory, type, emulator, domain, artifacts, patience and the checksums of define-guest.sh.
+
+# state_key: all that a state depends on: what the guest is made of, and who emulates it.
+state_key() {
+	{
+		cat "$inbox/domain.xml" "$inbox"/seed/*
+		printf '%s\n' "$image_sha256" "$payload_sha256" "$disk" "$(uname -m)"
+		sha256sum <"$(command -v "$emulator")"
+		dpkg-query --show --showformat '${Package} ${Version}\n' 'qemu*' 'libvirt*' 'seabios*' 'ovmf*' 2>/dev/null || true
+	} | sha256sum | cut -d' ' -f1
+}
+
+# states COMMAND WORD...: what q8s_guest_state.py says of this guest's.
+states() {
+	SERVER=$artifacts TYPE=$type KEY=$key KEYFILE=$inbox/states.key python3 "$inbox/q8s_guest_state.py" "$@"
+}
+
+# state_find: get the state, or the claim to make it.
+state_find() {
+	local free said code=0 needed=$((2 * disk + memory + (1 << 30)))
+	key=$(state_key) claim="" states=$data/states
+	state=$states/$key
+	# No guest is on one any more.
+	rm -rf "$states"
+	install -d -m 0711 "$states"
+	free=$(df --output=avail --block-size=1 "$data" | tail -n 1)
+	if ((free < needed)); then
+		progress "boots, as a state has no room here: $((needed >> 20)) MiB, and $((free >> 20)) MiB are free"
+		return 0
+	fi
+	said=$(states find "$state") || code=$?
+	case $code in
+		0) ;;
+		10)
+			claim=$said
+			progress "boots, as the first one of type $type"
+			;;
+		11) progress "boots, as there is no state of another guest: $said" ;;
+		*) progress "boots, as the state of another guest was not got: see $step_log" ;;
+	esac
+}
+
+# state_resumed: whether the guest runs from the state now.
+state_resumed() {
+	[[ -e $state ]] || return 1
+	progress "going on from the state of a guest of type $type"
+	chmod 0644 "$state"/*
+	if [[ -e $state/nvram.fd ]]; then install -m 0600 "$state/nvram.fd" "$guest/nvram.fd"; fi
+	disks_on "$state/root.qcow2" "$state/payload.qcow2"
+	if virsh -q restore "$state/memory" && answers; then return 0; fi
+	progress "boots, as it does not go on from a state: see /var/log/libvirt/qemu/$domain.log"
+	! running || virsh -q destroy "$domain"
+	rm -rf "$state" "$guest/nvram.fd"
+	# Nobody else is to try it.
+	[[ $claim ]] || claim=$(states anew) || claim=""
+	return 1
+}
+
+answers() { /usr/local/sbin/q8s-join-guest --answers 20 "$guest/join.json"; }
+
+# state_made: where it is this host's to make it, save the guest's state once the guest has come to rest, let the guest go on
+# from it, and hand it over. False where the guest is off then.
+state_made() {
+	[[ $claim ]] || return 0
+	local part=$states/.$key name
+	progress "waiting until the guest has booted, to keep its state"
+	if ! /usr/local/sbin/q8s-join-guest --rests "$patience" "$guest/join.json"; then
+		state_left "it has not come to rest within $patience s"
+		return 0
+	fi
+	install -d -m 0711 "$part"
+	if ! virsh -q save "$domain" "$part/memory"; then
+		state_left "libvirt does not save it, see $step_log"
+		running
+		return
+	fi
+	for name in root.qcow2 payload.qcow2 nvram.fd; do
+		if [[ -e $guest/$name ]]; then mv "$guest/$name" "$part/$name"; fi
+	done
+	mv "$part" "$state"
+	if ! state_resumed; then
+		state_left "the guest itself does not go on from it"
+		return 1
+	fi
+	progress "handing the guest's state over"
+	states give "$claim" "$state" || state_left "the first control plane does not take it, see $step_log"
+}
+
+# state_left WHY: somebody else may make it.
+state_left() {
+	progress "the guest's state is not kept: $1"
+	states leave "$claim" || true
+}
