@@ -65,19 +65,23 @@ class Emulator:
 
 
 class Trace:
-    """What the emulator of a host has used, looked at twice a second for as long as the trace is open.
+    """What emulators of a host have used, looked at twice a second for as long as the trace is open.
 
-    Where one emulator follows another, the trace is of the last one.
+    One that is there already is left out; those that follow each other, as when a guest goes on from its own state, are
+    taken together.
     """
 
     def __init__(self, server: str) -> None:
         """Follow the emulator of a host, by the host's id in Nova."""
         self._server = server
+        self._before = 0
         self._seen: dict[int, list[tuple[float, float]]] = {}
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._look, daemon=True)
 
     def __enter__(self) -> Self:
+        with suppress(NoEmulator):
+            self._before = Emulator.of(self._server).pid
         self._thread.start()
         return self
 
@@ -90,19 +94,20 @@ class Trace:
             # Between two emulators there is none, and one may end while it is looked at.
             with suppress(NoEmulator, OSError):
                 emulator = Emulator.of(self._server)
-                self._seen.setdefault(emulator.pid, []).append((time.time(), emulator.cpu_seconds()))
+                if emulator.pid != self._before:
+                    self._seen.setdefault(emulator.pid, []).append((time.time(), emulator.cpu_seconds()))
 
     def until(self, moment: datetime) -> float:
-        """CPU seconds that the emulator had used by then.
+        """CPU seconds that they had used by then.
 
         Raises:
             NoEmulator: none was seen before that.
         """
-        last = list(self._seen.values())[-1] if self._seen else []
-        used = [cpu for seen, cpu in last if seen <= moment.timestamp() + _LOOK_SECONDS]
-        if not used:
+        until = moment.timestamp() + _LOOK_SECONDS
+        used = [max((cpu for at, cpu in each if at <= until), default=0.0) for each in self._seen.values()]
+        if not any(used):
             raise NoEmulator(f"host {self._server} ran no emulator before {moment:%H:%M:%S}")
-        return used[-1]
+        return sum(used)
 
 
 def _command(pid: int) -> str:

@@ -37,7 +37,7 @@ def test_a_cluster_that_works_has_no_broken_layer(cluster: Cluster, tmp_path: Pa
         assert {
             f"{name}/openstack/console.log",
             f"{name}/host/prepare-worker.log",
-            f"{name}/host/{name}.log",
+            f"{name}/host/guest.log",
             f"{name}/host/console.log",
             f"{name}/host/join-guest.txt",
             f"{name}/guest/cloud-init.log",

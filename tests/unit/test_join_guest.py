@@ -290,6 +290,7 @@ def test_a_guest_rests_when_it_is_asked_until_it_is_a_node(
         # It is reset after it has said that it is nobody's; the next one is the emulator's port as before.
         for said in (b"nobody\n", b"", b"nobody\n"):
             with listening.accept()[0] as channel:
+                assert channel.recv(100).endswith(b"\n")
                 channel.sendall(said)
         with listening.accept()[0] as channel:
             there = Guest(tmp_path / "root", channel)

@@ -60,7 +60,8 @@ def test_a_trace_says_what_was_used_by_a_moment(
     process: subprocess.Popen[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(emulators, "_LOOK_SECONDS", 0.02)
-    monkeypatch.setattr(cgroups, "members", lambda _: {process.pid})
+    there: set[int] = set()
+    monkeypatch.setattr(cgroups, "members", lambda _: there)
     began = datetime.now(UTC)
 
     def risen(trace: Trace, above: float) -> tuple[float, datetime]:
@@ -74,8 +75,13 @@ def test_a_trace_says_what_was_used_by_a_moment(
         raise AssertionError(f"not above {above} s of CPU")
 
     with Trace("one") as trace:
+        there.add(process.pid)
         first, then = risen(trace, 0)
         second, _ = risen(trace, first + 0.1)
     assert trace.until(then) < second
     with pytest.raises(NoEmulator, match="host one ran no emulator before"):
         trace.until(began - timedelta(seconds=1))
+    with Trace("one") as later:
+        time.sleep(0.1)
+    with pytest.raises(NoEmulator):
+        later.until(datetime.now(UTC))
