@@ -276,10 +276,6 @@ def test_files_are_whole_and_have_their_modes(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.rglob("*") if path.is_file()) == ["b", "secret"]
 
 
-def _base64(text: str) -> str:
-    return base64.b64encode(text.encode()).decode()
-
-
 def test_a_guest_rests_when_it_is_asked_until_it_is_a_node(
     listening: socket.socket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -314,3 +310,7 @@ def test_a_guest_that_says_nothing_does_not_answer(tmp_path: Path) -> None:
     assert not host.says(tmp_path / "none/join.json", "status", "nobody", LIMIT_SECONDS)
     assert not host.says(tmp_path / "join.json", "status", "nobody", 0.2)
     assert not host.rests(tmp_path / "join.json", 0.2)
+
+
+def _base64(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
