@@ -26,13 +26,16 @@ upgrade_worker() {
 	fi
 }
 
-# drained: the node's pods are elsewhere, and it takes no others.
+# drained: the node's pods are elsewhere, and it takes no others. Not before kube-proxy is everywhere what the control planes' upgrade
+# has made it: where it is just being replaced, nobody learns that a pod has gone, and sends requests on to it.
 drained() {
+	kubectl -n kube-system rollout status daemonset/kube-proxy --timeout="${grace:?}s" ||
+		progress "kube-proxy is not up to date on every node after $grace s: requests from those may find a pod gone. See $step_log"
 	if [[ $(kubectl get node "$node" -o 'jsonpath={.spec.unschedulable}') != true ]]; then
 		kubectl annotate --overwrite node "$node" q8s.io/drained=upgrade
 	fi
 	progress "draining"
-	kubectl drain "$node" --ignore-daemonsets --delete-emptydir-data --timeout="${grace:?}s" ||
+	kubectl drain "$node" --ignore-daemonsets --delete-emptydir-data --timeout="${grace}s" ||
 		progress "not drained within $grace s: its remaining pods stay through the upgrade. See $step_log"
 }
 
