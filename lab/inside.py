@@ -91,7 +91,15 @@ def _prepare(passwords: Passwords) -> dict[str, str]:
     Returns:
         The files' texts by their paths under ``layout.ETC``.
     """
-    for folder in ("nova/instances", "neutron", "glance/images", "glance/staging", "glance/tasks", "rabbitmq"):
+    for folder in (
+        "nova/instances",
+        "neutron",
+        "glance/images",
+        "glance/staging",
+        "glance/tasks",
+        "rabbitmq",
+        "cinder/volumes",
+    ):
         (layout.STATE / folder).mkdir(parents=True, exist_ok=True)
     for folder in ("fernet", "credential"):
         (layout.STATE / "keystone" / folder).mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -21,6 +21,7 @@ TOOLS: Final = STATE / "tools" / "bin"
 ETC: Final = RUN / "etc"
 NAMESPACES: Final = RUN / "ns"
 INSTANCES: Final = STATE / "nova" / "instances"
+VOLUMES: Final = STATE / "cinder" / "volumes"
 SECRETS: Final = STATE / "secrets.json"
 
 CLOUDS_YAML: Final = STATE / "clouds.yaml"
@@ -38,6 +39,7 @@ GLANCE_PORT: Final = 9292
 PLACEMENT_PORT: Final = 8778
 NOVA_PORT: Final = 8774
 NEUTRON_PORT: Final = 9696
+CINDER_PORT: Final = 8776
 KEYSTONE_URL: Final = f"http://{LOOPBACK}:{KEYSTONE_PORT}/v3"
 
 PRIVATE_NETWORK: Final = "private"
@@ -66,5 +68,10 @@ MIRROR_PORT: Final = 80
 REGISTRY_PORT: Final = 5001
 
 HOST_IMAGE: Final = "debian-12"
-FLAVORS: Final = {"c1.small": (2, 2048, 20), "c1.medium": (2, 4096, 40), "c1.large": (8, 8192, 60)}
-"""CPUs, memory in MiB and disk in GiB, as in the prototype's published cluster."""
+FLAVORS: Final = {
+    "c1.small": (2, 2048, 20),
+    "c1.medium": (2, 4096, 40),
+    "c1.large": (8, 8192, 60),
+    "c1.medium.diskless": (2, 4096, 0),
+}
+"""CPUs, memory in MiB and disk in GiB, as in the prototype's published cluster; and of hosts that boot from volumes."""

@@ -16,6 +16,7 @@ from openstack import exceptions
 from openstack.config import OpenStackConfig
 
 from q8s_infra.spec import Mistake, Network, SpecErrors
+from q8s_infra.spec.types import is_id
 from q8s_infra.strays import OWNER, Port, Server
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ FAILURES: Final = (exceptions.SDKException, ClientException)
 
 @dataclass(frozen=True)
 class Flavor:
-    """An OpenStack flavor: CPUs, memory in MiB, disk in GiB (0: as large as the image)."""
+    """An OpenStack flavor: CPUs, memory in MiB, disk in GiB (0: none, its instances boot from volumes)."""
 
     vcpus: int
     ram_mib: int
@@ -106,7 +107,7 @@ class Cloud(Protocol):
         ...
 
     def has_image(self, name: str) -> bool:
-        """True where an image of this name is there."""
+        """True where an active image of this name or id is there."""
         ...
 
     def subnets(self, network: Network) -> tuple[Subnet, ...] | None:
@@ -114,7 +115,10 @@ class Cloud(Protocol):
         ...
 
     def quotas(self) -> Mapping[str, Quota]:
-        """Instances, cores, memory (MiB), server groups, ports, security groups and their rules, floating IPs."""
+        """By name: instances, cores, memory (MiB), server groups, ports, security groups and their rules, floating IPs.
+
+        And volumes with their storage (GiB), where the cloud has volumes.
+        """
         ...
 
     def servers(self, names: Iterable[str]) -> frozenset[str]:
@@ -123,6 +127,10 @@ class Cloud(Protocol):
 
     def availability_zones(self) -> frozenset[str]:
         """Names of the zones that instances can be in."""
+        ...
+
+    def volume_types(self) -> frozenset[str] | None:
+        """Names of the types that volumes can be of; None where the cloud has no volumes."""
         ...
 
     def has_server_group(self, name: str) -> bool:
@@ -149,6 +157,10 @@ class Inventory(Protocol):
         """Names of the zones that instances can be in."""
         ...
 
+    def volume_types(self) -> frozenset[str] | None:
+        """Names of the types that volumes can be of; None where the cloud has no volumes."""
+        ...
+
 
 class OpenStackCloud:
     """The look-ups by OpenStack's ordinary APIs, as a regular member of a project."""
@@ -163,7 +175,9 @@ class OpenStackCloud:
 
     def has_image(self, name: str) -> bool:
         """See :class:`Cloud`."""
-        return self._connection.image.find_image(name) is not None
+        images = self._connection.image
+        found = images.find_image(name) if is_id(name) else next(images.images(name=name, status="active"), None)
+        return found is not None
 
     def subnets(self, network: Network) -> tuple[Subnet, ...] | None:
         """See :class:`Cloud`."""
@@ -183,6 +197,7 @@ class OpenStackCloud:
         compute = self._connection.compute.get_limits().absolute
         project = self._connection.current_project_id
         network = self._connection.network.get_quota(project or "", details=True)
+        volumes = self._connection.block_storage.get_limits().absolute if self._has_volumes() else None
         return {
             "instances": Quota(compute.instances_used, compute.instances),
             "cores": Quota(compute.total_cores_used, compute.total_cores),
@@ -192,7 +207,10 @@ class OpenStackCloud:
             "security groups": _network_quota(network.security_groups),
             "security-group rules": _network_quota(network.security_group_rules),
             "floating IPs": _network_quota(network.floating_ips),
-        }
+        } | ({} if volumes is None else {
+            "volumes": Quota(volumes.total_volumes_used, volumes.max_total_volumes),
+            "volume storage (GiB)": Quota(volumes.total_gigabytes_used, volumes.max_total_volume_gigabytes),
+        })  # fmt: skip
 
     def servers(self, names: Iterable[str]) -> frozenset[str]:
         """See :class:`Cloud`."""
@@ -201,6 +219,10 @@ class OpenStackCloud:
     def availability_zones(self) -> frozenset[str]:
         """See :class:`Cloud`."""
         return frozenset(each.name for each in self._connection.compute.availability_zones() if each.state["available"])
+
+    def volume_types(self) -> frozenset[str] | None:
+        """See :class:`Cloud`."""
+        return frozenset(each.name for each in self._connection.block_storage.types()) if self._has_volumes() else None
 
     def has_server_group(self, name: str) -> bool:
         """See :class:`Cloud`."""
@@ -260,6 +282,9 @@ class OpenStackCloud:
         compute.delete_server(identity)
         if server := compute.find_server(identity):
             compute.wait_for_delete(server, wait=_DELETE_SECONDS)
+
+    def _has_volumes(self) -> bool:
+        return self._connection.has_service("block-storage")
 
     def _instance(self, server: Any) -> Instance:
         addresses = [each for network in server.addresses.values() for each in network if each["version"] == 4]  # noqa: PLR2004

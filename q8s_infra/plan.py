@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from q8s_infra.arch import ARCHITECTURES, Architecture
-from q8s_infra.spec import ClusterSpec, NodeType
+from q8s_infra.spec import BootVolume, ClusterSpec, NodeType
 from q8s_infra.spec.names import control_plane_name, worker_name
 
 
@@ -18,6 +18,7 @@ class ControlPlane:
     ordinal: int
     flavor: str
     availability_zone: str | None
+    boot_volume: BootVolume | None
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,11 @@ class Worker:
     def availability_zone(self) -> str | None:
         """Availability zone of the host."""
         return self.node_type.availability_zone
+
+    @property
+    def boot_volume(self) -> BootVolume | None:
+        """What the host boots from; None where that is its flavor's disk."""
+        return self.node_type.boot_volume
 
 
 @dataclass(frozen=True)
@@ -83,6 +89,7 @@ def plan(spec: ClusterSpec) -> ClusterPlan:
             ordinal=ordinal,
             flavor=spec.control_planes.flavor,
             availability_zone=spec.control_planes.availability_zone,
+            boot_volume=spec.control_planes.boot_volume,
         )
         for ordinal in range(spec.control_planes.count)
     )

@@ -17,7 +17,7 @@ from q8s_infra.defaults import (
 )
 from q8s_infra.plan import ClusterPlan, ControlPlane, Worker
 from q8s_infra.render.rules import rules
-from q8s_infra.spec import Mistake, NodeType, SpecErrors
+from q8s_infra.spec import BootVolume, Mistake, NodeType, SpecErrors
 
 # Neutron gives each new security group two egress rules.
 _DEFAULT_RULES = 2
@@ -53,8 +53,14 @@ def check(plan: ClusterPlan, cloud: Cloud) -> tuple[str, ...]:
         SpecErrors: everything that does not fit.
     """
     flavors = _flavors(plan, cloud)
-    mistakes = [*_flavor_mistakes(plan, flavors), *_network_mistakes(plan, cloud), *_zone_mistakes(plan, cloud)]
-    if not cloud.has_image(plan.spec.host_image.name):
+    mistakes = [
+        *_flavor_mistakes(plan, flavors),
+        *_volume_mistakes(plan, cloud, flavors),
+        *_network_mistakes(plan, cloud),
+        *_zone_mistakes(plan, cloud),
+    ]
+    # Hosts that are there need no image any more.
+    if _missing(plan, cloud) and not cloud.has_image(plan.spec.host_image.name):
         mistakes.append(Mistake("hostImage.name", plan.spec.host_image.name, "is no image that this project can see"))
     if not mistakes:
         mistakes += [
@@ -89,6 +95,9 @@ def needs(plan: ClusterPlan, cloud: Cloud, flavors: Mapping[str, Flavor | None] 
         wanted["floating IPs"] = 1
     if plan.spec.server_group_policy and not cloud.has_server_group(plan.spec.server_group_name):
         wanted["server groups"] = 1
+    if volumes := [node.boot_volume for node in missing if node.boot_volume]:
+        wanted["volumes"] = len(volumes)
+        wanted["volume storage (GiB)"] = sum(int(volume.size.gib) for volume in volumes)
     quotas = cloud.quotas()
     return tuple(Need(name, amount, quotas[name]) for name, amount in wanted.items() if name in quotas)
 
@@ -141,12 +150,44 @@ def _flavor_mistakes(plan: ClusterPlan, flavors: Mapping[str, Flavor | None]) ->
                 f"does not fit flavor {node_type.flavor}: with {TRANSLATION_CACHE_MIB} MiB for QEMU and "
                 f"{HOST_RESERVE_MIB} MiB for the host it takes {wanted} of {flavor.ram_mib} MiB",
             )
-        if flavor.disk_gib and node_type.disk.gib > flavor.disk_gib:
-            yield Mistake(
-                f"{path}.disk",
-                str(node_type.disk),
-                f"does not fit flavor {node_type.flavor} with {flavor.disk_gib} GiB",
-            )
+        if (disk := _disk(flavor, node_type.boot_volume)) and node_type.disk.gib > disk:
+            where = _named(node_type.flavor, node_type.boot_volume)
+            yield Mistake(f"{path}.disk", str(node_type.disk), f"does not fit {where} with {disk} GiB")
+
+
+def _disk(flavor: Flavor, volume: BootVolume | None) -> int:
+    """What a host has room on, in GiB; 0 where nobody says how much."""
+    return int(volume.size.gib) if volume else flavor.disk_gib
+
+
+def _named(flavor: str, volume: BootVolume | None) -> str:
+    return "its boot volume" if volume else f"flavor {flavor}"
+
+
+def _volume_mistakes(plan: ClusterPlan, cloud: Cloud, flavors: Mapping[str, Flavor | None]) -> Iterator[Mistake]:
+    """What new hosts boot from: Nova refuses to members an instance without a disk that boots from no volume.
+
+    That is the default of its policy ``os_compute_api:servers:create:zero_disk_flavor``.
+    """
+    missing = {"controlPlanes" if isinstance(node, ControlPlane) else f"nodeTypes.{node.type_name}": node
+               for node in _missing(plan, cloud)}  # fmt: skip
+    without = {path for path, node in missing.items() if (found := flavors[node.flavor]) and not found.disk_gib}
+    if not without and not any(node.boot_volume for node in missing.values()):
+        return
+    types = cloud.volume_types()
+    for path, node in missing.items():
+        volume = node.boot_volume
+        if volume and types is None:
+            yield Mistake(f"{path}.bootVolume", str(volume.size), "is not to be had: this cloud has no volumes")
+        elif volume and volume.type and types is not None and volume.type not in types:
+            told = f"is no volume type of this cloud, there are {', '.join(sorted(types)) or 'none'}"
+            yield Mistake(f"{path}.bootVolume.type", volume.type, told)
+        elif volume is None and path in without:
+            if types is None:
+                told = f"is missing, flavor {node.flavor} has no disk of its own, and this cloud no volumes"
+            else:
+                told = f"is missing, flavor {node.flavor} has no disk of its own: write the size of a volume"
+            yield Mistake(f"{path}.bootVolume", None, told)
 
 
 def _zone_mistakes(plan: ClusterPlan, cloud: Cloud) -> Iterator[Mistake]:
@@ -168,11 +209,13 @@ def control_plane_gib(architectures: int) -> int:
 
 
 def _warnings(plan: ClusterPlan, flavors: Mapping[str, Flavor | None]) -> Iterator[str]:
-    flavor, wanted = flavors[plan.spec.control_planes.flavor], control_plane_gib(len(plan.architectures))
-    if flavor and flavor.disk_gib and wanted > flavor.disk_gib:
+    control_planes, wanted = plan.spec.control_planes, control_plane_gib(len(plan.architectures))
+    flavor, volume = flavors[control_planes.flavor], control_planes.boot_volume
+    if flavor and (disk := _disk(flavor, volume)) and wanted > disk:
+        field, what = ("bootVolume", "its volume") if volume else ("flavor", control_planes.flavor)
         yield (
-            f"controlPlanes.flavor: {plan.spec.control_planes.flavor} has {flavor.disk_gib} GiB of disk, and the first "
-            f"one, with what guests are made from, may take {wanted} GiB"
+            f"controlPlanes.{field}: {what} has {disk} GiB of disk, and the first one, with what guests are made from, "
+            f"may take {wanted} GiB"
         )
     for name, node_type in _used_types(plan):
         flavor = flavors[node_type.flavor]
@@ -183,10 +226,10 @@ def _warnings(plan: ClusterPlan, flavors: Mapping[str, Flavor | None]) -> Iterat
                 f"nodeTypes.{name}.cpus: {node_type.cpus} emulated CPUs share {flavor.vcpus} of flavor "
                 f"{node_type.flavor}"
             )
-        if flavor.disk_gib and host_gib(node_type) > flavor.disk_gib:
+        if (disk := _disk(flavor, node_type.boot_volume)) and host_gib(node_type) > disk:
             yield (
                 f"nodeTypes.{name}.disk: a guest that fills both its root disk and its disk for images, "
-                f"{node_type.disk} each, does not fit flavor {node_type.flavor} with {flavor.disk_gib} GiB"
+                f"{node_type.disk} each, does not fit {_named(node_type.flavor, node_type.boot_volume)} with {disk} GiB"
             )
 
 

@@ -117,7 +117,7 @@ def is_running(host: Host) -> bool:
     return bool(cgroups.members(host.machine))
 
 
-def prepare(host: Host, instances: Path, image: Path, files: Sequence[SeedFile]) -> None:
+def prepare(host: Host, instances: Path, image: Path, files: Sequence[SeedFile], volume: Path | None = None) -> None:
     """Make a new host's root file system and record the host.
 
     Args:
@@ -125,6 +125,7 @@ def prepare(host: Host, instances: Path, image: Path, files: Sequence[SeedFile])
         instances: Nova's ``instances_path``, on a real file system.
         image: root of the host image.
         files: what makes this host different from others.
+        volume: the empty file that its disk is on, which is not its own; None for one that goes with it.
 
     Raises:
         HostError: the image is missing, or the disk or the overlay can't be mounted.
@@ -137,6 +138,8 @@ def prepare(host: Host, instances: Path, image: Path, files: Sequence[SeedFile])
     folders.top.chmod(0o711)
     if folders.own_disk:
         folders.disk.mkdir(exist_ok=True)
+        if volume:
+            folders.image.symlink_to(volume)
         for command in disk_commands(host, folders):
             run(*command)
     _mount_disk(folders, instances)

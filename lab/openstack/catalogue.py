@@ -18,6 +18,7 @@ _SERVICES: Final = {
     "placement": ("placement", f"http://{layout.LOOPBACK}:{layout.PLACEMENT_PORT}"),
     "nova": ("compute", f"http://{layout.LOOPBACK}:{layout.NOVA_PORT}/v2.1"),
     "neutron": ("network", f"http://{layout.LOOPBACK}:{layout.NEUTRON_PORT}"),
+    "cinder": ("volumev3", f"http://{layout.LOOPBACK}:{layout.CINDER_PORT}/v3/$(project_id)s"),
 }
 _ANSWER_SECONDS: Final = 120
 _COMPUTE_QUOTA: Final = {"instances": 100, "cores": 400, "ram": 400 * 1024, "key_pairs": 100}

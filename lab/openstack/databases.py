@@ -101,6 +101,7 @@ def _synchronise() -> None:
             (*_KEYSTONE, "db_sync"),
             ("glance-manage", "--config-file", layout.ETC / "glance/glance-api.conf", "db_sync"),
             ("placement-manage", "--config-dir", layout.ETC / "placement", "db", "sync"),
+            ("cinder-manage", "--config-file", layout.ETC / "cinder/cinder.conf", "db", "sync"),
             ("neutron-db-manage", *neutron, "upgrade", "heads"),
         ),
         (

@@ -97,6 +97,12 @@ def programs(venv: Path, files: Mapping[str, str]) -> OpenStackPrograms:
                 port=layout.NEUTRON_PORT,
                 PYTHONPATH=str(REPOSITORY),
             ),
+            service(
+                "cinder", "python", "-m", "lab.openstack.cinder_services", "--config-file", etc / "cinder/cinder.conf",
+                port=layout.CINDER_PORT,
+                PYTHONPATH=str(REPOSITORY),
+                Q8S_VOLUMES=str(layout.VOLUMES),
+            ),
             service("nova-api", "nova-api", "--config-file", nova_conf, port=layout.NOVA_PORT),
             service("nova-conductor", "nova-conductor", "--config-file", nova_conf),
             service("nova-scheduler", "nova-scheduler", "--config-file", nova_conf),

@@ -14,7 +14,7 @@ from lab.openstack.passwords import Passwords
 Sections = Mapping[str, Mapping[str, object]]
 
 _LOCAL = layout.LOOPBACK
-DATABASES = ("keystone", "glance", "placement", "nova", "nova_api", "nova_cell0", "neutron")
+DATABASES = ("keystone", "glance", "placement", "nova", "nova_api", "nova_cell0", "neutron", "cinder")
 
 
 def ini(sections: Sections) -> str:
@@ -41,6 +41,7 @@ def all_files(passwords: Passwords, venv: Path) -> dict[str, str]:
         "neutron/ml2.ini": ini(ML2),
         "neutron/linuxbridge.ini": ini(LINUXBRIDGE),
         "neutron/l3.ini": ini(L3),
+        "cinder/cinder.conf": ini(cinder(passwords, venv)),
     }
 
 
@@ -123,6 +124,35 @@ def nova(passwords: Passwords, venv: Path) -> Sections:
         "service_user": {**_service("nova", passwords), "send_service_user_token": True},
         "placement": _service("placement", passwords),
         "neutron": _service("neutron", passwords),
+        "cinder": {**_service("nova", passwords), "catalog_info": "volumev3::publicURL"},
+    }
+
+
+def cinder(passwords: Passwords, venv: Path) -> Sections:
+    """cinder.conf: volumes are files beside the hosts' own disks."""
+    return {
+        "DEFAULT": {
+            "host": "lab",
+            "my_ip": _LOCAL,
+            "state_path": layout.STATE / "cinder",
+            "transport_url": _broker(passwords),
+            "osapi_volume_listen": _LOCAL,
+            "osapi_volume_listen_port": layout.CINDER_PORT,
+            "osapi_volume_workers": 1,
+            "enabled_backends": "files",
+            "auth_strategy": "keystone",
+            "api_paste_config": venv / "etc/cinder/api-paste.ini",
+            "resource_query_filters_file": venv / "etc/cinder/resource_filters.json",
+            "glance_api_servers": f"http://{_LOCAL}:{layout.GLANCE_PORT}",
+        },
+        "files": {
+            "volume_backend_name": "files",
+            "volume_driver": "lab.hosts.volume_driver.FileDriver",
+        },
+        "database": {"connection": database_url("cinder", passwords)},
+        "oslo_concurrency": _locks(),
+        "keystone_authtoken": _authtoken("cinder", passwords),
+        "service_user": {**_service("cinder", passwords), "send_service_user_token": True},
     }
 
 

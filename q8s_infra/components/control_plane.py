@@ -244,12 +244,10 @@ def _host(
     parent: pulumi.Resource, planned: PlannedControlPlane, spec: ClusterSpec, network: ClusterNetwork, keys: ClusterKeys
 ) -> Host:
     return Host(
-        planned.name,
+        planned,
         spec=spec,
-        flavor=planned.flavor,
         network=network,
         keys=keys,
-        availability_zone=planned.availability_zone,
         server_group=network.server_group,
         keeps_flavor=True,
         opts=pulumi.ResourceOptions(parent=parent),

@@ -13,9 +13,10 @@ from pulumi_command import remote
 from q8s_infra.components.keys import ClusterKeys
 from q8s_infra.components.network import ClusterNetwork
 from q8s_infra.hostkeys import HostKey
+from q8s_infra.plan import ControlPlane, Worker
 from q8s_infra.remote import shell
 from q8s_infra.render.templates import render
-from q8s_infra.spec import ClusterSpec
+from q8s_infra.spec import BootVolume, ClusterSpec
 from q8s_infra.strays import OWNER
 
 # 60 dials with the provider's back-off are about 4 minutes: a cloud image's first boot on a busy cloud.
@@ -23,7 +24,11 @@ _DIALS = 60
 _SECONDS_PER_DIAL = 10
 
 # What a new host is made from is no reason to make a running one anew (docs/decisions/0006).
-_OF_NEW_ONES: Final = ("imageName", "userData", "availabilityZone", "configDrive", "schedulerHints")
+# By its name the image is known to instances of earlier releases.
+_OF_NEW_ONES: Final = (
+    *("imageName", "imageId", "blockDevices"),
+    *("userData", "availabilityZone", "configDrive", "schedulerHints"),
+)
 
 
 class Host(pulumi.ComponentResource):
@@ -38,13 +43,11 @@ class Host(pulumi.ComponentResource):
 
     def __init__(
         self,
-        name: str,
+        planned: ControlPlane | Worker,
         *,
         spec: ClusterSpec,
-        flavor: str,
         network: ClusterNetwork,
         keys: ClusterKeys,
-        availability_zone: str | None = None,
         server_group: openstack.compute.ServerGroup | None = None,
         keeps_flavor: bool = False,
         after: Sequence[pulumi.Resource] = (),
@@ -53,17 +56,16 @@ class Host(pulumi.ComponentResource):
         """Declare the host.
 
         Args:
-            name: of the instance and the node.
+            planned: the node; the instance is called as it is.
             spec: the cluster.
-            flavor: the instance's flavor.
             network: the cluster's network.
             keys: the cluster's keys.
-            availability_zone: the instance's; None for the cloud's own.
             server_group: the instance's; None where it is in none.
             keeps_flavor: an edit of the flavor is for hosts that are yet to be made; else it makes another host.
             after: what the instance is made after.
             opts: the component's options.
         """
+        name = planned.name
         super().__init__("q8s:index:Host", name, None, opts)
         port = openstack.networking.Port(
             f"{name}-port",
@@ -82,12 +84,14 @@ class Host(pulumi.ComponentResource):
         self.instance = openstack.compute.Instance(
             name,
             name=name,
-            flavor_name=flavor,
-            image_name=spec.host_image.name,
+            flavor_name=planned.flavor,
+            # A volume has the image on it: the instance is given none.
+            image_id=None if planned.boot_volume else network.image_id,
+            block_devices=[_on_volume(planned.boot_volume, network.image_id)] if planned.boot_volume else None,
             key_pair=network.keypair.name,
             networks=[openstack.compute.InstanceNetworkArgs(port=port.id)],
             user_data=host_key.apply(_user_data),
-            availability_zone=availability_zone,
+            availability_zone=planned.availability_zone,
             config_drive=spec.config_drive,
             scheduler_hints=[openstack.compute.InstanceSchedulerHintArgs(group=server_group.id)]
             if server_group
@@ -142,6 +146,18 @@ def ipv4(name: str, addresses: Sequence[str]) -> str:
     if found is None:
         raise pulumi.RunError(f"node {name}, layer OpenStack: its port has no IPv4 address, only {list(addresses)}")
     return found
+
+
+def _on_volume(volume: BootVolume, image_id: str | None) -> openstack.compute.InstanceBlockDeviceArgs:
+    return openstack.compute.InstanceBlockDeviceArgs(
+        source_type="image",
+        uuid=image_id,
+        destination_type="volume",
+        volume_size=int(volume.size.gib),
+        volume_type=volume.type,
+        boot_index=0,
+        delete_on_termination=True,
+    )
 
 
 def _user_data(host_key: HostKey) -> str:

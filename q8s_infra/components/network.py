@@ -18,6 +18,7 @@ class ClusterNetwork(pulumi.ComponentResource):
     Attributes:
         server_group: what keeps control planes apart; None where nothing does.
         subnet_id: the subnet that new ports get their address from; None where Neutron may choose.
+        image_id: what new hosts boot; None where the image is gone, which is no matter to those that are there.
         first: the node that a floating address leads to, and through which all others are reached then.
         floating: that address; None where hosts are reached by their own, or through a bastion.
     """
@@ -38,6 +39,7 @@ class ClusterNetwork(pulumi.ComponentResource):
             spec.network.id or openstack.networking.get_network(name=spec.network.name, opts=invoke).id
         )
         self.subnet_id = _subnet_id(spec.network.subnet, self.network_id, invoke)
+        self.image_id = _image_id(spec.host_image.name, invoke)
         group = openstack.networking.SecGroup(
             f"{name}-group", name=name, description=f"Q8S cluster {name}", tags=list(spec.tags), opts=child
         )
@@ -79,6 +81,13 @@ class ClusterNetwork(pulumi.ComponentResource):
             # Neutron refuses a second rule like the first (409), so the old one has to go first.
             opts=pulumi.ResourceOptions(parent=self, delete_before_replace=True),
         )
+
+
+def _image_id(given: str, invoke: pulumi.InvokeOptions) -> str | None:
+    """By id, or the newest of those that are called so: publishers and sites upload each release under one name."""
+    if is_id(given):
+        return given
+    return next(iter(openstack.images.get_image_ids(name=given, sort="created_at:desc", opts=invoke).ids), None)
 
 
 def _subnet_id(given: str | None, network_id: str, invoke: pulumi.InvokeOptions) -> str | None:

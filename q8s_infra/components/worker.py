@@ -77,12 +77,10 @@ class Worker(pulumi.ComponentResource):
         name = planned.name
         waits = {what: [before] if before is not None and turn and turn.what is what else [] for what in What}
         self.host = Host(
-            name,
+            planned,
             spec=spec,
-            flavor=planned.flavor,
             network=network,
             keys=keys,
-            availability_zone=planned.availability_zone,
             # An instance that is made anew takes its node away before, by an API server that has to answer.
             after=[*control_planes, *waits[What.HOST]],
             opts=pulumi.ResourceOptions(parent=self),

@@ -50,7 +50,9 @@ class Decision:
         zone: the availability zone of all hosts; None where the cloud has no other.
         host_image: its name.
         control_plane_flavor: its name.
+        control_plane_volume: what control planes boot from, in GiB; None where their flavor has a disk.
         worker_flavor: the name of that of all workers' hosts.
+        worker_volume: what those boot from, in GiB; None where their flavor has a disk.
         user: the host image's login.
         allowed_cidrs: who may reach SSH and the API server.
         external: networks that floating IPs could come from.
@@ -62,7 +64,9 @@ class Decision:
     zone: Answer | None
     host_image: Answer
     control_plane_flavor: Answer
+    control_plane_volume: int | None
     worker_flavor: Answer
+    worker_volume: int | None
     user: str
     allowed_cidrs: tuple[IPv4Network, ...]
     external: tuple[str, ...]
@@ -82,8 +86,11 @@ def decide(given: Given, inventory: Inventory, asker: Asker | None) -> Decision:
     networks, images, flavors = tuple(inventory.networks()), tuple(inventory.images()), inventory.flavors()
     asked = asker is not None
     network, host_image = questions.network(networks, given.network), questions.image(images, given.host_image)
-    control_plane = questions.flavor("--control-plane-flavor", flavors, given.control_plane_flavor, _control_plane())
-    worker = questions.flavor("--worker-flavor", flavors, given.worker_flavor, _worker())
+    volumes = inventory.volume_types() is not None
+    control_plane = questions.flavor(
+        "--control-plane-flavor", flavors, given.control_plane_flavor, _control_plane(), volumes=volumes
+    )
+    worker = questions.flavor("--worker-flavor", flavors, given.worker_flavor, _worker(), volumes=volumes)
     zone = questions.zone(inventory.availability_zones(), given.zone)
     on_network = network.known and questions.subnet(_network(networks, network.known), given.subnet)
     login = host_image.known and questions.user(_of_name(images, host_image.known), given.user)
@@ -94,6 +101,7 @@ def decide(given: Given, inventory: Inventory, asker: Asker | None) -> Decision:
     on = network.answer(asker)
     subnet = questions.subnet(_network(networks, on.chosen), given.subnet)
     image = host_image.answer(asker)
+    of_control_planes, of_workers = control_plane.answer(asker), worker.answer(asker)
     return Decision(
         network=on,
         network_field="id" if on.chosen.value in {each.id for each in networks} else "name",
@@ -101,8 +109,10 @@ def decide(given: Given, inventory: Inventory, asker: Asker | None) -> Decision:
         zone=zone.answer(asker) if zone else None,
         host_image=image,
         user=questions.user(_of_name(images, image.chosen), given.user).answer(asker).chosen.value,
-        control_plane_flavor=control_plane.answer(asker),
-        worker_flavor=worker.answer(asker),
+        control_plane_flavor=of_control_planes,
+        control_plane_volume=_volume(flavors[of_control_planes.chosen.value], _control_plane()),
+        worker_flavor=of_workers,
+        worker_volume=_volume(flavors[of_workers.chosen.value], _worker()),
         allowed_cidrs=cidrs or (asker.allowed_cidrs() if asker else ()),
         external=tuple(some([Candidate(each.name) for each in networks if each.external and each.name])),
     )
@@ -130,6 +140,10 @@ def _worker() -> Flavor:
     """One that carries a guest of any shipped type, without a warning of the check."""
     types = [NodeType.model_validate(each) for each in shipped()["nodeTypes"].values()]
     return Flavor(max(each.cpus for each in types), max(map(host_mib, types)), ceil(max(map(host_gib, types))))
+
+
+def _volume(flavor: Flavor, least: Flavor) -> int | None:
+    return None if flavor.disk_gib else least.disk_gib
 
 
 def _misnamed(given: Given) -> Iterator[Mistake]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Network
 from typing import Final, Protocol
 
@@ -149,24 +149,27 @@ def zone(zones: Collection[str], given: str | None) -> Question | None:
 
 
 def image(images: Sequence[FoundImage], given: str | None) -> Question:
-    """Which image, newest first; an instance is made by an image's name, so it has to be the only one of its name."""
-    named = Counter(each.name for each in images)
-    ordered = sorted(images, key=lambda each: each.created, reverse=True)
-    there = {each.name: Candidate(each.name, f"of {each.created[:10]}") for each in ordered if named[each.name] == 1}
-    fit = tuple(there[each.name] for each in ordered if _distribution(each) and each.name in there)
+    """Which image, newest first; of several that are called the same, an instance is made from the newest."""
+    newest = {each.name: each for each in sorted(images, key=lambda each: each.created)}
+    ordered = sorted(newest.values(), key=lambda each: each.created, reverse=True)
+    there = {each.name: Candidate(each.name, f"of {each.created[:10]}") for each in ordered}
+    fit = tuple(there[each.name] for each in ordered if _distribution(each))
     return Question("--host-image", "an image of Ubuntu or Debian", fit, tuple(there.values()), given)
 
 
-def flavor(option: str, flavors: Mapping[str, Flavor], given: str | None, least: Flavor) -> Question:
-    """Which flavor, smallest first.
-
-    One whose disk is as large as the image (0 GiB) is never proposed: images are small, and all else has to fit beside.
-    """
+def flavor(option: str, flavors: Mapping[str, Flavor], given: str | None, least: Flavor, *, volumes: bool) -> Question:
+    """Which flavor, smallest first; those without a disk after all others, and only where the cloud has volumes."""
     there = {
         name: Candidate(name, _size(flavors[name]))
         for name in sorted(flavors, key=lambda name: (flavors[name].ram_mib, flavors[name].vcpus, name))
     }
     fit = tuple(candidate for name, candidate in there.items() if _carries(flavors[name], least))
+    if volumes:
+        fit += tuple(
+            there[name]
+            for name in there
+            if _carries(replace(flavors[name], disk_gib=least.disk_gib), least) and not flavors[name].disk_gib
+        )
     return Question(option, f"a flavor of at least {_size(least)}", fit, tuple(there.values()), given)
 
 
@@ -183,7 +186,8 @@ def _carries(one: Flavor, least: Flavor) -> bool:
 
 
 def _size(one: Flavor) -> str:
-    return f"{one.vcpus} CPUs, {one.ram_mib} MiB, {one.disk_gib} GiB"
+    disk = f"{one.disk_gib} GiB" if one.disk_gib else "no disk"
+    return f"{one.vcpus} CPUs, {one.ram_mib} MiB, {disk}"
 
 
 def _distribution(image: FoundImage) -> str:

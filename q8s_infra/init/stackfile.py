@@ -30,7 +30,12 @@ def text(decision: Decision, kept: Mapping[str, Any]) -> str:
         network["subnet"] = decision.subnet.chosen.value
     zone = {"availabilityZone": decision.zone.chosen.value} if decision.zone else {}
     types = {
-        name: {**described, "flavor": decision.worker_flavor.chosen.value, **zone}
+        name: {
+            **described,
+            "flavor": decision.worker_flavor.chosen.value,
+            **zone,
+            **_boot_volume(decision.worker_volume),
+        }
         for name, described in default["nodeTypes"].items()
     }
     return render(
@@ -41,7 +46,11 @@ def text(decision: Decision, kept: Mapping[str, Any]) -> str:
         network_fields=network,
         subnet=decision.subnet,
         zone=decision.zone,
-        control_planes={"flavor": decision.control_plane_flavor.chosen.value, **zone},
+        control_planes={
+            "flavor": decision.control_plane_flavor.chosen.value,
+            **zone,
+            **_boot_volume(decision.control_plane_volume),
+        },
         host_image=decision.host_image,
         control_plane_flavor=decision.control_plane_flavor,
         worker_flavor=decision.worker_flavor,
@@ -51,6 +60,10 @@ def text(decision: Decision, kept: Mapping[str, Any]) -> str:
         node_types=types,
         workers=default["workers"],
     )
+
+
+def _boot_volume(gib: int | None) -> dict[str, Any]:
+    return {} if gib is None else {"bootVolume": {"size": f"{gib}GiB"}}
 
 
 def kept(path: Path, *, force: bool) -> dict[str, Any]:

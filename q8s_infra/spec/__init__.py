@@ -6,7 +6,7 @@ from q8s_infra.spec.access import Access, Bastion, OpenPorts
 from q8s_infra.spec.cluster import ClusterSpec, HostImage, Kubernetes, Network
 from q8s_infra.spec.errors import Mistake, SpecErrors
 from q8s_infra.spec.load import load, read, validated
-from q8s_infra.spec.nodes import ControlPlanes, NodeType
+from q8s_infra.spec.nodes import BootVolume, ControlPlanes, NodeType
 from q8s_infra.spec.proxy import Proxy
 from q8s_infra.spec.sources import AptSource, GuestImage, Sources
 
@@ -14,6 +14,7 @@ __all__ = [
     "Access",
     "AptSource",
     "Bastion",
+    "BootVolume",
     "ClusterSpec",
     "ControlPlanes",
     "GuestImage",

@@ -68,7 +68,7 @@ class Network(Model):
 class HostImage(Model):
     """The image that hosts boot: Debian or Ubuntu with cloud-init."""
 
-    name: Name = Field(description="The image's name in Glance.")
+    name: Name = Field(description="The image's name in Glance, of several the newest, or its id.")
 
 
 class Kubernetes(Model):

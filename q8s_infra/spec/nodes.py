@@ -14,6 +14,20 @@ MiB, GiB = 2**20, 2**30
 SMALLEST_MEMORY, SMALLEST_DISK = Size(1 * GiB), Size(4 * GiB)
 
 
+class BootVolume(Model):
+    """The volume that an instance boots from and keeps all its data on; it goes with the instance."""
+
+    size: Size = Field(description="Its size, such as 40GiB; whole GiB.")
+    type: Name | None = Field(default=None, description="Volume type; by default the cloud's.")
+
+    @field_validator("size")
+    @classmethod
+    def _is_whole(cls, given: Size) -> Size:
+        if given.bytes % GiB:
+            raise ValueError("OpenStack's volumes are of whole GiB")
+        return given
+
+
 class ControlPlanes(Model):
     """The nodes that run Kubernetes itself, not emulated."""
 
@@ -26,6 +40,9 @@ class ControlPlanes(Model):
     )
     availability_zone: Name | None = Field(
         default=None, description="Availability zone of new instances; by default the cloud's."
+    )
+    boot_volume: BootVolume | None = Field(
+        default=None, description="What new instances boot from where their flavor has no disk of its own."
     )
 
 
@@ -55,6 +72,9 @@ class NodeType(Model):
     )
     availability_zone: Name | None = Field(
         default=None, description="Availability zone of the type's new instances; by default the cloud's."
+    )
+    boot_volume: BootVolume | None = Field(
+        default=None, description="What the type's new instances boot from where their flavor has no disk of its own."
     )
 
     @model_validator(mode="before")

@@ -243,7 +243,9 @@ def leftovers(cloud: Connection, prefix: str) -> set[str]:
         cloud.network.ports(),
         cloud.network.security_groups(),
     )
-    return {each.name for kind in kinds for each in kind if each.name.split("-")[0] == prefix}
+    named = {each.name for kind in kinds for each in kind if each.name.split("-")[0] == prefix}
+    # What an instance boots from has no name.
+    return named | {each.id for each in cloud.block_storage.volumes() if not each.name}
 
 
 def run(*words: str) -> str:

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 IMAGE, FLAVOR, NETWORK, USER = "debian-12", "c1.small", "private", "debian"
+DISKLESS = "c1.medium.diskless"
 
 
 def eventually(condition: Callable[[], bool], seconds: float, what: str) -> None:
@@ -91,7 +92,7 @@ Create = Callable[..., Server]
 
 @pytest.fixture(scope="module")
 def create(cloud: Any, keys: Path, group: Any) -> Iterator[Create]:
-    """Make servers; those that are left are deleted at the end."""
+    """Make servers, of a flavor with a disk or on a volume; those that are left are deleted at the end."""
     made: list[str] = []
 
     def user_data() -> str:
@@ -100,11 +101,14 @@ def create(cloud: Any, keys: Path, group: Any) -> Iterator[Create]:
         text = f"#cloud-config\nssh_keys:\n  ed25519_private: |\n{private}  ed25519_public: {public}"
         return text + "write_files: [{path: /etc/from-user-data, content: yes it is}]\n"
 
-    def new(name: str) -> Server:
+    def new(name: str, *, volume_gib: int | None = None) -> Server:
+        flavor = {"flavor": FLAVOR} if volume_gib is None else {"flavor": DISKLESS, "volume_size": volume_gib}
         server = cloud.create_server(
             name,
             image=IMAGE,
-            flavor=FLAVOR,
+            **flavor,
+            boot_from_volume=volume_gib is not None,
+            terminate_volume=True,
             network=NETWORK,
             key_name=(keys / "name").read_text(),
             security_groups=[group.name],

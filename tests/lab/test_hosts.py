@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from openstack.exceptions import ForbiddenException
 
 from lab import layout
-from tests.lab.servers import FLAVOR, NETWORK, Create, Server, eventually, is_open
+from tests.lab.servers import DISKLESS, FLAVOR, IMAGE, NETWORK, Create, Server, eventually, is_open
 
 MACHINE = """
 <domain type='qemu'>
@@ -92,6 +93,27 @@ def test_the_flavor_limits_its_disk(server: Server, create: Create) -> None:
         other.ssh("dd if=/dev/zero of=rest bs=1M count=128 conv=fsync && rm rest")
     finally:
         server.ssh("sudo rm -f /var/most /var/rest /opt/rest")
+
+
+def test_without_a_disk_it_boots_from_a_volume_that_goes_with_it(cloud: Any, create: Create) -> None:
+    """As on clouds whose flavors have no disk; Nova refuses such a server without a volume."""
+    with pytest.raises(ForbiddenException, match="Only volume-backed servers are allowed for flavors with zero disk"):
+        cloud.create_server("hosts-test-none", image=IMAGE, flavor=DISKLESS, network=NETWORK, auto_ip=False)
+    server = create("hosts-test-volume", volume_gib=3)
+    server.await_ssh()
+    (volume,) = cloud.block_storage.volumes()
+    file = layout.VOLUMES / f"volume-{volume.id}"
+    assert (volume.status, volume.size, file.stat().st_size) == ("in-use", 3, 3 << 30)
+    for place in ("/", "/var"):
+        assert 0.9 < int(server.ssh(f"df --output=size -B1 {place} | tail -1")) / (3 << 30) <= 1
+    server.ssh("echo kept | sudo tee /etc/kept /var/kept >/dev/null; sync")
+    cloud.compute.reboot_server(server.id, "HARD")
+    cloud.compute.wait_for_server(cloud.compute.get_server(server.id), wait=60)
+    server.await_ssh()
+    assert server.ssh("cat /etc/kept /var/kept") == "kept\nkept"
+    cloud.delete_server(server.id, wait=True, timeout=60)
+    eventually(lambda: not [*cloud.block_storage.volumes()], 30, "the volume gone with its server")
+    assert not file.exists()
 
 
 def test_its_mtu_is_the_networks(server: Server, cloud: Any) -> None:

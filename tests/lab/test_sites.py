@@ -18,7 +18,8 @@ from lab.mirrors.authority import NAMES
 from lab.mirrors.serve import TLS_PORT
 from lab.services import accepts, wait_until
 from tests.lab import mirrored
-from tests.lab.test_access import NAME, brought_up
+from tests.lab.servers import DISKLESS
+from tests.lab.test_access import NAME, brought_up, described
 from tests.unit.certificate import authority, server
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(1200)]
@@ -146,6 +147,20 @@ def test_a_site_with_an_authority_of_its_own(cloud: Connection, tmp_path: Path) 
             assert kubectl.ready() == NODES
             # The image is pulled in the guest.
             assert run_pod(kubectl, "amd64").endswith("x86_64")
+
+
+def test_a_cluster_whose_flavors_have_no_disk(cloud: Connection, tmp_path: Path) -> None:
+    here = described(workers={"x86-small": 1})["q8s:cluster"]
+    volume = {"flavor": DISKLESS, "bootVolume": {"size": "40GiB"}}
+    changes = {
+        "workers": {"x86-small": 1},
+        "controlPlanes": {**here["controlPlanes"], **volume},
+        "nodeTypes": {name: {**each, **volume} for name, each in here["nodeTypes"].items()},
+    }
+    with brought_up(cloud, tmp_path, **changes) as kubectl:
+        assert kubectl.ready() == NODES
+        assert run_pod(kubectl, "amd64").endswith("x86_64")
+        assert [volume.size for volume in cloud.block_storage.volumes()] == [40, 40]
 
 
 def test_a_registry_with_a_mirror_an_authority_and_a_password_of_its_own(cloud: Connection, tmp_path: Path) -> None:

@@ -98,7 +98,8 @@ class Recorder(mocks.Mocks):
         return found.id, found.outputs
 
     def call(self, args: mocks.MockCallArgs) -> dict[str, Any]:
-        return {"id": f"id of {args.args['name']}"}
+        identity = f"id of {args.args['name']}"
+        return {"ids": [identity]} if args.token == rules.IMAGE_IDS else {"id": identity}
 
     def _decided(self, request: resource_pb2.RegisterResourceRequest, inputs: dict[str, Any]) -> Declared:
         declared = Declared(request.type, request.name, {name: _compared(value) for name, value in inputs.items()})

@@ -16,6 +16,8 @@ KEYPAIR: Final = "openstack:compute/keypair:Keypair"
 SERVER_GROUP: Final = "openstack:compute/serverGroup:ServerGroup"
 KUBERNETES: Final = "pulumi:providers:kubernetes"
 
+IMAGE_IDS: Final = "openstack:images/getImageIds:getImageIds"
+
 EVERY: Final = ""
 _OBJECT: Final = ("apiVersion", "kind", "metadata.name", "metadata.namespace")
 

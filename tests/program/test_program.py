@@ -280,6 +280,30 @@ def test_instances_are_where_the_description_wants_them(keys: str) -> None:
     }
 
 
+def test_instances_boot_from_volumes_where_they_are_described(keys: str) -> None:
+    found = instances(
+        {
+            "controlPlanes": {"bootVolume": {"size": "40GiB", "type": "ssd"}},
+            "nodeTypes": {"x86-small": {"bootVolume": {"size": "60GiB"}}},
+        },
+        keys,
+    )
+    image = found["arm-mid-0"]["imageId"]
+    (volume,) = found["control-plane-0"]["blockDevices"]
+    assert volume == {
+        "sourceType": "image",
+        "uuid": image,
+        "destinationType": "volume",
+        "volumeSize": 40,
+        "volumeType": "ssd",
+        "bootIndex": 0,
+        "deleteOnTermination": True,
+    }
+    assert found["x86-small-0"]["blockDevices"][0]["volumeSize"] == 60
+    assert [name for name, each in found.items() if "imageId" in each] == ["arm-mid-0"]
+    assert "blockDevices" not in found["arm-mid-0"]
+
+
 @pytest.mark.parametrize(("wanted", "policy"), [("soft", "soft-anti-affinity"), ("hard", "anti-affinity")])
 def test_the_server_group_of_control_planes(wanted: str, policy: str, keys: str) -> None:
     config = merged(rendered.shipped("prototype"), {"antiAffinity": wanted})
@@ -290,4 +314,4 @@ def test_the_server_group_of_control_planes(wanted: str, policy: str, keys: str)
 
 def test_what_is_not_described_is_not_declared(keys: str) -> None:
     for inputs in instances({}, keys).values():
-        assert not {"availabilityZone", "configDrive", "schedulerHints"} & inputs.keys()
+        assert not {"availabilityZone", "blockDevices", "configDrive", "schedulerHints"} & inputs.keys()

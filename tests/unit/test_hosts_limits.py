@@ -172,6 +172,27 @@ def in_own_namespace(tmp_path: Path, script: str) -> Path:
     return instances
 
 
+def test_a_host_on_a_volume_keeps_all_there_and_leaves_it_to_its_owner(tmp_path: Path) -> None:
+    in_own_namespace(
+        tmp_path,
+        """
+volume = instances.parent / "volume"
+with volume.open("wb") as file:
+    file.truncate(1 << 30)
+host = Host(str(uuid.uuid4()), "c", "c", 64, cpus=1, disk_gib=1)
+lifecycle.prepare(host, instances, image, [], volume)
+of = Folders.of(host, instances)
+free = os.statvfs(of.root).f_bavail
+(of.root / "etc/some").write_bytes(b"x" * (8 << 20))
+os.sync()
+assert os.statvfs(of.var).f_bavail < free
+assert volume.stat().st_blocks * 512 > 8 << 20
+lifecycle.remove(host, instances)
+assert not of.top.exists() and volume.stat().st_size == 1 << 30
+""",
+    )
+
+
 def test_a_host_fills_its_own_disk_only(tmp_path: Path) -> None:
     in_own_namespace(
         tmp_path,

@@ -57,6 +57,17 @@ class Site(SmallCloud):
         return FLAVORS
 
 
+class NoDisks(Site):
+    """A cloud in which two of three flavors have no disk of their own."""
+
+    def flavors(self) -> dict[str, Flavor]:
+        return {
+            "c1.medium": FLAVORS["c1.medium"],
+            "c1.small": replace(FLAVORS["c1.small"], disk_gib=0),
+            "m1.large": Flavor(8, 8192, 0),
+        }
+
+
 @dataclass
 class Last:
     """Takes the last that fits."""
@@ -198,10 +209,16 @@ class TestChoice:
         assert decision.zone == init.Answer(init.Candidate("az-2"), "as chosen", ("az-1",))
         assert init.decide(GIVEN, Site(), last).zone is None
 
-    def test_images_that_share_a_name_are_not_proposed(self) -> None:
-        site = Site(has_images=(DEBIAN, replace(DEBIAN, created="2026-04-01T00:00:00Z")))
-        (told,) = refusals(GIVEN, site)
-        assert told.startswith("--host-image: is missing, and nothing here is")
+    def test_of_images_that_share_a_name_the_newest_is_proposed(self) -> None:
+        site = Site(has_images=(replace(DEBIAN, created="2026-04-01T00:00:00Z"), DEBIAN))
+        assert init.decide(GIVEN, site, None).host_image.chosen == init.Candidate("debian-12", "of 2026-04-01")
+
+    def test_flavors_without_a_disk_come_last_and_only_where_there_are_volumes(self) -> None:
+        site = NoDisks()
+        told = refusals(replace(GIVEN, control_plane_flavor=None, worker_flavor=None), site)
+        assert told[1].endswith(": c1.medium (2 CPUs, 4096 MiB, 40 GiB), m1.large (8 CPUs, 8192 MiB, no disk)")
+        site.volumes = None
+        assert init.decide(replace(GIVEN, worker_flavor=None), site, None).worker_flavor.chosen.value == "c1.medium"
 
     def test_an_image_is_what_it_says_before_what_its_name_says(self) -> None:
         site = Site(has_images=(FoundImage("like-debian", "ubuntu", "2026-03-01T00:00:00Z"),))
@@ -235,6 +252,16 @@ class TestFile:
         assert lines[at + 1 : at + 4] == ["    # Others that fit:", "    #   lan (10.254.1.0/24)", "    network:"]
         at = lines.index("    # The availability zone of new hosts, here and of each kind of workers: az-2, as given.")
         assert lines[at + 1 : at + 4] == ["    # Others that fit:", "    #   az-1", "    controlPlanes:"]
+
+    def test_hosts_without_a_disk_boot_from_volumes(self, tmp_path: Path) -> None:
+        decision = init.decide(replace(GIVEN, worker_flavor="m1.large"), NoDisks(), None)
+        spec = loaded(init.text(decision, {}), tmp_path)
+        volumes = [each.boot_volume for each in (spec.control_planes, *spec.node_types.values())]
+        assert [str(each and each.size) for each in volumes] == ["15GiB", "26GiB", "26GiB"]
+        assert all(
+            each.boot_volume is None
+            for each in loaded(init.text(init.decide(GIVEN, Site(), None), {}), tmp_path).node_types.values()
+        )
 
     def test_comments_say_why_and_what_else_there_is(self) -> None:
         lines = init.text(init.decide(GIVEN, Site(), None), {}).splitlines()

@@ -52,7 +52,7 @@ def test_every_file_is_as_expected(files: dict[str, str]) -> None:
 
 def test_every_ini_file_reads_as_such(files: dict[str, str]) -> None:
     ini = {name: text for name, text in files.items() if name.endswith((".ini", ".conf")) and "rabbitmq" not in name}
-    assert {name.split("/")[0] for name in ini} >= {"keystone", "placement", "glance", "neutron", "nova"}
+    assert {name.split("/")[0] for name in ini} >= {"keystone", "placement", "glance", "neutron", "nova", "cinder"}
     for name, text in ini.items():
         parser = configparser.ConfigParser(interpolation=None, strict=True, default_section="none")
         parser.read_string(text, name)
@@ -64,6 +64,7 @@ def test_all_that_listens_is_on_the_loopback_address(files: dict[str, str]) -> N
         ("nova/nova.conf", f"osapi_compute_listen = {layout.LOOPBACK}"),
         ("neutron/neutron.conf", f"bind_host = {layout.LOOPBACK}"),
         ("glance/glance-api.conf", f"bind_host = {layout.LOOPBACK}"),
+        ("cinder/cinder.conf", f"osapi_volume_listen = {layout.LOOPBACK}"),
         ("keystone/gunicorn.conf.py", f'bind = "{layout.LOOPBACK}:'),
         ("rabbitmq/rabbitmq.conf", f"= {layout.LOOPBACK}:"),
     ):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Network
 from types import SimpleNamespace
@@ -25,6 +25,8 @@ ROOMY = {
     "server groups": Quota(0, 10),
     "security groups": Quota(1, 10),
     "security-group rules": Quota(4, 100),
+    "volumes": Quota(0, 10),
+    "volume storage (GiB)": Quota(0, 200),
 }
 
 LAN = Subnet("0000", "lan", IPv4Network("10.254.1.0/24"), 200)
@@ -43,6 +45,7 @@ class SmallCloud:
     there: frozenset[str] = frozenset()
     zones: frozenset[str] = frozenset({"az-1", "az-2"})
     server_groups: frozenset[str] = frozenset()
+    volumes: frozenset[str] | None = frozenset({"disk", "ssd"})
 
     def flavor(self, name: str) -> Flavor | None:
         return FLAVORS.get(name)
@@ -62,6 +65,9 @@ class SmallCloud:
 
     def availability_zones(self) -> frozenset[str]:
         return self.zones
+
+    def volume_types(self) -> frozenset[str] | None:
+        return self.volumes
 
     def has_server_group(self, name: str) -> bool:
         return name in self.server_groups
@@ -116,7 +122,7 @@ def test_a_guest_that_could_fill_its_host_is_a_warning() -> None:
 def test_a_control_plane_without_the_disk_for_what_guests_are_made_from_is_a_warning(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    for gib, warned in ((0, False), (14, True), (15, False)):
+    for gib, warned in ((14, True), (15, False)):
         monkeypatch.setitem(FLAVORS, "c1.small", Flavor(2, 2048, gib))
         told = check(planned("controlPlanes/flavor", "c1.small"), SmallCloud())
         assert any("controlPlanes.flavor: c1.small has 14 GiB of disk" in warning for warning in told) == warned
@@ -209,7 +215,11 @@ def test_free_addresses_are_those_of_each_ipv4_subnet() -> None:
 
 @pytest.mark.parametrize("name", sorted(ROOMY))
 def test_each_quota_is_refused_by_name_with_what_is_used_and_the_limit(name: str) -> None:
-    told = refusals(SmallCloud(limits={**ROOMY, name: Quota(7, 7)}), "antiAffinity", "hard")
+    described = {**GOOD, "antiAffinity": "hard"}
+    described["controlPlanes"] = {**GOOD["controlPlanes"], "bootVolume": {"size": "40GiB"}}
+    with pytest.raises(SpecErrors) as refused:
+        check(plan(load({"cluster": described}, "demo")), SmallCloud(limits={**ROOMY, name: Quota(7, 7)}))
+    told = str(refused.value)
     assert f"quota of {name}" in told
     assert "7 of 7 are used" in told
 
@@ -246,6 +256,98 @@ def test_zones_and_server_groups_of_a_cloud() -> None:
     cloud = OpenStackCloud(connection)
     assert cloud.availability_zones() == {"az-1", "az-2"}
     assert [cloud.has_server_group(name) for name in ("demo-anti-affinity", "demo")] == [True, False]
+
+
+@pytest.mark.parametrize("path", ["controlPlanes", "nodeTypes/x86"])
+class TestFlavorsWithoutADisk:
+    @pytest.fixture(autouse=True)
+    def no_disk(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setitem(FLAVORS, "c0.medium", Flavor(2, 4096, 0))
+
+    @pytest.fixture
+    def described(self, path: str) -> Callable[[dict[str, str] | None], ClusterPlan]:
+        """A cluster with such a flavor, and with a boot volume."""
+
+        def describe(volume: dict[str, str] | None = None) -> ClusterPlan:
+            description = spoiled(f"{path}/flavor", "c0.medium")
+            part = description["controlPlanes"] if path == "controlPlanes" else description["nodeTypes"]["x86"]
+            part.update({"bootVolume": volume} if volume else {})
+            return plan(load({"cluster": description}, "demo"))
+
+        return describe
+
+    def test_they_need_a_volume(self, path: str, described: Callable[..., ClusterPlan]) -> None:
+        field = f"  {path.replace('/', '.')}.bootVolume: is missing, flavor c0.medium has no disk of its own"
+        for volumes, told in (
+            (frozenset({"ssd"}), ": write the size of a volume"),
+            (None, ", and this cloud no volumes"),
+        ):
+            with pytest.raises(SpecErrors) as refused:
+                check(described(), SmallCloud(volumes=volumes))
+            assert str(refused.value) == field + told
+
+    def test_with_one_it_fits(self, described: Callable[..., ClusterPlan]) -> None:
+        assert check(described({"size": "40GiB", "type": "ssd"}), SmallCloud()) == ()
+        assert check(described({"size": "40GiB"}), SmallCloud()) == ()
+
+    def test_there_have_to_be_volumes_of_its_type(self, path: str, described: Callable[..., ClusterPlan]) -> None:
+        field = f"  {path.replace('/', '.')}.bootVolume"
+        with pytest.raises(SpecErrors) as refused:
+            check(described({"size": "40GiB", "type": "tape"}), SmallCloud())
+        assert str(refused.value) == (
+            f"{field}.type: is no volume type of this cloud, there are disk, ssd (given: 'tape')"
+        )
+        with pytest.raises(SpecErrors) as refused:
+            check(described({"size": "40GiB"}), SmallCloud(volumes=None))
+        assert str(refused.value) == f"{field}: is not to be had: this cloud has no volumes (given: '40GiB')"
+
+    def test_hosts_that_are_there_need_none(self, described: Callable[..., ClusterPlan]) -> None:
+        there = frozenset(node.name for node in described().nodes)
+        assert check(described(), SmallCloud(there=there)) == ()
+
+
+def test_what_has_to_fit_on_a_boot_volume() -> None:
+    volume = {"size": "9GiB"}
+    (warning,) = check(planned("controlPlanes/bootVolume", volume), SmallCloud())
+    assert "controlPlanes.bootVolume: its volume has 9 GiB of disk" in warning
+    told = refusals(SmallCloud(), "nodeTypes/x86/bootVolume", volume)
+    assert "nodeTypes.x86.disk: does not fit its boot volume with 9 GiB" in told
+    (warning,) = check(planned("nodeTypes/x86/bootVolume", {"size": "21GiB"}), SmallCloud())
+    assert "does not fit its boot volume with 21 GiB" in warning
+
+
+def test_the_volumes_that_new_hosts_take() -> None:
+    wanted = planned("nodeTypes/x86/bootVolume", {"size": "40GiB"})
+    count = sum(worker.type_name == "x86" for worker in wanted.workers)
+    found = {need.name: need.needed for need in needs(wanted, SmallCloud())}
+    assert (found["volumes"], found["volume storage (GiB)"]) == (count, 40 * count)
+    assert "volumes" not in {need.name for need in needs(planned(), SmallCloud())}
+
+
+def test_an_image_that_is_gone_is_no_matter_to_hosts_that_are_there() -> None:
+    there = frozenset(node.name for node in planned().nodes)
+    assert check(planned(), SmallCloud(image_names=(), there=there)) == ()
+    assert "hostImage.name" in refusals(SmallCloud(image_names=(), there=there), "workers", {"x86": 9, "arm": 1})
+
+
+@pytest.mark.parametrize(("given", "there"), [("debian-12", True), ("windows", False), ("0" * 32, True)])
+def test_images_of_a_cloud_by_name_and_by_id(given: str, there: bool) -> None:
+    twice = [SimpleNamespace(name="debian-12"), SimpleNamespace(name="debian-12")]
+    images = SimpleNamespace(
+        images=lambda name, status: iter(twice if (name, status) == ("debian-12", "active") else []),
+        find_image=lambda identity: object() if identity == "0" * 32 else None,
+    )
+    connection: Any = SimpleNamespace(image=images)
+    assert OpenStackCloud(connection).has_image(given) == there
+
+
+def test_volume_types_of_a_cloud() -> None:
+    storage = SimpleNamespace(types=lambda: [SimpleNamespace(name="ssd")])
+    for has, types in ((True, frozenset({"ssd"})), (False, None)):
+        connection: Any = SimpleNamespace(
+            has_service=lambda name, has=has: has and name == "block-storage", block_storage=storage
+        )
+        assert OpenStackCloud(connection).volume_types() == types
 
 
 def test_no_limit_is_no_mistake() -> None:

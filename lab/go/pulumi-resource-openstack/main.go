@@ -47,6 +47,7 @@ var dataSources = map[string]string{
 	"compute_limits_v2":             "compute/getLimitsV2",
 	"compute_quotaset_v2":           "compute/getQuotaSetV2",
 	"identity_auth_scope_v3":        "identity/getAuthScope",
+	"images_image_ids_v2":           "images/getImageIds",
 	"images_image_v2":               "images/getImage",
 	"networking_floatingip_v2":      "networking/getFloatingIp",
 	"networking_network_v2":         "networking/getNetwork",

@@ -22,7 +22,7 @@ import nova.conf
 from eventlet import timeout as eventlet_timeout
 from nova import exception
 from nova.compute import power_state
-from nova.virt import fake, hardware
+from nova.virt import driver, fake, hardware
 from oslo_log import log as logging
 
 from lab.hosts import lifecycle
@@ -99,14 +99,14 @@ class NspawnDriver(fake.FakeDriverWithoutFakeNodes):
         accel_info: Any = None,
     ) -> None:
         """Make and boot a server; returns when Neutron has said that its ports are filtered and up."""
-        flavor = instance.flavor
+        flavor, volume = instance.flavor, _boot_volume(block_device_info)
         host = Host(
             instance.uuid,
             instance.name,
             instance.hostname,
             flavor.memory_mb,
             cpus=flavor.vcpus,
-            disk_gib=flavor.root_gb,
+            disk_gib=flavor.root_gb if volume is None else volume.stat().st_size // 2**30,
         )
         files = seed_files(
             host,
@@ -114,7 +114,7 @@ class NspawnDriver(fake.FakeDriverWithoutFakeNodes):
             public_key=instance.key_data,
             nameservers=_nameservers(network_info or []),
         )
-        lifecycle.prepare(host, self._instances, self._image, files)
+        lifecycle.prepare(host, self._instances, self._image, files, volume)
         if not power_on:
             return
         events = [("network-vif-plugged", vif["id"]) for vif in network_info or [] if vif.get("active") is False]
@@ -242,6 +242,14 @@ def nics_of(network_info: Any) -> list[Nic]:
             )
         )
     return nics
+
+
+def _boot_volume(block_device_info: Any) -> Path | None:
+    """The file that a server boots from, where that is a volume; hosts have no others."""
+    for each in driver.block_device_info_get_mapping(block_device_info):
+        if each["boot_index"] == 0:
+            return Path(each["connection_info"]["data"]["device_path"])
+    return None
 
 
 def _nameservers(network_info: Any) -> list[str]:
