@@ -20,6 +20,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import http.server
+import os
 import re
 import secrets
 import shutil
@@ -37,6 +38,8 @@ SILENT_SECONDS = 120
 """After this a connection on which nothing moves is closed."""
 SPARE_MIB = 4096
 """Stays free beside a state: etcd is on this disk."""
+UNUSED_SECONDS = 86400
+"""A state that nobody has asked for in so long makes room for another one: its type may be no more."""
 _STATE = re.compile(r"/states/([a-z0-9][a-z0-9.-]*)/([0-9a-f]{64})")
 _CLAIM = re.compile(_STATE.pattern + r"/([0-9a-f]{16})")
 _PART = re.compile(_CLAIM.pattern + r"/([a-z][a-z0-9.]*)")
@@ -101,6 +104,24 @@ class States:
         """The state goes, if it is there."""
         shutil.rmtree(self.folder / kind / key, ignore_errors=True)
 
+    def used(self, path: Path) -> None:
+        """Somebody goes on from the state whose manifest this is."""
+        if path.name == MANIFEST and path.is_file():
+            os.utime(path)
+
+    def make_room(self, size: int) -> bool:
+        """Whether so many bytes fit beside what stays free, where need be without what nobody uses."""
+        unused = time.time() - UNUSED_SECONDS
+        manifests = sorted(self.folder.glob(f"[!.]*/[!.]*/{MANIFEST}"), key=lambda path: path.stat().st_mtime)
+        for old in [path.parent for path in manifests if path.stat().st_mtime < unused]:
+            if self._fits(size):
+                break
+            shutil.rmtree(old)
+        return self._fits(size)
+
+    def _fits(self, size: int) -> bool:
+        return shutil.disk_usage(self.folder).free >= size + (SPARE_MIB << 20)
+
     def whole(self, kind: str, key: str, part: Path) -> None:
         """The state is there; the others of its type go, whole ones and parts."""
         for other in (self.folder / kind).iterdir():
@@ -126,6 +147,11 @@ class Handler(http.server.SimpleHTTPRequestHandler):
             self.directory = str(self.server.folder)
         return super().translate_path(path)
 
+    def do_GET(self) -> None:
+        """A file, of the folder or of a state."""
+        self.server.states.used(Path(self.translate_path(self.path)))
+        super().do_GET()
+
     def list_directory(self, _: object) -> None:
         """Says that there is something, and not what."""
         self._answer(HTTPStatus.OK)
@@ -135,7 +161,7 @@ class Handler(http.server.SimpleHTTPRequestHandler):
         found = _STATE.fullmatch(self.path)
         if not found or not self._signed(_NOTHING):
             return self._answer(HTTPStatus.FORBIDDEN)
-        if shutil.disk_usage(self.server.states.folder).free < SPARE_MIB << 20:
+        if not self.server.states.make_room(0):
             return self._answer(HTTPStatus.INSUFFICIENT_STORAGE)
         claim = self.server.states.claim(*found.groups())
         return self._answer(HTTPStatus.CREATED if claim else HTTPStatus.CONFLICT, claim or "")
@@ -161,7 +187,7 @@ class Handler(http.server.SimpleHTTPRequestHandler):
         if part is None:
             return self._answer(HTTPStatus.CONFLICT)
         left, read = int(self.headers.get("Content-Length", 0)), hashlib.sha256()
-        if shutil.disk_usage(part).free < left + (SPARE_MIB << 20):
+        if not self.server.states.make_room(left):
             return self._answer(HTTPStatus.INSUFFICIENT_STORAGE)
         with (part / name).open("wb") as file:
             while left and (chunk := self.rfile.read(min(left, _CHUNK))):

@@ -5,11 +5,14 @@ from __future__ import annotations
 import hashlib
 import http.client
 import json
+import os
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -202,6 +205,27 @@ def test_nothing_else_is_written(keeper: Keeper, path: str) -> None:
     for method in ("POST", "PUT"):
         with keeper.host.asked(method, path) as answer:
             assert answer.status == HTTPStatus.FORBIDDEN
+
+
+def test_room_is_made_by_what_nobody_has_used_for_long(
+    keeper: Keeper, kept: Path, made: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = replace(keeper.host, state="/states/arm-small/" + "2" * 64)
+    monkeypatch.setattr(keeps, "SPARE_MIB", 1)
+    full = SimpleNamespace(free=0)
+    monkeypatch.setattr(keeps.shutil, "disk_usage", lambda _: full if kept.exists() else SimpleNamespace(free=1 << 40))
+    manifest = kept / keeps.MANIFEST
+    for age, there in ((0, True), (2 * keeps.UNUSED_SECONDS, True), (2 * keeps.UNUSED_SECONDS, False)):
+        os.utime(manifest, (time.time() - age,) * 2)
+        if age and there:
+            # It is old, but in use.
+            asks.find(keeper.host, keeper.folder / "got")
+        if there:
+            assert refused(other, keeper.folder / "other") == "the first control plane has no room for one"
+        else:
+            asks.give(other, asks.find(other, keeper.folder / "other"), made)
+        assert kept.exists() == there
+    assert (keeper.folder / other.state.removeprefix("/")).is_dir()
 
 
 def test_without_room_nobody_makes_one(keeper: Keeper, monkeypatch: pytest.MonkeyPatch) -> None:
