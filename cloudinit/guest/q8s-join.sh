@@ -29,6 +29,10 @@ for file in "$payload"/root/usr/bin/* "$payload"/root/usr/sbin/* "$payload"/root
 	[[ -e $file ]] || continue
 	command -v "${file##*/}" >/dev/null || ln -sf "$file" "/usr/local/bin/${file##*/}"
 done
+# Where programs look without being told.
+for file in "$payload"/root/usr/lib/*-linux-gnu*/*.so.*; do
+	[[ ! -e $file || -e /${file#"$payload/root/"} ]] || ln -s "$file" "/${file#"$payload/root/"}"
+done
 
 note "q8s: network"
 systemctl daemon-reload

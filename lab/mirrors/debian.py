@@ -27,7 +27,7 @@ PREFERENCES: Final = REPOSITORY / "lab/hosts/rootfs/etc/apt/preferences.d/q8s-la
 """What the hosts take from backports: a newer QEMU emulates considerably faster."""
 
 _QEMU: Final = ("qemu-system-x86", "qemu-system-arm", "qemu-utils")
-_CONTAINERS: Final = ("containerd", "runc", "conntrack", "ethtool", "socat", "iptables", "ebtables")
+_CONTAINERS: Final = ("containerd", "runc", "crun", "conntrack", "ethtool", "socat", "iptables", "ebtables")
 _HOST: Final = (
     *("libvirt-daemon-system", "libvirt-clients", "libvirt-daemon-driver-qemu", "libvirt-daemon-config-network"),
     *(*_QEMU, "qemu-efi-aarch64", "ovmf", "seabios", "ipxe-qemu", "dnsmasq-base"),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from q8s_infra import versions
 from q8s_infra.defaults import GUEST_LINK, PAYLOAD_PORT
+from q8s_infra.render.node import OCI_RUNTIME
 from q8s_infra.render.templates import render
 
 if TYPE_CHECKING:
@@ -37,7 +38,8 @@ def payload(spec: ClusterSpec, architecture: Architecture) -> Payload:
     kubernetes = spec.kubernetes
     packages = (
         "containerd",
-        "runc",
+        # And what it needs beside any cloud image's own (docs/decisions/0026).
+        *(OCI_RUNTIME, "libyajl2"),
         f"kubelet={kubernetes.version}-*",
         f"kubeadm={kubernetes.version}-*",
         "kubernetes-cni",

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from q8s_infra.defaults import GUEST_LINK, PAYLOAD_PORT
 from q8s_infra.render.authorities import guest_authority_files
 from q8s_infra.render.identity import REGISTRIES
-from q8s_infra.render.node import MODULES, SYSCTL, containerd_toml
+from q8s_infra.render.node import MODULES, OCI_RUNTIME, SYSCTL, containerd_toml
 from q8s_infra.render.sources import registry_files
 from q8s_infra.render.templates import render, text
 
@@ -51,7 +51,7 @@ def guest_files(spec: ClusterSpec) -> tuple[SeedFile, ...]:
         "/etc/systemd/system/q8s-flannel-offload.service": text("q8s-flannel-offload.service"),
         "/etc/modules-load.d/q8s.conf": MODULES,
         "/etc/sysctl.d/90-q8s.conf": SYSCTL,
-        "/etc/containerd/config.toml": containerd_toml(spec),
+        "/etc/containerd/config.toml": containerd_toml(spec, OCI_RUNTIME),
     }
     programs = {
         "q8s-flannel-offload": "q8s-flannel-offload.sh",
