@@ -52,8 +52,7 @@ def up() -> None:
             databases.note_migrated()
     with steps.step("identity, images, placement"):
         supervisor.start(cloud_programs.identity)
-        if not layout.CLOUDS_YAML.exists():
-            catalogue.register_services(catalogue.administrator(passwords), passwords)
+        catalogue.register_services(catalogue.administrator(passwords), passwords)
         # Anew: a connection keeps the catalogue that it first saw.
         cloud = catalogue.administrator(passwords)
     with steps.step("compute and network"):

@@ -31,21 +31,25 @@ def administrator(passwords: Passwords) -> Connection:
 
 
 def register_services(cloud: Connection, passwords: Passwords) -> None:
-    """Accounts and endpoints of all services, and the member's project; before the services start."""
+    """Accounts and endpoints of all services, and the member's project; before the services start.
+
+    What is there stays; an earlier release's lab has not all of them.
+    """
     identity = _identity(cloud)
     roles = {role.name: role for role in identity.roles()}
     if "service" not in roles:
         roles["service"] = identity.create_role(name="service")
     project = identity.find_project("service") or identity.create_project(name="service", domain_id=_DOMAIN)
-    known = {service.type for service in identity.services()}
+    known = {service.type: service.id for service in identity.services()}
+    there = {(endpoint.service_id, endpoint.interface) for endpoint in identity.endpoints()}
     for name, (kind, url) in _SERVICES.items():
         user = _user(cloud, name, passwords.service)
         for role in ("admin", "service"):
             identity.assign_project_role_to_user(project, user, roles[role])
-        if kind not in known:
-            service = identity.create_service(name=name, type=kind)
-            for interface in ("public", "internal", "admin"):
-                identity.create_endpoint(service_id=service.id, interface=interface, url=url, region_id=layout.REGION)
+        service = known.get(kind) or identity.create_service(name=name, type=kind).id
+        for interface in ("public", "internal", "admin"):
+            if (service, interface) not in there:
+                identity.create_endpoint(service_id=service, interface=interface, url=url, region_id=layout.REGION)
     members = identity.find_project(layout.PROJECT) or identity.create_project(name=layout.PROJECT, domain_id=_DOMAIN)
     identity.assign_project_role_to_user(members, _user(cloud, layout.MEMBER, passwords.member), roles["member"])
 
