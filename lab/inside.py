@@ -52,7 +52,10 @@ def up() -> None:
             databases.note_migrated()
     with steps.step("identity, images, placement"):
         supervisor.start(cloud_programs.identity)
-        catalogue.register_services(catalogue.administrator(passwords), passwords)
+        if catalogue.register_services(catalogue.administrator(passwords), passwords):
+            # Each of its processes remembers the catalogue that it knew.
+            supervisor.stop("keystone")
+            supervisor.start(cloud_programs.identity)
         # Anew: a connection keeps the catalogue that it first saw.
         cloud = catalogue.administrator(passwords)
     with steps.step("compute and network"):

@@ -30,10 +30,13 @@ def administrator(passwords: Passwords) -> Connection:
     return _connect("admin", passwords.admin, "admin")
 
 
-def register_services(cloud: Connection, passwords: Passwords) -> None:
+def register_services(cloud: Connection, passwords: Passwords) -> bool:
     """Accounts and endpoints of all services, and the member's project; before the services start.
 
     What is there stays; an earlier release's lab has not all of them.
+
+    Returns:
+        True where an endpoint is new.
     """
     identity = _identity(cloud)
     roles = {role.name: role for role in identity.roles()}
@@ -42,6 +45,7 @@ def register_services(cloud: Connection, passwords: Passwords) -> None:
     project = identity.find_project("service") or identity.create_project(name="service", domain_id=_DOMAIN)
     known = {service.type: service.id for service in identity.services()}
     there = {(endpoint.service_id, endpoint.interface) for endpoint in identity.endpoints()}
+    new = False
     for name, (kind, url) in _SERVICES.items():
         user = _user(cloud, name, passwords.service)
         for role in ("admin", "service"):
@@ -50,8 +54,10 @@ def register_services(cloud: Connection, passwords: Passwords) -> None:
         for interface in ("public", "internal", "admin"):
             if (service, interface) not in there:
                 identity.create_endpoint(service_id=service, interface=interface, url=url, region_id=layout.REGION)
+                new = True
     members = identity.find_project(layout.PROJECT) or identity.create_project(name=layout.PROJECT, domain_id=_DOMAIN)
     identity.assign_project_role_to_user(members, _user(cloud, layout.MEMBER, passwords.member), roles["member"])
+    return new
 
 
 def set_up(cloud: Connection, passwords: Passwords) -> None:
