@@ -115,10 +115,11 @@ class Cloud(Protocol):
         ...
 
     def quotas(self) -> Mapping[str, Quota]:
-        """By name: instances, cores, memory (MiB), server groups, ports, security groups and their rules, floating IPs.
+        """Instances, cores, memory (MiB), server groups, ports, security groups and their rules, floating IPs."""
+        ...
 
-        And volumes with their storage (GiB), where the cloud has volumes.
-        """
+    def volume_quotas(self) -> Mapping[str, Quota]:
+        """Volumes and their storage (GiB); nothing where the cloud has no volumes."""
         ...
 
     def servers(self, names: Iterable[str]) -> frozenset[str]:
@@ -197,7 +198,6 @@ class OpenStackCloud:
         compute = self._connection.compute.get_limits().absolute
         project = self._connection.current_project_id
         network = self._connection.network.get_quota(project or "", details=True)
-        volumes = self._connection.block_storage.get_limits().absolute if self._has_volumes() else None
         return {
             "instances": Quota(compute.instances_used, compute.instances),
             "cores": Quota(compute.total_cores_used, compute.total_cores),
@@ -207,10 +207,17 @@ class OpenStackCloud:
             "security groups": _network_quota(network.security_groups),
             "security-group rules": _network_quota(network.security_group_rules),
             "floating IPs": _network_quota(network.floating_ips),
-        } | ({} if volumes is None else {
+        }
+
+    def volume_quotas(self) -> Mapping[str, Quota]:
+        """See :class:`Cloud`."""
+        if not self._has_volumes():
+            return {}
+        volumes = self._connection.block_storage.get_limits().absolute
+        return {
             "volumes": Quota(volumes.total_volumes_used, volumes.max_total_volumes),
             "volume storage (GiB)": Quota(volumes.total_gigabytes_used, volumes.max_total_volume_gigabytes),
-        })  # fmt: skip
+        }
 
     def servers(self, names: Iterable[str]) -> frozenset[str]:
         """See :class:`Cloud`."""

@@ -95,10 +95,11 @@ def needs(plan: ClusterPlan, cloud: Cloud, flavors: Mapping[str, Flavor | None] 
         wanted["floating IPs"] = 1
     if plan.spec.server_group_policy and not cloud.has_server_group(plan.spec.server_group_name):
         wanted["server groups"] = 1
+    quotas = dict(cloud.quotas())
     if volumes := [node.boot_volume for node in missing if node.boot_volume]:
         wanted["volumes"] = len(volumes)
         wanted["volume storage (GiB)"] = sum(int(volume.size.gib) for volume in volumes)
-    quotas = cloud.quotas()
+        quotas |= cloud.volume_quotas()
     return tuple(Need(name, amount, quotas[name]) for name, amount in wanted.items() if name in quotas)
 
 
@@ -169,8 +170,10 @@ def _volume_mistakes(plan: ClusterPlan, cloud: Cloud, flavors: Mapping[str, Flav
 
     That is the default of its policy ``os_compute_api:servers:create:zero_disk_flavor``.
     """
-    missing = {"controlPlanes" if isinstance(node, ControlPlane) else f"nodeTypes.{node.type_name}": node
-               for node in _missing(plan, cloud)}  # fmt: skip
+    missing = {
+        "controlPlanes" if isinstance(node, ControlPlane) else f"nodeTypes.{node.type_name}": node
+        for node in _missing(plan, cloud)
+    }
     without = {path for path, node in missing.items() if (found := flavors[node.flavor]) and not found.disk_gib}
     if not without and not any(node.boot_volume for node in missing.values()):
         return

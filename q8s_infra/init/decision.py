@@ -86,7 +86,7 @@ def decide(given: Given, inventory: Inventory, asker: Asker | None) -> Decision:
     networks, images, flavors = tuple(inventory.networks()), tuple(inventory.images()), inventory.flavors()
     asked = asker is not None
     network, host_image = questions.network(networks, given.network), questions.image(images, given.host_image)
-    volumes = inventory.volume_types() is not None
+    volumes = not all(each.disk_gib for each in flavors.values()) and inventory.volume_types() is not None
     control_plane = questions.flavor(
         "--control-plane-flavor", flavors, given.control_plane_flavor, _control_plane(), volumes=volumes
     )

@@ -165,10 +165,9 @@ def flavor(option: str, flavors: Mapping[str, Flavor], given: str | None, least:
     }
     fit = tuple(candidate for name, candidate in there.items() if _carries(flavors[name], least))
     if volumes:
+        diskless = [name for name in there if not flavors[name].disk_gib]
         fit += tuple(
-            there[name]
-            for name in there
-            if _carries(replace(flavors[name], disk_gib=least.disk_gib), least) and not flavors[name].disk_gib
+            there[name] for name in diskless if _carries(replace(flavors[name], disk_gib=least.disk_gib), least)
         )
     return Question(option, f"a flavor of at least {_size(least)}", fit, tuple(there.values()), given)
 

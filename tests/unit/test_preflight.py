@@ -58,7 +58,10 @@ class SmallCloud:
         return self.lans
 
     def quotas(self) -> Mapping[str, Quota]:
-        return self.limits
+        return {name: limit for name, limit in self.limits.items() if not name.startswith("volume")}
+
+    def volume_quotas(self) -> Mapping[str, Quota]:
+        return {name: limit for name, limit in self.limits.items() if name.startswith("volume")}
 
     def servers(self, names: Iterable[str]) -> frozenset[str]:
         return self.there & frozenset(names)
@@ -341,13 +344,20 @@ def test_images_of_a_cloud_by_name_and_by_id(given: str, there: bool) -> None:
     assert OpenStackCloud(connection).has_image(given) == there
 
 
-def test_volume_types_of_a_cloud() -> None:
-    storage = SimpleNamespace(types=lambda: [SimpleNamespace(name="ssd")])
-    for has, types in ((True, frozenset({"ssd"})), (False, None)):
+def test_volumes_of_a_cloud() -> None:
+    limits = SimpleNamespace(
+        total_volumes_used=1, max_total_volumes=10, total_gigabytes_used=40, max_total_volume_gigabytes=-1
+    )
+    storage = SimpleNamespace(
+        types=lambda: [SimpleNamespace(name="ssd")], get_limits=lambda: SimpleNamespace(absolute=limits)
+    )
+    quotas = {"volumes": Quota(1, 10), "volume storage (GiB)": Quota(40, -1)}
+    for has, types, known in ((True, frozenset({"ssd"}), quotas), (False, None, {})):
         connection: Any = SimpleNamespace(
             has_service=lambda name, has=has: has and name == "block-storage", block_storage=storage
         )
         assert OpenStackCloud(connection).volume_types() == types
+        assert OpenStackCloud(connection).volume_quotas() == known
 
 
 def test_no_limit_is_no_mistake() -> None:
