@@ -101,17 +101,21 @@ async def _node(node: ControlPlane | Worker, way: Way) -> dict[str, _Machine]:
             role = "host" if isinstance(node, Worker) else "control-plane"
             found["host"] = await _asked(host, role)
             if isinstance(node, Worker):
-                found["guest"] = await _guest(host, node, way)
+                found["guest"] = await guest_of(host, node.name, way)
     except (TimeoutError, OSError, asyncssh.Error) as error:
         for part in parts:
             found.setdefault(part, _Machine({}, f"SSH to {address}: {reason(error)}"))
     return found
 
 
-async def _guest(host: asyncssh.SSHClientConnection, node: Worker, way: Way) -> _Machine:
+async def guest_of(host: asyncssh.SSHClientConnection | None, node: str, way: Way) -> _Machine:
+    """What the guest of a host tells, or why it can't be reached."""
     try:
-        async with login(GUEST_LINK.guest, f"guest/{node.name}", way.access.user, way.keys, tunnel=host) as guest:
+        async with login(GUEST_LINK.guest, f"guest/{node}", way.access.user, way.keys, tunnel=host) as guest:
             return await _asked(guest, "guest")
+    except asyncssh.HostKeyNotVerifiable:
+        # What it has until its host has told it who it is (docs/decisions/0023).
+        return _Machine({}, "SSH to the guest: it has another host key than its own, so it boots, or is nobody yet")
     except (OSError, asyncssh.Error) as error:
         return _Machine({}, f"SSH to the guest: {reason(error)}")
 

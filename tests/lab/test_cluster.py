@@ -193,6 +193,15 @@ def test_services_names_and_node_ports_work(cluster: Cluster, pods: dict[str, st
         assert service in said
 
 
+@pytest.mark.parametrize("node", WORKERS)
+@pytest.mark.usefixtures("pods")
+def test_guests_start_containers_by_crun(cluster: Cluster, node: str) -> None:
+    files = cluster.guest(node, "ls /run/containerd/runc/k8s.io/*").split()
+    # What crun keeps of a container, and what runc would.
+    assert "status" in files
+    assert "state.json" not in files
+
+
 @pytest.mark.usefixtures("pods")
 def test_no_join_token_is_left_where_a_worker_was_joined(cluster: Cluster, cloud: Connection) -> None:
     for node in WORKERS:

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
+import importlib
 import json
 import stat
 import tarfile
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import asyncssh
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from q8s_infra.diagnose import judge, redacted, write_archive
+from q8s_infra.diagnose.collect import guest_of
 from q8s_infra.diagnose.judge import LAYERS, Facts, forgotten, ready_condition
 from q8s_infra.diagnose.redact import REDACTED
-from q8s_infra.ssh import NoState, stack_keys
+from q8s_infra.ssh import NoState, StackKeys, stack_keys
 
 TOKEN, KEY = "abcdef.0123456789abcdef", "bm90IGEga2V5IGJ1dCBsb25nIGVub3VnaA=="
 HOST = {
@@ -173,3 +178,24 @@ def test_keys_come_from_the_state() -> None:
     assert "ab" * 32 not in repr(keys)
     with pytest.raises(NoState, match="no keys yet"):
         stack_keys({"resources": [{"type": "pulumi:pulumi:Stack", "urn": "urn"}]})
+
+
+def test_a_guest_with_a_foreign_host_key_is_nobody_yet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a real SSH server that has another key than the stack's."""
+    keys = StackKeys(asyncssh.generate_private_key("ssh-ed25519").export_private_key().decode(), "ab" * 32)
+    way: Any = SimpleNamespace(access=SimpleNamespace(user="debian"), keys=keys)
+
+    async def asked() -> str:
+        own = asyncssh.generate_private_key("ecdsa-sha2-nistp256")
+        async with await asyncssh.listen("127.0.0.1", 0, server_host_keys=[own]) as server:
+
+            def login(*words: Any, **options: Any) -> Any:
+                del words, options
+                return asyncssh.connect(
+                    "127.0.0.1", server.get_port(), config=None, known_hosts=keys.known_host("guest/demo-0")
+                )
+
+            monkeypatch.setattr(importlib.import_module("q8s_infra.diagnose.collect"), "login", login)
+            return str((await guest_of(None, "demo-0", way)).facts)
+
+    assert asyncio.run(asked()).startswith("SSH to the guest: it has another host key than its own")
