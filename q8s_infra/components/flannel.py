@@ -2,7 +2,8 @@
 
 Source of the objects: Flannel's published manifest for v0.25. Different here: every node announces the address that
 the others reach it at (``HOST_IP``, on an emulated node its host's), and the interface is named, because with the
-public address alone flanneld would take the interface that carries it, which in a guest is the loopback.
+public address alone flanneld would take the interface that carries it, which in a guest is the loopback. And it asks
+the API server by the endpoint's name, not by the service's address.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from pulumi_kubernetes.meta import v1 as meta
 from pulumi_kubernetes.rbac import v1 as rbac
 
 from q8s_infra import versions
-from q8s_infra.defaults import FLANNEL_RESYNC_SECONDS
+from q8s_infra.defaults import CONTROL_PLANE_PORT, FLANNEL_RESYNC_SECONDS
+from q8s_infra.render.endpoint import endpoint_name
 from q8s_infra.spec import ClusterSpec
 
 _NAMESPACE = "kube-flannel"
@@ -157,6 +159,10 @@ def _pod(spec: ClusterSpec) -> core.PodSpecArgs:
                     _field("POD_NAMESPACE", "metadata.namespace"),
                     _field("HOST_IP", "status.hostIP"),
                     core.EnvVarArgs(name="EVENT_QUEUE_DEPTH", value="5000"),
+                    # By the way that its node has: the service's address works once kube-proxy does, and that starts
+                    # beside it.
+                    core.EnvVarArgs(name="KUBERNETES_SERVICE_HOST", value=endpoint_name(spec)),
+                    core.EnvVarArgs(name="KUBERNETES_SERVICE_PORT", value=str(CONTROL_PLANE_PORT)),
                 ],
                 volume_mounts=[
                     _mount("run", "/run/flannel"),
