@@ -22,7 +22,9 @@ from lab.stack import open_stack
 STACK = "lab-scale"
 SIZES = (250, 1000)
 TARGET = 1.3
+# Ids, which need not be looked up.
 _NETWORK = "00000000-0000-4000-8000-000000000000"
+_IMAGE = "00000000-0000-4000-8000-000000000001"
 # The OpenStack plugin reads it when it is configured, and would log in only to make something.
 _NO_CLOUD = {
     "clouds": {
@@ -56,8 +58,8 @@ def description(shape: str, **changes: Any) -> dict[str, Any]:
     """The configuration of a shipped stack for a preview without a cloud, some of its fields changed."""
     shipped = yaml.safe_load((REPOSITORY / f"Pulumi.{shape}.yaml").read_text())["config"]
     cluster = shipped["q8s:cluster"]
-    network = {"id": _NETWORK, "cidr": "10.0.0.0/16"}
-    return {"q8s:offline": "true", "q8s:cluster": {**cluster, "network": network, **changes}}
+    here = {"network": {"id": _NETWORK, "cidr": "10.0.0.0/16"}, "hostImage": {"name": _IMAGE}}
+    return {"q8s:offline": "true", "q8s:cluster": {**cluster, **here, **changes}}
 
 
 def preview(config: dict[str, Any], state: Path) -> dict[str, int]:
