@@ -13,13 +13,14 @@ from lab import files, layout
 from lab.openstack.passwords import Passwords
 
 _DOMAIN: Final = "default"
-_SERVICES: Final = {
+SERVICES: Final = {
     "glance": ("image", f"http://{layout.LOOPBACK}:{layout.GLANCE_PORT}"),
     "placement": ("placement", f"http://{layout.LOOPBACK}:{layout.PLACEMENT_PORT}"),
     "nova": ("compute", f"http://{layout.LOOPBACK}:{layout.NOVA_PORT}/v2.1"),
     "neutron": ("network", f"http://{layout.LOOPBACK}:{layout.NEUTRON_PORT}"),
     "cinder": ("volumev3", f"http://{layout.LOOPBACK}:{layout.CINDER_PORT}/v3/$(project_id)s"),
 }
+"""Type and address of each service, by its name and its account's."""
 _ANSWER_SECONDS: Final = 120
 _COMPUTE_QUOTA: Final = {"instances": 100, "cores": 400, "ram": 400 * 1024, "key_pairs": 100}
 _NETWORK_QUOTA: Final = {"ports": 500, "security_groups": 50, "security_group_rules": 500, "floating_ips": 50}
@@ -46,7 +47,7 @@ def register_services(cloud: Connection, passwords: Passwords) -> bool:
     known = {service.type: service.id for service in identity.services()}
     there = {(endpoint.service_id, endpoint.interface) for endpoint in identity.endpoints()}
     new = False
-    for name, (kind, url) in _SERVICES.items():
+    for name, (kind, url) in SERVICES.items():
         user = _user(cloud, name, passwords.service)
         for role in ("admin", "service"):
             identity.assign_project_role_to_user(project, user, roles[role])

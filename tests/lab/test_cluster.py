@@ -118,7 +118,7 @@ def test_all_was_made_by_the_member_alone(cluster: Cluster, cloud: Connection) -
     # Before this test itself comes in as the administrator.
     during = came_in(cluster.log("keystone"))
     member, administrator = cloud.current_user_id, catalogue.administrator(Passwords.load(layout.SECRETS))
-    services = {administrator.identity.find_user(name).id for name in ("nova", "neutron", "glance", "placement")}
+    services = {administrator.identity.find_user(name).id for name in catalogue.SERVICES}
     writes = [match for service in ("nova-api", "neutron") for match in WRITE.finditer(cluster.log(service))]
     made = {(it["method"], it["path"].split("?")[0].split("/")[2]) for it in writes if it["user"] == member}
     if KEEP and ("POST", "servers") not in made:
