@@ -8,6 +8,7 @@ import importlib
 import json
 import stat
 import tarfile
+from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -198,4 +199,6 @@ def test_a_guest_with_a_foreign_host_key_is_nobody_yet(monkeypatch: pytest.Monke
             monkeypatch.setattr(importlib.import_module("q8s_infra.diagnose.collect"), "login", login)
             return str((await guest_of(None, "demo-0", way)).facts)
 
-    assert asyncio.run(asked()).startswith("SSH to the guest: it has another host key than its own")
+    # Not by asyncio.run, which leaves the thread without a loop, and Pulumi's tests want one.
+    with closing(asyncio.new_event_loop()) as loop:
+        assert loop.run_until_complete(asked()).startswith("SSH to the guest: it has another host key than its own")
