@@ -27,6 +27,7 @@ import shutil
 import sys
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
@@ -106,18 +107,20 @@ class States:
 
     def used(self, path: Path) -> None:
         """Somebody goes on from the state whose manifest this is."""
-        if path.name == MANIFEST and path.is_file():
-            os.utime(path)
+        if path.name == MANIFEST:
+            with suppress(FileNotFoundError):
+                os.utime(path)
 
     def make_room(self, size: int) -> bool:
         """Whether so many bytes fit beside what stays free, where need be without what nobody uses."""
-        unused = time.time() - UNUSED_SECONDS
-        manifests = sorted(self.folder.glob(f"[!.]*/[!.]*/{MANIFEST}"), key=lambda path: path.stat().st_mtime)
-        for old in [path.parent for path in manifests if path.stat().st_mtime < unused]:
-            if self._fits(size):
-                break
-            shutil.rmtree(old)
-        return self._fits(size)
+        with self._lock:
+            manifests = self.folder.glob(f"[!.]*/[!.]*/{MANIFEST}")
+            used = sorted((path.stat().st_mtime, path.parent) for path in manifests)
+            for last, state in used:
+                if self._fits(size) or last > time.time() - UNUSED_SECONDS:
+                    break
+                shutil.rmtree(state, ignore_errors=True)
+            return self._fits(size)
 
     def _fits(self, size: int) -> bool:
         return shutil.disk_usage(self.folder).free >= size + (SPARE_MIB << 20)

@@ -52,22 +52,22 @@ def check(plan: ClusterPlan, cloud: Cloud) -> tuple[str, ...]:
     Raises:
         SpecErrors: everything that does not fit.
     """
-    flavors = _flavors(plan, cloud)
+    flavors, missing = _flavors(plan, cloud), _missing(plan, cloud)
     mistakes = [
         *_flavor_mistakes(plan, flavors),
-        *_volume_mistakes(plan, cloud, flavors),
-        *_network_mistakes(plan, cloud),
+        *_volume_mistakes(missing, cloud, flavors),
+        *_network_mistakes(plan, cloud, len(missing)),
         *_zone_mistakes(plan, cloud),
     ]
     # Hosts that are there need no image any more.
-    if _missing(plan, cloud) and not cloud.has_image(plan.spec.host_image.name):
+    if missing and not cloud.has_image(plan.spec.host_image.name):
         mistakes.append(Mistake("hostImage.name", plan.spec.host_image.name, "is no image that this project can see"))
     if not mistakes:
         mistakes += [
             Mistake(
                 f"quota of {need.name}", need.needed, f"is exceeded: {need.quota.used} of {need.quota.limit} are used"
             )
-            for need in needs(plan, cloud, flavors)
+            for need in _needs(plan, cloud, flavors, missing)
             if not need.fits
         ]
     if mistakes:
@@ -75,11 +75,15 @@ def check(plan: ClusterPlan, cloud: Cloud) -> tuple[str, ...]:
     return tuple(_warnings(plan, flavors))
 
 
-def needs(plan: ClusterPlan, cloud: Cloud, flavors: Mapping[str, Flavor | None] | None = None) -> tuple[Need, ...]:
+def needs(plan: ClusterPlan, cloud: Cloud) -> tuple[Need, ...]:
     """How much of each quota the plan takes beside what is there."""
-    known = flavors if flavors is not None else _flavors(plan, cloud)
-    missing = _missing(plan, cloud)
-    hosts = [flavor for node in missing if (flavor := known[node.flavor])]
+    return _needs(plan, cloud, _flavors(plan, cloud), _missing(plan, cloud))
+
+
+def _needs(
+    plan: ClusterPlan, cloud: Cloud, flavors: Mapping[str, Flavor | None], missing: Sequence[ControlPlane | Worker]
+) -> tuple[Need, ...]:
+    hosts = [flavor for node in missing if (flavor := flavors[node.flavor])]
     wanted = {
         "instances": len(missing),
         "cores": sum(flavor.vcpus for flavor in hosts),
@@ -165,20 +169,21 @@ def _named(flavor: str, volume: BootVolume | None) -> str:
     return "its boot volume" if volume else f"flavor {flavor}"
 
 
-def _volume_mistakes(plan: ClusterPlan, cloud: Cloud, flavors: Mapping[str, Flavor | None]) -> Iterator[Mistake]:
+def _volume_mistakes(
+    missing: Sequence[ControlPlane | Worker], cloud: Cloud, flavors: Mapping[str, Flavor | None]
+) -> Iterator[Mistake]:
     """What new hosts boot from: Nova refuses to members an instance without a disk that boots from no volume.
 
     That is the default of its policy ``os_compute_api:servers:create:zero_disk_flavor``.
     """
-    missing = {
-        "controlPlanes" if isinstance(node, ControlPlane) else f"nodeTypes.{node.type_name}": node
-        for node in _missing(plan, cloud)
+    kinds = {
+        "controlPlanes" if isinstance(node, ControlPlane) else f"nodeTypes.{node.type_name}": node for node in missing
     }
-    without = {path for path, node in missing.items() if (found := flavors[node.flavor]) and not found.disk_gib}
-    if not without and not any(node.boot_volume for node in missing.values()):
+    without = {path for path, node in kinds.items() if (found := flavors[node.flavor]) and not found.disk_gib}
+    if not without and not any(node.boot_volume for node in kinds.values()):
         return
     types = cloud.volume_types()
-    for path, node in missing.items():
+    for path, node in kinds.items():
         volume = node.boot_volume
         if volume and types is None:
             yield Mistake(f"{path}.bootVolume", str(volume.size), "is not to be had: this cloud has no volumes")
@@ -236,7 +241,7 @@ def _warnings(plan: ClusterPlan, flavors: Mapping[str, Flavor | None]) -> Iterat
             )
 
 
-def _network_mistakes(plan: ClusterPlan, cloud: Cloud) -> Iterator[Mistake]:
+def _network_mistakes(plan: ClusterPlan, cloud: Cloud, missing: int) -> Iterator[Mistake]:
     network = plan.spec.network
     subnets = cloud.subnets(network)
     path, given = ("network.id", network.id) if network.id else ("network.name", network.name)
@@ -254,7 +259,7 @@ def _network_mistakes(plan: ClusterPlan, cloud: Cloud) -> Iterator[Mistake]:
             what = "is the name of several, write an id" if subnets else "is no IPv4 subnet of this network"
             yield Mistake(path, given, f"{what}, there are {there}")
             return
-    free, missing = sum(subnet.free for subnet in subnets), len(_missing(plan, cloud))
+    free = sum(subnet.free for subnet in subnets)
     if missing > free:
         yield Mistake(path, given, f"has {free} free addresses, the cluster takes {missing} more")
     yield from _range_mistakes(plan, subnets, chosen=network.subnet is not None, wanted=missing > 0)

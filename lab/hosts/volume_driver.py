@@ -35,8 +35,7 @@ class FileDriver(driver.VolumeDriver):
         return self._folder / f"volume-{volume.id}"
 
     def check_for_setup_error(self) -> None:
-        """Make the folder."""
-        self._folder.mkdir(parents=True, exist_ok=True)
+        """Nothing: the lab makes the folder before any service starts."""
 
     def create_volume(self, volume: Any) -> None:
         """An empty file of the volume's size, which takes only what is written to it."""

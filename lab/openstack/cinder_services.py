@@ -1,4 +1,4 @@
-"""Cinder's API, scheduler and volume service under one parent: ``python -m lab.openstack.cinder_services``.
+"""cinder-volume with Cinder's scheduler and API beside it: ``python -m lab.openstack.cinder_services``.
 
 Each is a process of its own, as by Cinder's commands, but they are forked from one that has imported all of Cinder:
 that takes a third of the time and memory. Run by the OpenStack environment's Python.
@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import importlib
 import sys
-
-_BACKEND = "files"
+from typing import Any
 
 
 def main() -> int:
@@ -20,39 +19,21 @@ def main() -> int:
     """
     # First, because importing it is what patches the standard library for eventlet.
     command = importlib.import_module("cinder.cmd.volume")
-    config = importlib.import_module("cinder.common.config")
-    context = importlib.import_module("oslo_privsep.priv_context")
-    coordination = importlib.import_module("cinder.coordination")
-    database = importlib.import_module("cinder.db.api")
-    logging = importlib.import_module("oslo_log.log")
-    objects = importlib.import_module("cinder.objects")
-    rpc = importlib.import_module("cinder.rpc")
-    service = importlib.import_module("cinder.service")
-    version = importlib.import_module("cinder.version")
+    command.service.get_launcher = _with_the_others
+    return int(command.main() or 0)
 
-    objects.register_all()
-    command.CONF(sys.argv[1:], project="cinder", version=version.version_string())
-    config.set_middleware_defaults()
-    logging.setup(command.CONF, "cinder")
-    context.init(root_helper=["env"])
-    command.os_brick.setup(command.CONF)
-    coordination.COORDINATOR.start()
-    rpc.init(command.CONF)
 
-    host = command.CONF.host
-    create = service.Service.create
-    services = [
-        create(host=host, binary="cinder-scheduler"),
-        create(host=f"{host}@{_BACKEND}", service_name=_BACKEND, binary="cinder-volume", coordination=True),
-        service.WSGIService("osapi_volume"),
-    ]
+def _with_the_others() -> Any:
+    """What cinder-volume is launched by, once its configuration is read, with the other two services launched."""
+    importlib.import_module("cinder.common.config").set_middleware_defaults()
+    importlib.import_module("cinder.coordination").COORDINATOR.start()
+    database, service = (importlib.import_module(name) for name in ("cinder.db.api", "cinder.service"))
     launcher = service.process_launcher()
-    for each in services:
+    for each in (service.Service.create(binary="cinder-scheduler"), service.WSGIService("osapi_volume")):
         # A child must not share its parent's connections.
         database.dispose_engine()
         launcher.launch_service(each)
-    until_stopped = launcher.wait
-    return int(until_stopped() or 0)
+    return launcher
 
 
 if __name__ == "__main__":

@@ -87,10 +87,11 @@ def decide(given: Given, inventory: Inventory, asker: Asker | None) -> Decision:
     asked = asker is not None
     network, host_image = questions.network(networks, given.network), questions.image(images, given.host_image)
     volumes = not all(each.disk_gib for each in flavors.values()) and inventory.volume_types() is not None
+    least, least_worker = _control_plane(), _worker()
     control_plane = questions.flavor(
-        "--control-plane-flavor", flavors, given.control_plane_flavor, _control_plane(), volumes=volumes
+        "--control-plane-flavor", flavors, given.control_plane_flavor, least, volumes=volumes
     )
-    worker = questions.flavor("--worker-flavor", flavors, given.worker_flavor, _worker(), volumes=volumes)
+    worker = questions.flavor("--worker-flavor", flavors, given.worker_flavor, least_worker, volumes=volumes)
     zone = questions.zone(inventory.availability_zones(), given.zone)
     on_network = network.known and questions.subnet(_network(networks, network.known), given.subnet)
     login = host_image.known and questions.user(_of_name(images, host_image.known), given.user)
@@ -110,9 +111,9 @@ def decide(given: Given, inventory: Inventory, asker: Asker | None) -> Decision:
         host_image=image,
         user=questions.user(_of_name(images, image.chosen), given.user).answer(asker).chosen.value,
         control_plane_flavor=of_control_planes,
-        control_plane_volume=_volume(flavors[of_control_planes.chosen.value], _control_plane()),
+        control_plane_volume=_volume(flavors[of_control_planes.chosen.value], least),
         worker_flavor=of_workers,
-        worker_volume=_volume(flavors[of_workers.chosen.value], _worker()),
+        worker_volume=_volume(flavors[of_workers.chosen.value], least_worker),
         allowed_cidrs=cidrs or (asker.allowed_cidrs() if asker else ()),
         external=tuple(some([Candidate(each.name) for each in networks if each.external and each.name])),
     )
@@ -178,4 +179,5 @@ def _network(networks: Iterable[FoundNetwork], candidate: Candidate) -> FoundNet
 
 
 def _of_name(images: Iterable[FoundImage], candidate: Candidate) -> FoundImage:
-    return next(each for each in images if each.name == candidate.value)
+    """The image that an instance is made from."""
+    return max((each for each in images if each.name == candidate.value), key=lambda each: each.created)

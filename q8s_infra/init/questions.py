@@ -150,10 +150,11 @@ def zone(zones: Collection[str], given: str | None) -> Question | None:
 
 def image(images: Sequence[FoundImage], given: str | None) -> Question:
     """Which image, newest first; of several that are called the same, an instance is made from the newest."""
-    newest = {each.name: each for each in sorted(images, key=lambda each: each.created)}
-    ordered = sorted(newest.values(), key=lambda each: each.created, reverse=True)
-    there = {each.name: Candidate(each.name, f"of {each.created[:10]}") for each in ordered}
-    fit = tuple(there[each.name] for each in ordered if _distribution(each))
+    newest: dict[str, FoundImage] = {}
+    for each in sorted(images, key=lambda each: each.created, reverse=True):
+        newest.setdefault(each.name, each)
+    there = {name: Candidate(name, f"of {each.created[:10]}") for name, each in newest.items()}
+    fit = tuple(there[name] for name, each in newest.items() if _distribution(each))
     return Question("--host-image", "an image of Ubuntu or Debian", fit, tuple(there.values()), given)
 
 

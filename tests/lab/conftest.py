@@ -244,8 +244,10 @@ def leftovers(cloud: Connection, prefix: str) -> set[str]:
         cloud.network.security_groups(),
     )
     named = {each.name for kind in kinds for each in kind if each.name.split("-")[0] == prefix}
-    # What an instance boots from has no name.
-    return named | {each.id for each in cloud.block_storage.volumes() if not each.name}
+    # What an instance boots from has no name: one that is of no instance any more was some cluster's.
+    servers = {each.id for each in cloud.compute.servers()}
+    volumes = cloud.block_storage.volumes()
+    return named | {each.id for each in volumes if not servers & {of["server_id"] for of in each.attachments}}
 
 
 def run(*words: str) -> str:

@@ -101,7 +101,8 @@ def test_without_a_disk_it_boots_from_a_volume_that_goes_with_it(cloud: Any, cre
         cloud.create_server("hosts-test-none", image=IMAGE, flavor=DISKLESS, network=NETWORK, auto_ip=False)
     server = create("hosts-test-volume", volume_gib=3)
     server.await_ssh()
-    (volume,) = cloud.block_storage.volumes()
+    (attachment,) = cloud.compute.volume_attachments(server.id)
+    volume = cloud.block_storage.get_volume(attachment.volume_id)
     file = layout.VOLUMES / f"volume-{volume.id}"
     assert (volume.status, volume.size, file.stat().st_size) == ("in-use", 3, 3 << 30)
     for place in ("/", "/var"):
@@ -112,7 +113,7 @@ def test_without_a_disk_it_boots_from_a_volume_that_goes_with_it(cloud: Any, cre
     server.await_ssh()
     assert server.ssh("cat /etc/kept /var/kept") == "kept\nkept"
     cloud.delete_server(server.id, wait=True, timeout=60)
-    eventually(lambda: not [*cloud.block_storage.volumes()], 30, "the volume gone with its server")
+    eventually(lambda: cloud.block_storage.find_volume(volume.id) is None, 30, "the volume gone with its server")
     assert not file.exists()
 
 

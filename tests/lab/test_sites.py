@@ -160,7 +160,11 @@ def test_a_cluster_whose_flavors_have_no_disk(cloud: Connection, tmp_path: Path)
     with brought_up(cloud, tmp_path, **changes) as kubectl:
         assert kubectl.ready() == NODES
         assert run_pod(kubectl, "amd64").endswith("x86_64")
-        assert [volume.size for volume in cloud.block_storage.volumes()] == [40, 40]
+        hosts = {cloud.compute.find_server(name).id for name in NODES}
+        attached = {
+            each.attachments[0]["server_id"]: each.size for each in cloud.block_storage.volumes() if each.attachments
+        }
+        assert {host: attached.get(host) for host in hosts} == dict.fromkeys(hosts, 40)
 
 
 def test_a_registry_with_a_mirror_an_authority_and_a_password_of_its_own(cloud: Connection, tmp_path: Path) -> None:

@@ -214,17 +214,17 @@ def test_room_is_made_by_what_nobody_has_used_for_long(
     monkeypatch.setattr(keeps, "SPARE_MIB", 1)
     full = SimpleNamespace(free=0)
     monkeypatch.setattr(keeps.shutil, "disk_usage", lambda _: full if kept.exists() else SimpleNamespace(free=1 << 40))
-    manifest = kept / keeps.MANIFEST
-    for age, there in ((0, True), (2 * keeps.UNUSED_SECONDS, True), (2 * keeps.UNUSED_SECONDS, False)):
-        os.utime(manifest, (time.time() - age,) * 2)
-        if age and there:
-            # It is old, but in use.
-            asks.find(keeper.host, keeper.folder / "got")
-        if there:
-            assert refused(other, keeper.folder / "other") == "the first control plane has no room for one"
-        else:
-            asks.give(other, asks.find(other, keeper.folder / "other"), made)
-        assert kept.exists() == there
+    no_room = "the first control plane has no room for one"
+    long_ago = (time.time() - 2 * keeps.UNUSED_SECONDS,) * 2
+    assert refused(other, keeper.folder / "other") == no_room
+
+    os.utime(kept / keeps.MANIFEST, long_ago)
+    asks.find(keeper.host, keeper.folder / "got")
+    assert refused(other, keeper.folder / "other") == no_room
+
+    os.utime(kept / keeps.MANIFEST, long_ago)
+    asks.give(other, asks.find(other, keeper.folder / "other"), made)
+    assert not kept.exists()
     assert (keeper.folder / other.state.removeprefix("/")).is_dir()
 
 

@@ -212,6 +212,8 @@ class TestChoice:
     def test_of_images_that_share_a_name_the_newest_is_proposed(self) -> None:
         site = Site(has_images=(replace(DEBIAN, created="2026-04-01T00:00:00Z"), DEBIAN))
         assert init.decide(GIVEN, site, None).host_image.chosen == init.Candidate("debian-12", "of 2026-04-01")
+        ubuntu = FoundImage(DEBIAN.name, "ubuntu", "2026-05-01T00:00:00Z")
+        assert init.decide(GIVEN, Site(has_images=(DEBIAN, ubuntu)), None).user == "ubuntu"
 
     def test_flavors_without_a_disk_come_last_and_only_where_there_are_volumes(self) -> None:
         site = NoDisks()
