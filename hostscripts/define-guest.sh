@@ -11,6 +11,8 @@
 . ./domain.sh
 # shellcheck source=hostscripts/emulator.sh
 . ./emulator.sh
+# shellcheck source=hostscripts/guest-files.sh
+. ./guest-files.sh
 # shellcheck source=hostscripts/guest-state.sh
 . ./guest-state.sh
 
@@ -18,11 +20,6 @@
 data=/var/lib/libvirt/q8s
 guest=$data/guest
 install -d -m 0711 "$guest"
-
-# served NAME FILE SHA256: from the first control plane.
-served() {
-	fetch "$artifacts/$architecture/$1" "$2" "$3" "the first control plane serves it: is q8s-artifacts.service active there?"
-}
 
 # of_chain FILE WHICH FIELD: what qemu-img knows of a disk, which may be in use: of itself (0), or of the one below all others (-1).
 of_chain() {
@@ -65,10 +62,7 @@ emulator_has "${emulator:?}" "${cpu_model:?}" "nodeTypes.$type.cpuModel"
 systemctl disable --quiet --now q8s-payload.socket
 rm -f "$data/kubernetes.tar"
 
-progress "guest image and payload"
-base=$data/images/$image.qcow2 payload=$data/images/payload-$payload_key.qcow2
-served "image-$image.qcow2" "$base" "${image_sha256:?}"
-served "payload-$payload_key.qcow2" "$payload" "${payload_sha256:?}"
+guest_base
 
 progress "disks and seed"
 overlay() { # BASE OVERLAY: an overlay of the type's size, or as large as its base
@@ -83,11 +77,7 @@ disks_on() { # ROOT PAYLOAD: the guest's disks, on these
 	chown -R libvirt-qemu:kvm "$guest"
 	chmod 0600 "$guest"/*.qcow2
 }
-mtu=$(cat "/sys/class/net/$(ip -json -4 route show default | python3 -c 'import json, sys; print(json.load(sys.stdin)[0]["dev"])')/mtu")
-resolvers=/run/systemd/resolve/resolv.conf
-[[ -e $resolvers ]] || resolvers=/etc/resolv.conf
-nameservers=$(awk '$1 == "nameserver" && $2 !~ /^(127|::1)/ { printf "%s\"%s\"", sep, $2; sep = ", " }' "$resolvers")
-sed -i "s/@MTU@/$mtu/; s/@NAMESERVERS@/$nameservers/" "$inbox/seed/network-config"
+guest_seed
 genisoimage -quiet -output "$guest/seed.iso" -volid cidata -joliet -rock \
 	"$inbox/seed/user-data" "$inbox/seed/meta-data" "$inbox/seed/network-config"
 chmod 0600 "$guest/seed.iso"
@@ -95,8 +85,8 @@ chmod 0600 "$guest/seed.iso"
 virsh -q define "$inbox/domain.xml" || fail "libvirt refuses the domain: see virsh define in $step_log"
 virsh -q autostart "$domain"
 
-# No guest is on another one any more.
-find "$data/images" -name 'payload-*.qcow2' ! -name "${payload##*/}" -delete
+# No guest is on others any more.
+find "$data/images" -type f ! -name "${base##*/}" ! -name "${payload##*/}" -delete
 boots() {
 	disks_on "$base" "$payload"
 	progress "starting the guest"

@@ -26,11 +26,19 @@ state_find() {
 	# No guest is on one any more.
 	rm -rf "$states"
 	install -d -m 0711 "$states"
+	if [[ -e $data/baked/$key ]]; then
+		progress "the state of a guest of type $type is on this host's image"
+		mv "$data/baked/$key" "$state"
+	fi
+	# This host has no guest of another type.
+	rm -rf "$data/baked"
 	free=$(df --output=avail --block-size=1 "$data" | tail -n 1)
 	if ((free < needed)); then
 		progress "boots, as a state has no room here: $((needed >> 20)) MiB, and $((free >> 20)) MiB are free"
+		rm -rf "$state"
 		return 0
 	fi
+	[[ ! -e $state ]] || return 0
 	said=$(states find "$state") || code=$?
 	case $code in
 		0) ;;

@@ -7,6 +7,8 @@
 . ./access.sh
 # shellcheck source=hostscripts/apt.sh
 . ./apt.sh
+# shellcheck source=hostscripts/cloud-init.sh
+. ./cloud-init.sh
 # shellcheck source=hostscripts/site-ca.sh
 . ./site-ca.sh
 # shellcheck source=hostscripts/container-runtime.sh
@@ -16,6 +18,7 @@
 
 user_keys
 unused_connections
+first_boot
 progress "package sources"
 apt_host_sources
 

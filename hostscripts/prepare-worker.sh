@@ -7,6 +7,8 @@
 . ./access.sh
 # shellcheck source=hostscripts/apt.sh
 . ./apt.sh
+# shellcheck source=hostscripts/cloud-init.sh
+. ./cloud-init.sh
 # shellcheck source=hostscripts/site-ca.sh
 . ./site-ca.sh
 # shellcheck source=hostscripts/guest-network.sh
@@ -18,6 +20,7 @@ install -d -m 0755 "$data" "$data/images" /var/lib/q8s /etc/q8s
 
 user_keys
 unused_connections
+first_boot
 progress "package sources"
 apt_host_sources
 

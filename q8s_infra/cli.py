@@ -20,8 +20,10 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from q8s_infra import diagnose, fetched, init, snapshot, tunnel
+from q8s_infra.bake import BakeError, Bakery, bake
 from q8s_infra.cloud import FAILURES, OpenStackCloud, connect, failure
 from q8s_infra.hosts import HostError, Hosts
+from q8s_infra.kept import with_images
 from q8s_infra.plan import ClusterPlan, plan
 from q8s_infra.preflight import Need, check, needs
 from q8s_infra.prompts import Terminal
@@ -30,7 +32,7 @@ from q8s_infra.render import kubeadm
 from q8s_infra.spec import ClusterSpec, Mistake, SpecErrors, load, read
 from q8s_infra.spec.reference import reference
 from q8s_infra.ssh import NoState, StackKeys, Way, exported, stack_keys
-from q8s_infra.strays import lost
+from q8s_infra.strays import known, lost
 
 cli = typer.Typer(no_args_is_help=True, add_completion=False)
 console, errors = Console(highlight=False), Console(stderr=True, highlight=False)
@@ -184,7 +186,7 @@ def restore_command(
         snapshot.refuse_living(planned, there.instances, content)
         asyncio.run(snapshot.refuse_member(planned, there))
         selected = automation.select_stack(stack, work_dir=".")
-        snapshot.make_host(selected, planned, lost(snapshot.known(state), cloud))
+        snapshot.make_host(selected, planned, lost(known(state), cloud))
         asyncio.run(snapshot.lay(planned, _control_planes(planned, cloud, keys), content))
         selected.up(on_output=print)
 
@@ -204,6 +206,35 @@ def renew_command(
         # The administrator's kubeconfig is a result of the first one's step.
         first = planned.control_planes[0].name
         automation.select_stack(stack, work_dir=".").up(replace=[f"**::{first}-init"], on_output=print)
+
+
+@cli.command("bake")
+def bake_command(
+    stack: Annotated[str, typer.Option(help="A stack of this directory, by name.")] = "dev",
+    name: Annotated[str | None, typer.Option(help="What the image is called; by default CLUSTER-host.")] = None,
+) -> None:
+    """Make an image of a host that has all that workers need: new ones that boot it install and fetch nothing."""
+    with _explained():
+        state = exported(stack)
+        planned = plan(with_images(_spec(None, stack), known(state)))
+        cloud, image = connect(), name or f"{planned.name}-host"
+        baked = asyncio.run(
+            bake(
+                planned,
+                deployment=state,
+                keys=stack_keys(state),
+                cloud=cloud,
+                oven=Bakery(cloud.connection),
+                image=image,
+                say=lambda told: console.print(told, markup=False),
+            )
+        )
+    for kind, why in baked.without_state.items():
+        errors.print(f"note: guests of type {kind} boot, as {why}", markup=False, soft_wrap=True)
+    console.print(f"image: {image} ({baked.id})", markup=False, soft_wrap=True)
+    console.print(
+        f"for new hosts, in Pulumi.{stack}.yaml:\n  hostImage: {{name: {image}}}", markup=False, soft_wrap=True
+    )
 
 
 @cli.command("tunnel")
@@ -239,7 +270,7 @@ def _explained(advice: str = "") -> Iterator[None]:
     except FAILURES as error:
         errors.print(f"error: {failure(error)}", markup=False, soft_wrap=True)
         raise typer.Exit(1) from None
-    except (NoState, HostError, snapshot.SnapshotError, tunnel.TunnelError, OSError) as error:
+    except (NoState, HostError, BakeError, snapshot.SnapshotError, tunnel.TunnelError, OSError) as error:
         errors.print(f"error: {error}", markup=False, soft_wrap=True)
         raise typer.Exit(1) from None
     except automation.CommandError:

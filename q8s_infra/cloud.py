@@ -164,25 +164,29 @@ class Inventory(Protocol):
 
 
 class OpenStackCloud:
-    """The look-ups by OpenStack's ordinary APIs, as a regular member of a project."""
+    """The look-ups by OpenStack's ordinary APIs, as a regular member of a project.
+
+    Attributes:
+        connection: for what is done, not looked up.
+    """
 
     def __init__(self, connection: openstack.connection.Connection) -> None:
-        self._connection = connection
+        self.connection = connection
 
     def flavor(self, name: str) -> Flavor | None:
         """See :class:`Cloud`."""
-        found = self._connection.compute.find_flavor(name)
+        found = self.connection.compute.find_flavor(name)
         return None if found is None else Flavor(found.vcpus, found.ram, found.disk)
 
     def has_image(self, name: str) -> bool:
         """See :class:`Cloud`."""
-        images = self._connection.image
+        images = self.connection.image
         found = images.find_image(name) if is_id(name) else next(images.images(name=name, status="active"), None)
         return found is not None
 
     def subnets(self, network: Network) -> tuple[Subnet, ...] | None:
         """See :class:`Cloud`."""
-        api = self._connection.network
+        api = self.connection.network
         found = api.find_network(network.id or network.name or "")
         if found is None:
             return None
@@ -195,9 +199,9 @@ class OpenStackCloud:
 
     def quotas(self) -> Mapping[str, Quota]:
         """See :class:`Cloud`."""
-        compute = self._connection.compute.get_limits().absolute
-        project = self._connection.current_project_id
-        network = self._connection.network.get_quota(project or "", details=True)
+        compute = self.connection.compute.get_limits().absolute
+        project = self.connection.current_project_id
+        network = self.connection.network.get_quota(project or "", details=True)
         return {
             "instances": Quota(compute.instances_used, compute.instances),
             "cores": Quota(compute.total_cores_used, compute.total_cores),
@@ -213,7 +217,7 @@ class OpenStackCloud:
         """See :class:`Cloud`."""
         if not self._has_volumes():
             return {}
-        volumes = self._connection.block_storage.get_limits().absolute
+        volumes = self.connection.block_storage.get_limits().absolute
         return {
             "volumes": Quota(volumes.total_volumes_used, volumes.max_total_volumes),
             "volume storage (GiB)": Quota(volumes.total_gigabytes_used, volumes.max_total_volume_gigabytes),
@@ -221,24 +225,24 @@ class OpenStackCloud:
 
     def servers(self, names: Iterable[str]) -> frozenset[str]:
         """See :class:`Cloud`."""
-        return frozenset(names) & {server.name for server in self._connection.compute.servers(details=False)}
+        return frozenset(names) & {server.name for server in self.connection.compute.servers(details=False)}
 
     def availability_zones(self) -> frozenset[str]:
         """See :class:`Cloud`."""
-        return frozenset(each.name for each in self._connection.compute.availability_zones() if each.state["available"])
+        return frozenset(each.name for each in self.connection.compute.availability_zones() if each.state["available"])
 
     def volume_types(self) -> frozenset[str] | None:
         """See :class:`Cloud`."""
-        return frozenset(each.name for each in self._connection.block_storage.types()) if self._has_volumes() else None
+        return frozenset(each.name for each in self.connection.block_storage.types()) if self._has_volumes() else None
 
     def has_server_group(self, name: str) -> bool:
         """See :class:`Cloud`."""
-        return any(each.name == name for each in self._connection.compute.server_groups())
+        return any(each.name == name for each in self.connection.compute.server_groups())
 
     def networks(self) -> Iterable[FoundNetwork]:
         """See :class:`Inventory`."""
-        subnets = [each for each in self._connection.network.subnets() if each.ip_version == 4]  # noqa: PLR2004 - IPv4
-        for network in self._connection.network.networks():
+        subnets = [each for each in self.connection.network.subnets() if each.ip_version == 4]  # noqa: PLR2004 - IPv4
+        for network in self.connection.network.networks():
             own = tuple(
                 FoundSubnet(each.id, each.name or "", IPv4Network(each.cidr))
                 for each in subnets
@@ -248,7 +252,7 @@ class OpenStackCloud:
 
     def images(self) -> Iterable[FoundImage]:
         """See :class:`Inventory`."""
-        for image in self._connection.image.images(status="active"):
+        for image in self.connection.image.images(status="active"):
             # An installer's medium boots, but into no system.
             if image.name and image.disk_format != "iso":
                 yield FoundImage(image.name, image.os_distro or "", image.created_at)
@@ -257,7 +261,7 @@ class OpenStackCloud:
         """See :class:`Inventory`."""
         return {
             each.name: Flavor(each.vcpus, each.ram, each.disk)
-            for each in self._connection.compute.flavors()
+            for each in self.connection.compute.flavors()
             if not each.is_disabled
         }
 
@@ -265,39 +269,37 @@ class OpenStackCloud:
         """The instances of these names that are there; a floating address comes before a fixed one."""
         wanted = set(names)
         return {
-            server.name: self._instance(server)
-            for server in self._connection.compute.servers()
-            if server.name in wanted
+            server.name: self._instance(server) for server in self.connection.compute.servers() if server.name in wanted
         }
 
     def all_servers(self) -> Iterable[Server]:
         """See :class:`q8s_infra.strays.Cloud`."""
-        servers = self._connection.compute.servers()
+        servers = self.connection.compute.servers()
         return (Server(each.id, each.name, (each.metadata or {}).get(OWNER, "")) for each in servers)
 
     def ports(self) -> Iterable[Port]:
         """See :class:`q8s_infra.strays.Cloud`."""
-        for port in self._connection.network.ports(project_id=self._connection.current_project_id):
+        for port in self.connection.network.ports(project_id=self.connection.current_project_id):
             yield Port(port.id, port.name or "", frozenset(port.security_group_ids or ()), not port.device_id)
 
     def delete(self, kind: Literal["instance", "port"], identity: str) -> None:
         """See :class:`q8s_infra.strays.Cloud`."""
         if kind == "port":
-            self._connection.network.delete_port(identity)
+            self.connection.network.delete_port(identity)
             return
-        compute = self._connection.compute
+        compute = self.connection.compute
         compute.delete_server(identity)
         if server := compute.find_server(identity):
             compute.wait_for_delete(server, wait=_DELETE_SECONDS)
 
     def _has_volumes(self) -> bool:
-        return self._connection.has_service("block-storage")
+        return self.connection.has_service("block-storage")
 
     def _instance(self, server: Any) -> Instance:
         addresses = [each for network in server.addresses.values() for each in network if each["version"] == 4]  # noqa: PLR2004
         addresses.sort(key=lambda each: each.get("OS-EXT-IPS:type") != "floating")
         try:
-            console = self._connection.compute.get_server_console_output(server, length=500)["output"] or ""
+            console = self.connection.compute.get_server_console_output(server, length=500)["output"] or ""
         except exceptions.SDKException as error:
             console = f"no console: {error}"
         return Instance(

@@ -13,7 +13,7 @@ import tarfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from cryptography.fernet import Fernet, InvalidToken
 from pulumi import automation
@@ -162,15 +162,6 @@ def refuse_living(planned: ClusterPlan, there: Mapping[str, Instance], snapshot:
         mistakes.append(Mistake("kubernetes.version", version, told))
     if mistakes:
         raise SpecErrors(mistakes)
-
-
-def known(deployment: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]]:
-    """Types and outputs of the resources in an exported state, by their URNs."""
-    return {
-        resource["urn"]: {"type": resource["type"], "outputs": resource.get("outputs", {})}
-        for resource in deployment.get("resources", [])
-        if not resource.get("delete")
-    }
 
 
 def make_host(stack: automation.Stack, planned: ClusterPlan, missing: Sequence[Lost]) -> None:

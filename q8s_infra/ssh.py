@@ -33,6 +33,11 @@ class StackKeys:
     private: str = field(repr=False)
     seed: str = field(repr=False)
 
+    @property
+    def public(self) -> str:
+        """The public half of the key, as hosts and guests know it."""
+        return asyncssh.import_private_key(self.private).export_public_key().decode().strip()
+
     def known_host(self, machine: str) -> asyncssh.SSHKnownHosts:
         """The one host key that a machine may show, whatever its address."""
         return asyncssh.import_known_hosts(f"* {derive(self.seed, machine).public}\n")

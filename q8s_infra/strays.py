@@ -73,6 +73,15 @@ class Cloud(Protocol):
         ...
 
 
+def known(deployment: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]]:
+    """Types and outputs of the resources in an exported state, by their URNs."""
+    return {
+        resource["urn"]: {"type": resource["type"], "outputs": resource.get("outputs", {})}
+        for resource in deployment.get("resources", [])
+        if not resource.get("delete")
+    }
+
+
 def ids(outputs: Mapping[str, Mapping[str, Any]]) -> Mapping[str, frozenset[str]]:
     """The ids in the outputs of a stack's resources, by types of resources."""
     found: dict[str, set[str]] = {}

@@ -39,6 +39,8 @@ _NSPAWN_RUNTIME: Final = Path("/run/systemd/nspawn")
 _START_SECONDS: Final = 10.0
 _COMMAND_SECONDS: Final = 60.0
 _DISK_SECONDS: Final = 600.0
+# With the marks of an overlay, which are devices and attributes.
+_AS_IT_IS: Final = ("--sparse", "--numeric-owner", "--xattrs", "--xattrs-include=*")
 _CONSOLE_LIMIT: Final = 1 << 16
 _INOTIFY: Final = Path("/proc/sys/fs/inotify/max_user_instances")
 _INOTIFY_INSTANCES: Final = 8192
@@ -117,7 +119,15 @@ def is_running(host: Host) -> bool:
     return bool(cgroups.members(host.machine))
 
 
-def prepare(host: Host, instances: Path, image: Path, files: Sequence[SeedFile], volume: Path | None = None) -> None:
+def prepare(
+    host: Host,
+    instances: Path,
+    image: Path,
+    files: Sequence[SeedFile],
+    *,
+    volume: Path | None = None,
+    snapshot: Path | None = None,
+) -> None:
     """Make a new host's root file system and record the host.
 
     Args:
@@ -126,6 +136,7 @@ def prepare(host: Host, instances: Path, image: Path, files: Sequence[SeedFile],
         image: root of the host image.
         files: what makes this host different from others.
         volume: the empty file that its disk is on, which is not its own; None for one that goes with it.
+        snapshot: what :func:`pack` has made of another host; it begins with all that was written there.
 
     Raises:
         HostError: the image is missing, or the disk or the overlay can't be mounted.
@@ -145,7 +156,10 @@ def prepare(host: Host, instances: Path, image: Path, files: Sequence[SeedFile],
     _mount_disk(folders, instances)
     for folder in (folders.upper, folders.work):
         folder.mkdir(exist_ok=True)
-    run("cp", "-a", "--reflink=auto", image / "var", folders.var, limit=_DISK_SECONDS)
+    if snapshot:
+        run("tar", "--extract", *_AS_IT_IS, "--directory", folders.written, "--file", snapshot, limit=_DISK_SECONDS)
+    else:
+        run("cp", "-a", "--reflink=auto", image / "var", folders.var, limit=_DISK_SECONDS)
     _mount_root(folders, image)
     for file in files:
         path = (folders.written if file.path.startswith("var/") else folders.root) / file.path
@@ -277,6 +291,21 @@ def stop_all(instances: Path, grace: float = 20.0) -> list[Host]:
         release(host, instances)
     _restore_limits(instances)
     return running
+
+
+def pack(host: Host, instances: Path, file: Path) -> None:
+    """Make a tar file of all that a stopped host has written.
+
+    Raises:
+        HostError: it can't be read or written.
+    """
+    folders = Folders.of(host, instances)
+    _mount_disk(folders, instances)
+    parts = (folders.upper.name, folders.var.name)
+    try:
+        run("tar", "--create", *_AS_IT_IS, "--directory", folders.written, "--file", file, *parts, limit=_DISK_SECONDS)
+    finally:
+        release(host, instances)
 
 
 def console_output(host: Host, instances: Path) -> bytes:

@@ -134,11 +134,7 @@ class Worker(pulumi.ComponentResource):
                 "libvirt",
                 {
                     **artifacts.arguments,
-                    "disk": str(planned.node_type.disk.bytes),
-                    "type": planned.type_name,
-                    "emulator": planned.architecture.qemu_binary,
-                    "cpu_model": planned.node_type.cpu_model,
-                    "memory": str(planned.node_type.memory.bytes),
+                    **guest_arguments(planned),
                     # One that does not boot is an error all the same, and not twice as late.
                     "patience": str(min(BOOT_SECONDS, spec.guest_timeout_minutes * 60 // 2)),
                 },
@@ -184,11 +180,25 @@ class Worker(pulumi.ComponentResource):
         self.register_outputs({"address": self.host.address})
 
 
+def guest_arguments(planned: PlannedWorker) -> dict[str, str]:
+    """What the steps that make a guest are told of its type: sizes in bytes."""
+    return {
+        "disk": str(planned.node_type.disk.bytes),
+        "type": planned.type_name,
+        "emulator": planned.architecture.qemu_binary,
+        "cpu_model": planned.node_type.cpu_model,
+        "memory": str(planned.node_type.memory.bytes),
+    }
+
+
+def host_sources(spec: ClusterSpec) -> dict[str, str]:
+    """Where workers' hosts get packages from, and what they trust."""
+    return {**apt_files(spec, kubernetes=False), **authority_files(spec), **proxy_files(spec)}
+
+
 def _host_files(spec: ClusterSpec, planned: PlannedWorker) -> dict[str, str]:
     return {
-        **apt_files(spec, kubernetes=False),
-        **authority_files(spec),
-        **proxy_files(spec),
+        **host_sources(spec),
         **authorized_keys(spec),
         "host-packages": "".join(f"{package}\n" for package in planned.architecture.host_packages),
         "network.xml": network_xml(),

@@ -92,7 +92,7 @@ Create = Callable[..., Server]
 
 @pytest.fixture(scope="module")
 def create(cloud: Any, keys: Path, group: Any) -> Iterator[Create]:
-    """Make servers, of a flavor with a disk or on a volume; those that are left are deleted at the end."""
+    """Make servers: with a disk or on a volume, of the lab's image or another; those left are deleted at the end."""
     made: list[str] = []
 
     def user_data() -> str:
@@ -101,11 +101,11 @@ def create(cloud: Any, keys: Path, group: Any) -> Iterator[Create]:
         text = f"#cloud-config\nssh_keys:\n  ed25519_private: |\n{private}  ed25519_public: {public}"
         return text + "write_files: [{path: /etc/from-user-data, content: yes it is}]\n"
 
-    def new(name: str, *, volume_gib: int | None = None) -> Server:
+    def new(name: str, *, volume_gib: int | None = None, image: str = IMAGE) -> Server:
         flavor = {"flavor": FLAVOR} if volume_gib is None else {"flavor": DISKLESS, "volume_size": volume_gib}
         server = cloud.create_server(
             name,
-            image=IMAGE,
+            image=image,
             **flavor,
             boot_from_volume=volume_gib is not None,
             terminate_volume=True,

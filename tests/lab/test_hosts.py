@@ -117,6 +117,28 @@ def test_without_a_disk_it_boots_from_a_volume_that_goes_with_it(cloud: Any, cre
     assert not file.exists()
 
 
+def test_an_image_of_it_boots_with_what_was_written(server: Server, cloud: Any, create: Create) -> None:
+    first = create("hosts-test-image")
+    first.await_ssh()
+    first.ssh("echo outside | sudo tee /etc/written; echo inside | sudo tee /var/lib/written; sudo rm /etc/issue")
+    refused = cloud.compute.create_server_image(server.id, "hosts-test-running")
+    cloud.compute.stop_server(first.id)
+    cloud.compute.wait_for_server(cloud.compute.get_server(first.id), "SHUTOFF", wait=60)
+    image = cloud.compute.create_server_image(first.id, "hosts-test-image")
+    try:
+        cloud.image.wait_for_status(image, "active", ["killed", "deleted"], interval=1, wait=120)
+        second = create("hosts-test-second", image=image.id)
+        second.await_ssh()
+        assert second.ssh("cat /etc/written /var/lib/written; ls /etc/issue; hostname", check=False).split() == [
+            *("outside", "inside"),
+            "hosts-test-second",
+        ]
+        assert second.ssh("cat /etc/machine-id") != server.ssh("cat /etc/machine-id")
+    finally:
+        cloud.image.delete_image(image)
+    eventually(lambda: cloud.image.find_image(refused.id) is None, 30, "no image of a host that runs")
+
+
 def test_its_mtu_is_the_networks(server: Server, cloud: Any) -> None:
     assert server.ssh("cat /sys/class/net/eth0/mtu") == str(cloud.get_network(NETWORK).mtu)
 

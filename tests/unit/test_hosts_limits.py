@@ -180,7 +180,7 @@ volume = instances.parent / "volume"
 with volume.open("wb") as file:
     file.truncate(1 << 30)
 host = Host(str(uuid.uuid4()), "c", "c", 64, cpus=1, disk_gib=1)
-lifecycle.prepare(host, instances, image, [], volume)
+lifecycle.prepare(host, instances, image, [], volume=volume)
 of = Folders.of(host, instances)
 free = os.statvfs(of.root).f_bavail
 (of.root / "etc/some").write_bytes(b"x" * (8 << 20))
@@ -248,3 +248,33 @@ def test_a_disk_is_let_go_of_with_the_namespace(tmp_path: Path) -> None:
 
 def _loops() -> str:
     return subprocess.run(["losetup", "--all"], capture_output=True, text=True, check=True, timeout=30).stdout
+
+
+def test_another_host_begins_with_all_that_one_has_written_and_removed(tmp_path: Path) -> None:
+    in_own_namespace(
+        tmp_path,
+        """
+(image / "etc/kept").write_text("image's")
+(image / "etc/removed").write_text("image's")
+(image / "etc/folder").mkdir()
+(image / "etc/folder/old").touch()
+written = folders[0]
+(written.root / "etc/removed").unlink()
+(written.root / "etc/changed").write_text("host's")
+(written.root / "etc/folder/old").unlink()
+(written.root / "etc/folder").rmdir()
+(written.root / "etc/folder").mkdir()
+(written.var / "data").write_text("host's")
+(written.var / "data").chmod(0o640)
+file = instances / "snapshot"
+lifecycle.pack(hosts[0], instances, file)
+another = Host(str(uuid.uuid4()), "c", "c", 64, cpus=1, disk_gib=1)
+lifecycle.prepare(another, instances, image, [], snapshot=file)
+of = Folders.of(another, instances)
+etc = of.root / "etc"
+assert (etc / "kept").read_text() == "image's"
+assert (etc / "changed").read_text() == "host's"
+assert not (etc / "removed").exists() and not list((etc / "folder").iterdir())
+assert (of.var / "data").read_text() == "host's" and (of.var / "data").stat().st_mode & 0o777 == 0o640
+""",
+    )

@@ -11,8 +11,9 @@ import pytest
 
 from q8s_infra.cloud import Instance
 from q8s_infra.plan import plan
-from q8s_infra.snapshot import Snapshot, SnapshotError, known, refuse_living, unsealed, write
+from q8s_infra.snapshot import Snapshot, SnapshotError, refuse_living, unsealed, write
 from q8s_infra.spec import SpecErrors, validated
+from q8s_infra.strays import known
 from tests.unit.specs import GOOD, spoiled
 
 SEED, OTHER = "5e" * 32, "0e" * 32

@@ -4,7 +4,8 @@ It is loaded into nova-compute as ``nova.virt.nspawn`` (see ``lab.hosts.nova_com
 is and how it is made is in ``lab.hosts``, which knows nothing of Nova.
 
 ``$Q8S_HOST_IMAGE`` names the host image's root; hosts live below ``instances_path``. The image that a server was
-created from is recorded by Nova but not looked at: the lab has one.
+created from is recorded by Nova but not looked at, as the lab has one; but one that was made of a server is: it is all
+that this server wrote, and the new one begins with it.
 """
 
 # The signatures are Nova's, which is importable in the OpenStack environment only.
@@ -15,13 +16,16 @@ from __future__ import annotations
 
 import base64
 import os
+import tempfile
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import nova.conf
 from eventlet import timeout as eventlet_timeout
 from nova import exception
-from nova.compute import power_state
+from nova.compute import power_state, task_states
+from nova.image import glance
 from nova.virt import driver, fake, hardware
 from oslo_log import log as logging
 
@@ -29,6 +33,9 @@ from lab.hosts import lifecycle
 from lab.hosts.host import Host, all_hosts
 from lab.hosts.network import Nic
 from lab.hosts.seed import seed_files
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 CONF = nova.conf.CONF
 LOG = logging.getLogger(__name__)
@@ -114,7 +121,8 @@ class NspawnDriver(fake.FakeDriverWithoutFakeNodes):
             public_key=instance.key_data,
             nameservers=_nameservers(network_info or []),
         )
-        lifecycle.prepare(host, self._instances, self._image, files, volume)
+        with self._snapshot_of(context, instance) as snapshot:
+            lifecycle.prepare(host, self._instances, self._image, files, volume=volume, snapshot=snapshot)
         if not power_on:
             return
         events = [("network-vif-plugged", vif["id"]) for vif in network_info or [] if vif.get("active") is False]
@@ -128,6 +136,34 @@ class NspawnDriver(fake.FakeDriverWithoutFakeNodes):
                 raise exception.VirtualInterfaceCreateException from error
         # Only now, so that cloud-init finds the network that it will have.
         lifecycle.start(host, self._instances, self._image)
+
+    def snapshot(self, context: Any, instance: Any, image_id: str, update_task_state: Any) -> None:
+        """Make an image of a server that is off; one that runs is refused."""
+        host = self._recorded(instance)
+        if lifecycle.is_running(host):
+            raise exception.InstanceInvalidState(
+                attr="power state", instance_uuid=instance.uuid, state="running", method="snapshot"
+            )
+        update_task_state(task_state=task_states.IMAGE_PENDING_UPLOAD)
+        with tempfile.TemporaryDirectory(dir=self._instances.parent) as folder:
+            file = Path(folder, "snapshot")
+            lifecycle.pack(host, self._instances, file)
+            update_task_state(task_state=task_states.IMAGE_UPLOADING, expected_state=task_states.IMAGE_PENDING_UPLOAD)
+            with file.open("rb") as data:
+                glance.API().update(context, image_id, {"disk_format": "raw", "container_format": "bare"}, data=data)
+
+    @contextmanager
+    def _snapshot_of(self, context: Any, instance: Any) -> Iterator[Path | None]:
+        """The file that :meth:`snapshot` made, where the server's image is such a one."""
+        # One that boots from a volume has none.
+        image = glance.API().get(context, instance.image_ref) if instance.image_ref else {"properties": {}}
+        if image["properties"].get("image_type") != "snapshot":
+            yield None
+            return
+        with tempfile.TemporaryDirectory(dir=self._instances.parent) as folder:
+            file = Path(folder, "snapshot")
+            glance.API().download(context, image["id"], dest_path=str(file))
+            yield file
 
     def destroy(
         self,

@@ -1,0 +1,25 @@
+# shellcheck shell=bash disable=SC2034
+# What a guest is made from, on its host: image and payload, which the first control plane serves, and the seed.
+# Uses data, artifacts, architecture, image, payload_key and the checksums of who asks for it.
+
+# served NAME FILE SHA256: from the first control plane.
+served() {
+	fetch "${artifacts:?}/${architecture:?}/$1" "$2" "$3" "the first control plane serves it: is q8s-artifacts.service active there?"
+}
+
+# guest_base: the guest's image and its payload, as the files base and payload.
+guest_base() {
+	progress "guest image and payload"
+	base=${data:?}/images/${image:?}.qcow2 payload=$data/images/payload-${payload_key:?}.qcow2
+	served "image-$image.qcow2" "$base" "${image_sha256:?}"
+	served "payload-$payload_key.qcow2" "$payload" "${payload_sha256:?}"
+}
+
+# guest_seed: what of the seed only the host knows, in inbox/seed.
+guest_seed() {
+	local mtu nameservers resolvers=/run/systemd/resolve/resolv.conf
+	mtu=$(cat "/sys/class/net/$(ip -json -4 route show default | python3 -c 'import json, sys; print(json.load(sys.stdin)[0]["dev"])')/mtu")
+	[[ -e $resolvers ]] || resolvers=/etc/resolv.conf
+	nameservers=$(awk '$1 == "nameserver" && $2 !~ /^(127|::1)/ { printf "%s\"%s\"", sep, $2; sep = ", " }' "$resolvers")
+	sed -i "s/@MTU@/$mtu/; s/@NAMESERVERS@/$nameservers/" "$inbox/seed/network-config"
+}
