@@ -15,8 +15,9 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import typer
 from pulumi import automation
 from pulumi.automation.events import EngineEvent
 from rich.console import Console
@@ -37,7 +38,7 @@ COLD_TARGET, RESUMED_TARGET, HOST_TARGET = 1.2, 0.5, 2.0
 _BARE_BOOT_SECONDS = 900
 # What a node does once, when it is new: pull and start the pods of its DaemonSets.
 _SETTLE_SECONDS = 60
-IDLE_SECONDS, IDLE_TARGET = 300, 0.15
+IDLE_TARGET = 0.15
 
 console = Console(highlight=False)
 
@@ -130,8 +131,8 @@ def made_anew(stack: automation.Stack, worker: str, key: Path) -> Made:
     )
 
 
-def measure(worker: str, config: dict[str, Any], key: Path) -> Measured:
-    """Make the cluster of one worker, make the worker anew in both ways, and boot its image bare."""
+def measure(worker: str, config: dict[str, Any], key: Path, idle_seconds: int) -> Measured:
+    """Make the cluster of one worker, make the worker anew in both ways, watch it idle, and boot its image bare."""
     stack = open_stack(STACK, config)
     stack.up()
     first = next(node["name"] for node in stack.outputs()["nodes"].value if node["role"] == "control plane")
@@ -139,7 +140,7 @@ def measure(worker: str, config: dict[str, Any], key: Path) -> Measured:
     boots, goes_on = made_anew(stack, worker, key), made_anew(stack, worker, key)
     emulator = Emulator.of(server_of(worker))
     time.sleep(_SETTLE_SECONDS)
-    idle, resident = emulator.load(IDLE_SECONDS), emulator.resident_mib()
+    idle, resident = emulator.load(idle_seconds), emulator.resident_mib()
     program = Path(__file__).with_name("bare_boot.py").read_text()
     said = host_of(stack, worker, key).run("python3 -", text=program, limit=_BARE_BOOT_SECONDS)
     bare, cpu = map(float, said.split())
@@ -167,8 +168,13 @@ def dominant(boot: Made) -> str:
     return ", ".join(f"{name} {seconds:.0f}" for name, seconds in sorted(lengths.items(), key=lambda it: -it[1]))
 
 
-def main() -> None:
-    """Print the table."""
+def main(
+    kinds: Annotated[
+        list[str] | None, typer.Argument(metavar="[TYPE]...", help="Which types of Pulumi.dev.yaml.")
+    ] = None,
+    idle: Annotated[int, typer.Option(help="Seconds that an idle worker is watched.")] = 300,
+) -> None:
+    """Print how fast a worker of each type becomes a node, next to a bare boot, and what it costs idle."""
     table = Table("worker", "power-on to Ready", "ratio", "host to Ready", "ratio", "CPU s joined, Ready", "ratio")
     told: list[str] = []
     last: dict[str, Any] = {}
@@ -176,13 +182,13 @@ def main() -> None:
         key = Path(folder, "key")
         run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key, limit=60)
         try:
-            for kind in ("x86-small", "arm-small"):
+            for kind in kinds or ("x86-small", "arm-small"):
                 last = description("dev", name="bench")
                 cluster = last["q8s:cluster"]
                 cluster["access"]["sshPublicKeys"] = [key.with_suffix(".pub").read_text().strip()]
                 cluster["workers"] = {kind: 1}
                 console.print(f"... a cluster with one {kind}")
-                found = measure(f"bench-{kind}-0", last, key)
+                found = measure(f"bench-{kind}-0", last, key, idle)
                 told.append(
                     f"{kind}: bare boot {found.bare:.0f} s, {found.cpu:.0f} s of CPU; "
                     f"idle {found.idle:.2f} host cores, {found.resident:.0f} MiB"
@@ -210,4 +216,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    typer.run(main)
