@@ -57,6 +57,7 @@ def guest_files(spec: ClusterSpec) -> tuple[SeedFile, ...]:
         "q8s-flannel-offload": "q8s-flannel-offload.sh",
         "q8s-join": "guest/q8s-join.sh",
         "q8s-become": "guest/q8s_become.py",
+        "q8s-own-uuid": "guest/q8s-own-uuid.sh",
     }
     return (
         *(SeedFile(path, content) for path, content in sorted(plain.items())),

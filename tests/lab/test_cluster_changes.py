@@ -117,6 +117,8 @@ def assert_somebody_else(cluster: Cluster, folder: Path) -> None:
         told = {cluster.guest(node, what) for node in (former, ADDED)}
         assert len(told) == 2, f"the same on both: {what}"
         assert "" not in told
+    for what in ("machineID", "systemUUID"):
+        assert len({node["status"]["nodeInfo"][what] for node in cluster.nodes().values()}) == len(cluster.nodes())
     assert abs(float(cluster.guest(ADDED, "date +%s.%N")) - time.time()) < CLOCK_SECONDS
     cluster.kubectl("delete", "pod", f"look-{ADDED}")
 
