@@ -2,8 +2,8 @@
 
 Source of the objects: Flannel's published manifest for v0.25. Different here: every node announces the address that
 the others reach it at (``HOST_IP``, on an emulated node its host's), and the interface is named, because with the
-public address alone flanneld would take the interface that carries it, which in a guest is the loopback. And it asks
-the API server by the endpoint's name, not by the service's address.
+public address alone flanneld would take the interface that carries it, which in a guest is the loopback. It asks the
+API server by the endpoint's name, not by the service's address. And one container installs both files of its network.
 """
 
 from __future__ import annotations
@@ -23,6 +23,10 @@ from q8s_infra.spec import ClusterSpec
 
 _NAMESPACE = "kube-flannel"
 _LABELS = {"app": "flannel"}
+_INSTALL = """
+cp -f /flannel /opt/cni/bin/flannel
+cp -f /etc/kube-flannel/cni-conf.json /etc/cni/net.d/10-flannel.conflist
+"""
 
 
 class Flannel(pulumi.ComponentResource):
@@ -123,19 +127,16 @@ def _pod(spec: ClusterSpec) -> core.PodSpecArgs:
         service_account_name="flannel",
         tolerations=[core.TolerationArgs(operator="Exists")],
         init_containers=[
-            core.ContainerArgs(
-                name="install-cni-plugin",
-                image=cni_plugin,
-                command=["cp"],
-                args=["-f", "/flannel", "/opt/cni/bin/flannel"],
-                volume_mounts=[_mount("cni-plugin", "/opt/cni/bin")],
-            ),
+            # One, where the manifest has one for each file: an emulated CPU takes seconds for a container.
             core.ContainerArgs(
                 name="install-cni",
-                image=flannel,
-                command=["cp"],
-                args=["-f", "/etc/kube-flannel/cni-conf.json", "/etc/cni/net.d/10-flannel.conflist"],
-                volume_mounts=[_mount("cni", "/etc/cni/net.d"), _mount("settings", "/etc/kube-flannel")],
+                image=cni_plugin,
+                command=["sh", "-ec", _INSTALL],
+                volume_mounts=[
+                    _mount("cni-plugin", "/opt/cni/bin"),
+                    _mount("cni", "/etc/cni/net.d"),
+                    _mount("settings", "/etc/kube-flannel"),
+                ],
             ),
         ],
         containers=[
