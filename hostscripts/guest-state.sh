@@ -3,13 +3,17 @@
 # (docs/decisions/0024). The first control plane keeps states (q8s_artifacts.py); which host makes one, it says, too.
 # Uses data, guest, disk, memory, type, emulator, domain, artifacts, patience and the checksums of define-guest.sh.
 
-# state_key: all that a state depends on: what the guest is made of, and who emulates it.
+# state_key: all that a state depends on: what the guest is made of, and who emulates it. A host may have other emulators, too.
+# The content of ROMs is in a state, and one of another size is refused.
 state_key() {
+	local -a firmware
+	mapfile -t firmware < <(grep -oE '/usr/share/[^<"]+' "$inbox/domain.xml")
 	{
 		cat "$inbox/domain.xml" "$inbox"/seed/*
 		printf '%s\n' "$image_sha256" "$payload_sha256" "$disk" "$(uname -m)"
 		sha256sum <"$(command -v "$emulator")"
-		dpkg-query --show --showformat '${Package} ${Version}\n' 'qemu*' 'libvirt*' 'seabios*' 'ovmf*' 2>/dev/null || true
+		if ((${#firmware[@]})); then sha256sum "${firmware[@]}"; fi
+		dpkg-query --show --showformat '${Package} ${Version}\n' 'libvirt*' qemu-system-common qemu-system-data qemu-utils 2>/dev/null || true
 	} | sha256sum | cut -d' ' -f1
 }
 

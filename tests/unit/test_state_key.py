@@ -80,3 +80,32 @@ def test_a_guests_name_and_secrets_are_no_part_of_it(documents: Path) -> None:
     assert key(documents) == before
     one, other = (each for each in planned("mixed").workers if each.type_name == "server-new")
     assert domain_xml(one) == domain_xml(other)
+
+
+def test_another_firmware_is_another_state(documents: Path) -> None:
+    firmware = documents / "firmware.fd"
+    domain = documents / "domain.xml"
+    # As an arm64 guest has it, in a folder of its own.
+    domain.write_text(domain.read_text().replace("</os>", f"<loader>/usr/share/../..{firmware}</loader></os>"))
+    firmware.write_text("one")
+    before = key(documents)
+    firmware.write_text("another")
+    assert key(documents) != before
+
+
+def test_other_emulators_of_a_host_are_no_part_of_it(documents: Path) -> None:
+    """Else no state would go on where the packages of all architectures are (docs/decisions/0027)."""
+    query, installed = documents / "dpkg-query", documents / "installed"
+    matches = "[[ $name != $pattern ]] || echo $name $version"
+    query.write_text(
+        f"#!/bin/bash\nfor pattern; do while read -r name version; do {matches}; done <{installed}; done\n"
+    )
+    query.chmod(0o755)
+    installed.write_text("libvirt0 1\nqemu-system-common 1\nqemu-system-x86 1\n")
+    before = key(documents)
+    installed.write_text(f"{installed.read_text()}qemu-system-arm 1\nqemu-efi-aarch64 1\n")
+    assert key(documents) == before
+    for ours in ("libvirt0", "qemu-system-common"):
+        installed.write_text(installed.read_text().replace(f"{ours} 1", f"{ours} 2"))
+        assert key(documents) != before
+        before = key(documents)
