@@ -20,7 +20,7 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from q8s_infra import diagnose, fetched, init, snapshot, tunnel
-from q8s_infra.bake import BakeError, Bakery, bake
+from q8s_infra.bake import BakeError, Builder, bake
 from q8s_infra.cloud import FAILURES, OpenStackCloud, connect, failure
 from q8s_infra.hosts import HostError, Hosts
 from q8s_infra.kept import with_images
@@ -224,7 +224,7 @@ def bake_command(
                 deployment=state,
                 keys=stack_keys(state),
                 cloud=cloud,
-                oven=Bakery(cloud.connection),
+                builder=Builder(cloud.connection),
                 image=image,
                 say=lambda told: console.print(told, markup=False),
             )

@@ -21,7 +21,7 @@ _POLL_SECONDS: Final = 5
 
 
 @dataclass(frozen=True)
-class Order:
+class ServerRequest:
     """What an instance is to be.
 
     Attributes:
@@ -47,42 +47,42 @@ class Order:
     user_data: str = field(repr=False)
 
 
-class Bakery:
-    """Where instances become images."""
+class Builder:
+    """What makes an instance, and an image of it."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def make(self, order: Order) -> None:
+    def make(self, request: ServerRequest) -> None:
         """Make the instance, and wait until it boots.
 
         Raises:
             openstack.exceptions.SDKException: it does not, or something that it needs is not there.
         """
         network, compute = self._connection.network, self._connection.compute
-        like = network.get_port(order.like)
+        like = network.get_port(request.like)
         port = network.create_port(
-            name=order.name,
+            name=request.name,
             network_id=like.network_id,
             fixed_ips=[{"subnet_id": each["subnet_id"]} for each in like.fixed_ips],
             security_groups=like.security_group_ids,
         )
         server = compute.create_server(
-            name=order.name,
-            flavor_id=compute.find_flavor(order.flavor, ignore_missing=False).id,
-            image_id=self._image(order.image),
+            name=request.name,
+            flavor_id=compute.find_flavor(request.flavor, ignore_missing=False).id,
+            image_id=self._image(request.image),
             networks=[{"port": port.id}],
-            key_name=order.keypair,
-            user_data=base64.b64encode(order.user_data.encode()).decode(),
-            metadata={OWNER: order.group},
-            **({"availability_zone": order.zone} if order.zone else {}),
-            **({"config_drive": True} if order.config_drive else {}),
+            key_name=request.keypair,
+            user_data=base64.b64encode(request.user_data.encode()).decode(),
+            metadata={OWNER: request.group},
+            **({"availability_zone": request.zone} if request.zone else {}),
+            **({"config_drive": True} if request.config_drive else {}),
         )
         try:
             compute.wait_for_server(server, wait=_SERVER_SECONDS)
         except ResourceFailure as error:
             fault = (compute.get_server(server.id).fault or {}).get("message", "")
-            raise ResourceFailure(f"{order.name}: {fault or error}") from None
+            raise ResourceFailure(f"{request.name}: {fault or error}") from None
 
     def keep(self, name: str, image: str) -> str:
         """Stop an instance and make an image of it.

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from q8s_infra import strays
-from q8s_infra.bake.cloud import Order
+from q8s_infra.bake.cloud import ServerRequest
 from q8s_infra.components.host import ipv4
 from q8s_infra.components.worker import guest_arguments, host_sources
 from q8s_infra.defaults import ARTIFACTS_PORT
@@ -65,10 +65,10 @@ class Cloud(strays.Cloud, Protocol):
         ...
 
 
-class Oven(Protocol):
-    """Where instances become images, see :class:`q8s_infra.bake.cloud.Bakery`."""
+class ImageBuilder(Protocol):
+    """What makes an instance, and an image of it, see :class:`q8s_infra.bake.cloud.Builder`."""
 
-    def make(self, order: Order) -> None:
+    def make(self, request: ServerRequest) -> None:
         """Make the instance, and wait until it boots."""
         ...
 
@@ -113,7 +113,7 @@ async def bake(
     deployment: Mapping[str, Any],
     keys: StackKeys,
     cloud: Cloud,
-    oven: Oven,
+    builder: ImageBuilder,
     image: str,
     say: Callable[[str], None],
 ) -> Baked:
@@ -124,7 +124,7 @@ async def bake(
         deployment: the stack's state.
         keys: the stack's secrets.
         cloud: what there is.
-        oven: where it is made.
+        builder: what makes it.
         image: what it is called.
         say: hears of each step.
 
@@ -133,7 +133,7 @@ async def bake(
         HostError: a step failed.
     """
     stack, first, name = _Stack(strays.known(deployment)), planned.control_planes[0].name, f"{planned.name}-bake"
-    order = Order(
+    request = ServerRequest(
         name=name,
         flavor=smallest(planned, cloud),
         image=planned.spec.host_image.name,
@@ -146,10 +146,10 @@ async def bake(
     )
     # Before anything is made: it may not be there yet.
     guests = [_guest_step(planned, worker, stack, name) for worker in _one_of_each_type(planned)]
-    _taken_away(planned, order, cloud)
+    _taken_away(planned, request, cloud)
     try:
-        say(f"{name}: an instance of flavor {order.flavor}")
-        oven.make(order)
+        say(f"{name}: an instance of flavor {request.flavor}")
+        builder.make(request)
         way = Way(planned.spec.access, keys, first, cloud.instances([name, first]))
         hosts = Hosts(way)
         await _answers(hosts, name)
@@ -165,9 +165,9 @@ async def bake(
         say(f"{name}: taking away what is its own")
         await hosts.run(Step("seal-host", name, "host"))
         say(f"{name}: becomes image {image}")
-        return Baked(oven.keep(name, image), without)
+        return Baked(builder.keep(name, image), without)
     finally:
-        _taken_away(planned, order, cloud)
+        _taken_away(planned, request, cloud)
 
 
 def smallest(planned: ClusterPlan, cloud: Cloud) -> str:
@@ -185,11 +185,11 @@ def smallest(planned: ClusterPlan, cloud: Cloud) -> str:
     return min(disks, key=lambda name: disks[name])
 
 
-def _taken_away(planned: ClusterPlan, order: Order, cloud: Cloud) -> None:
+def _taken_away(planned: ClusterPlan, request: ServerRequest, cloud: Cloud) -> None:
     """The instance and its port, of this run or of one that was killed; the port is free once the instance is gone."""
     for kind in ("instance", "port"):
-        for stray in strays.strays(planned.name, {_GROUP: frozenset({order.group})}, cloud):
-            if (stray.kind, stray.name) == (kind, order.name):
+        for stray in strays.strays(planned.name, {_GROUP: frozenset({request.group})}, cloud):
+            if (stray.kind, stray.name) == (kind, request.name):
                 cloud.delete(stray.kind, stray.id)
 
 

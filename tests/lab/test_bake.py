@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from openstack.connection import Connection
 
+from lab import layout
+from q8s_infra.hostkeys import derive
+from q8s_infra.ssh import stack_keys
 from tests.lab.conftest import Cluster, inside, leftovers, q8s, run
+from tests.lab.test_secrets import LINE, hits, needles
+
+__all__ = ["needles"]
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(1800)]
 
 ADDED, IMAGE = "test-x86-small-1", "test-host"
+ENOUGH = 1 << 30
+"""Bytes: two images, two payloads, two states, and packages."""
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def baked(cluster: Cluster, cloud: Connection) -> Iterator[str]:
     """What `bake` has printed; its image and the worker on it are gone at the end."""
     done = q8s(cluster.stack.name, "bake")
@@ -25,6 +34,19 @@ def baked(cluster: Cluster, cloud: Connection) -> Iterator[str]:
     cluster.up()
     for image in cloud.image.images(name=IMAGE):
         cloud.image.delete_image(image)
+
+
+def test_an_image_has_no_secret(cluster: Cluster, cloud: Connection, baked: str, needles: Path, tmp_path: Path) -> None:
+    assert f"image: {IMAGE} (" in baked
+    keys = stack_keys(cluster.stack.export_stack().deployment or {})
+    own = LINE.findall(derive(keys.seed, "host/test-bake").private)
+    assert own, "the host key of the instance that it was made of"
+    sought = tmp_path / "needles"
+    sought.write_text("\n".join([*needles.read_text().splitlines(), *own]))
+    (image,) = cloud.image.images(name=IMAGE)
+    file = layout.STATE / "glance/images" / image.id
+    assert file.stat().st_size > ENOUGH, "all that workers need is on it"
+    assert not hits(sought, file)
 
 
 def test_a_worker_on_a_baked_host(cluster: Cluster, cloud: Connection, baked: str) -> None:

@@ -15,7 +15,7 @@ import pytest
 from openstack.exceptions import ResourceFailure
 
 from q8s_infra.bake import BakeError, bake
-from q8s_infra.bake.cloud import Order
+from q8s_infra.bake.cloud import ServerRequest
 from q8s_infra.bake.host import smallest
 from q8s_infra.cloud import Flavor, Instance
 from q8s_infra.plan import ClusterPlan, plan
@@ -37,7 +37,7 @@ class Project:
 
     servers: list[Server] = field(default_factory=list)
     has_ports: list[Port] = field(default_factory=list)
-    orders: list[Order] = field(default_factory=list)
+    requests: list[ServerRequest] = field(default_factory=list)
 
     def flavor(self, name: str) -> Flavor | None:
         return FLAVORS.get(name)
@@ -55,11 +55,11 @@ class Project:
         self.servers = [each for each in self.servers if (kind, each.id) != ("instance", identity)]
         self.has_ports = [each for each in self.has_ports if (kind, each.id) != ("port", identity)]
 
-    def make(self, order: Order) -> None:
-        self.orders.append(order)
-        self.servers.append(Server("made", order.name, order.group))
-        self.has_ports.append(Port("made", order.name, frozenset({order.group}), free=True))
-        raise ResourceFailure(f"{order.name}: no valid host")
+    def make(self, request: ServerRequest) -> None:
+        self.requests.append(request)
+        self.servers.append(Server("made", request.name, request.group))
+        self.has_ports.append(Port("made", request.name, frozenset({request.group}), free=True))
+        raise ResourceFailure(f"{request.name}: no valid host")
 
     def keep(self, name: str, image: str) -> str:
         raise AssertionError(f"{name} never booted, and can be no {image}")
@@ -95,7 +95,7 @@ def baked(planned: ClusterPlan, state: Mapping[str, Any], project: Project, keys
     secrets = StackKeys(private.read_text(), "ab" * 32)
     with closing(asyncio.new_event_loop()) as loop:
         loop.run_until_complete(
-            bake(planned, deployment=state, keys=secrets, cloud=project, oven=project, image="demo-host", say=print)
+            bake(planned, deployment=state, keys=secrets, cloud=project, builder=project, image="demo-host", say=print)
         )
 
 
@@ -108,10 +108,10 @@ def test_it_is_made_beside_the_first_control_plane_and_gone_when_it_fails(tmp_pa
     project = Project([*others, killed], [Port("3", BAKE, frozenset({"our-group"}), free=True)])
     with pytest.raises(ResourceFailure, match="no valid host"):
         baked(demo(), deployment(x86_64=SUMS, arm64=SUMS), project, tmp_path)
-    (order,) = project.orders
-    assert (order.name, order.flavor, order.like, order.group) == (BAKE, "c1.medium", "first-port", "our-group")
-    assert "PRIVATE KEY" in order.user_data
-    assert "PRIVATE KEY" not in repr(order)
+    (request,) = project.requests
+    assert (request.name, request.flavor, request.like, request.group) == (BAKE, "c1.medium", "first-port", "our-group")
+    assert "PRIVATE KEY" in request.user_data
+    assert "PRIVATE KEY" not in repr(request)
     assert project.servers == others
     assert not project.has_ports
 
@@ -131,7 +131,7 @@ def test_nothing_is_made_where_there_can_be_no_image(
     project = Project()
     with pytest.raises(BakeError, match=said):
         baked(planned, state, project, tmp_path)
-    assert not project.orders
+    assert not project.requests
 
 
 def test_an_image_boots_on_the_smallest_disk_of_the_cluster() -> None:
