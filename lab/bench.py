@@ -156,6 +156,8 @@ def measure(worker: str, config: dict[str, Any], key: Path, idle_seconds: int) -
     stack.up()
     first = next(node["name"] for node in stack.outputs()["nodes"].value if node["role"] == "control plane")
     kubectl = Kubectl.of(stack, key.with_name("kubeconfig"))
+    # The control plane is the same for all types.
+    kubectl("delete", "deployment", _POD, "--ignore-not-found", "--wait")
     kubectl("create", "deployment", _POD, f"--image=registry.k8s.io/pause:{versions.PAUSE}")
     host_of(stack, first, key).run("sh -c 'rm -rf /var/lib/q8s-states/*/'")
     boots, goes_on = made_anew(stack, worker, key), made_anew(stack, worker, key)
@@ -218,6 +220,7 @@ def main(
                 )
                 told.append(f"{kind}, seconds of its boot: {dominant(found.boots)}")
                 for how, made in (("boots", found.boots), ("from a state", found.goes_on)):
+                    console.print(f"{kind} {how}: Ready after {made.guest:.0f} s, a pod after {made.pod:.0f} s")
                     table.add_row(
                         f"{kind} {how}",
                         f"{made.guest:.0f} s",
