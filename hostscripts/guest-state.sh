@@ -4,10 +4,11 @@
 # Uses data, guest, disk, memory, type, emulator, domain, artifacts, patience and the checksums of define-guest.sh.
 
 # state_key: all that a state depends on: what the guest is made of, and who emulates it. A host may have other emulators, too.
-# The content of ROMs is in a state, and one of another size is refused.
 state_key() {
 	local -a firmware
 	mapfile -t firmware < <(grep -oE '/usr/share/[^<"]+' "$inbox/domain.xml")
+	# A domain that names none has QEMU's BIOS.
+	if ((!${#firmware[@]})); then mapfile -t firmware < <(find /usr/share/seabios -type f 2>/dev/null | sort); fi
 	{
 		cat "$inbox/domain.xml" "$inbox"/seed/*
 		printf '%s\n' "$image_sha256" "$payload_sha256" "$disk" "$(uname -m)"

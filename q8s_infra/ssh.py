@@ -43,6 +43,12 @@ class StackKeys:
         return asyncssh.import_known_hosts(f"* {derive(self.seed, machine).public}\n")
 
 
+def printed(outputs: Mapping[str, Any]) -> str:
+    """What a command has printed, a secret or not, by its outputs in a state that was exported with its secrets."""
+    text = outputs.get("stdout")
+    return str(json.loads(text["plaintext"]) if isinstance(text, dict) else text or "")
+
+
 def stack_keys(deployment: Mapping[str, Any]) -> StackKeys:
     """The keys in a stack's state, as exported with its secrets.
 
@@ -50,12 +56,10 @@ def stack_keys(deployment: Mapping[str, Any]) -> StackKeys:
         NoState: it has none.
     """
     for resource in deployment.get("resources", []):
-        if resource["type"] == "command:local:Command" and resource["urn"].endswith("-keys"):
-            printed = resource.get("outputs", {}).get("stdout")
-            text = json.loads(printed["plaintext"]) if isinstance(printed, dict) else printed
-            if text:
-                keys = json.loads(text)
-                return StackKeys(keys["privateKey"], keys["hostKeySeed"])
+        made = resource["type"] == "command:local:Command" and resource["urn"].endswith("-keys")
+        if made and (text := printed(resource.get("outputs", {}))):
+            keys = json.loads(text)
+            return StackKeys(keys["privateKey"], keys["hostKeySeed"])
     raise NoState("the stack has no keys yet: pulumi up has not come so far")
 
 

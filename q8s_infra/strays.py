@@ -16,8 +16,8 @@ from typing import Any, Final, Literal, Protocol
 import pulumi
 
 INSTANCE: Final = "openstack:compute/instance:Instance"
-_PORT: Final = "openstack:networking/port:Port"
-_GROUP: Final = "openstack:networking/secGroup:SecGroup"
+PORT: Final = "openstack:networking/port:Port"
+GROUP: Final = "openstack:networking/secGroup:SecGroup"
 _NONE_LEFT: Final = """
 No control plane is left, so that makes another cluster, and every worker anew for it. With a snapshot, make this one
 again instead:
@@ -99,7 +99,7 @@ def strays(cluster: str, known: Mapping[str, frozenset[str]], cloud: Cloud) -> t
         known: ids by types of resources, see :func:`ids`.
         cloud: what there is.
     """
-    groups = known.get(_GROUP, frozenset())
+    groups = known.get(GROUP, frozenset())
     instances = [
         Stray("instance", server.id, server.name)
         for server in cloud.all_servers()
@@ -113,7 +113,7 @@ def strays(cluster: str, known: Mapping[str, frozenset[str]], cloud: Cloud) -> t
         if port.name.startswith(f"{cluster}-")
         and port.free
         and port.groups & groups
-        and port.id not in known.get(_PORT, frozenset())
+        and port.id not in known.get(PORT, frozenset())
     ]
     return (*instances, *ports)
 

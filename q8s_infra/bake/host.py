@@ -21,7 +21,7 @@ from q8s_infra.render.domain import domain_xml
 from q8s_infra.render.payload import payload
 from q8s_infra.render.seed import seed
 from q8s_infra.render.templates import render
-from q8s_infra.ssh import StackKeys, Way
+from q8s_infra.ssh import StackKeys, Way, printed
 from q8s_infra.upgrade import COMMAND
 
 if TYPE_CHECKING:
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 
 _BOOT_SECONDS: Final = 600
 _POLL_SECONDS: Final = 5
-_PORT: Final = "openstack:networking/port:Port"
-_GROUP: Final = "openstack:networking/secGroup:SecGroup"
 
 
 class BakeError(Exception):
@@ -101,9 +99,7 @@ class _Stack:
 
     def sums(self, name: str) -> Mapping[str, str]:
         """What the first control plane has said of an architecture's artifacts."""
-        printed = self.outputs(COMMAND, f"{name}-checksums")["stdout"]
-        text = json.loads(printed["plaintext"]) if isinstance(printed, dict) else printed
-        found: Mapping[str, str] = json.loads(text)
+        found: Mapping[str, str] = json.loads(printed(self.outputs(COMMAND, f"{name}-checksums")))
         return {f"{what}_sha256": found[what] for what in ("image", "payload")}
 
 
@@ -137,9 +133,9 @@ async def bake(
         name=name,
         flavor=smallest(planned, cloud),
         image=planned.spec.host_image.name,
-        like=stack.outputs(_PORT, f"{first}-port")["id"],
+        like=stack.outputs(strays.PORT, f"{first}-port")["id"],
         keypair=planned.name,
-        group=stack.outputs(_GROUP, f"{planned.name}-group")["id"],
+        group=stack.outputs(strays.GROUP, f"{planned.name}-group")["id"],
         zone=planned.workers[0].availability_zone,
         config_drive=planned.spec.config_drive,
         user_data=render("host.yaml.j2", host_key=derive(keys.seed, f"host/{name}")),
@@ -188,7 +184,7 @@ def smallest(planned: ClusterPlan, cloud: Cloud) -> str:
 def _taken_away(planned: ClusterPlan, request: ServerRequest, cloud: Cloud) -> None:
     """The instance and its port, of this run or of one that was killed; the port is free once the instance is gone."""
     for kind in ("instance", "port"):
-        for stray in strays.strays(planned.name, {_GROUP: frozenset({request.group})}, cloud):
+        for stray in strays.strays(planned.name, {strays.GROUP: frozenset({request.group})}, cloud):
             if (stray.kind, stray.name) == (kind, request.name):
                 cloud.delete(stray.kind, stray.id)
 
@@ -232,7 +228,7 @@ def _guest_step(planned: ClusterPlan, worker: Worker, stack: _Stack, name: str) 
     """The step by which a guest of the type is made, for this host."""
     first, architecture = planned.control_planes[0].name, worker.architecture
     image, disk = planned.spec.guest_image(architecture.name), payload(planned.spec, architecture)
-    addresses = stack.outputs(_PORT, f"{first}-port")["allFixedIps"]
+    addresses = stack.outputs(strays.PORT, f"{first}-port")["allFixedIps"]
     return Step(
         "bake-guest",
         name,
