@@ -131,9 +131,20 @@ apt_try_install() {
 		--allow-change-held-packages install "$@"
 }
 
-# apt_install PACKAGE...: the same, and no step goes on without.
+# apt_chosen PACKAGE: of names with | in between, the first that a source has; the last where none has any.
+apt_chosen() {
+	local name
+	for name in ${1//|/ }; do
+		if [[ $1 != *'|'* || $(apt-cache --no-all-versions show "$name" 2>/dev/null) ]]; then break; fi
+	done
+	echo "$name"
+}
+
+# apt_install PACKAGE...: the same, with alternatives as above, and no step goes on without.
 apt_install() {
-	apt_try_install "$@" || fail "apt-get install failed: $*"
+	local each names=()
+	for each in "$@"; do names+=("$(apt_chosen "$each")"); done
+	apt_try_install "${names[@]}" || fail "apt-get install failed: ${names[*]}"
 }
 
 # apt_keyring PACKAGE FILE ADVICE: a distribution's keyring, from the host's sources where its image lacks it.

@@ -19,8 +19,8 @@ from lab.hosts.image import HOST_IMAGE
 from lab.images import published
 from lab.images.image import APT_PACKAGES as IMAGE_PACKAGES
 from lab.inside import OUTCOMES, status
+from lab.mirrors import further, upgrades
 from lab.mirrors import tools as mirror_tools
-from lab.mirrors import upgrades
 from lab.mirrors.authority import AUTHORITIES
 from lab.mirrors.serve import APT_PACKAGES as MIRROR_PACKAGES
 from lab.openstack.databases import SCHEMAS as DATABASE_SCHEMAS
@@ -130,6 +130,12 @@ def published_command() -> None:
     _build_further(published.ARTIFACTS)
 
 
+@cli.command(name="further")
+def further_command() -> None:
+    """Build what workers of further architectures need, for the tests that have some: an hour on two cores."""
+    _build_further(further.ARTIFACTS)
+
+
 @cli.command("status")
 def status_command() -> None:
     """Show what runs; exit 1 where something should and does not."""
@@ -164,7 +170,8 @@ def down(wipe: Annotated[bool, typer.Option("--wipe", help="Drop databases, host
 def clean() -> None:
     """Remove what no current artifact names from the cache, and the Go compiler's own cache."""
     with _explained(), _alone(seconds=0):
-        removed = prune((*artifacts(), *upgrades.ARTIFACTS, *published.ARTIFACTS, DATABASE_SCHEMAS, DOCUMENT_SCHEMAS))
+        every = (*artifacts(), *upgrades.ARTIFACTS, *published.ARTIFACTS, *further.ARTIFACTS)
+        removed = prune((*every, DATABASE_SCHEMAS, DOCUMENT_SCHEMAS))
         for leftover in (cache_root() / "go-build", *cache_root().glob("guest-????????")):
             if leftover.is_dir():
                 run("rm", "-rf", "--one-file-system", leftover, limit=_WIPE_SECONDS)

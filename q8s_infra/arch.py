@@ -20,10 +20,17 @@ class Architecture:
         machines: QEMU machines that are known to boot a cloud image.
         cpu_models: models that QEMU 10's TCG offers (``qemu-system-... -cpu help``), without versioned aliases.
         default_cpu_model: a model that TCG emulates in full.
-        host_packages: Debian packages that the host needs beside libvirt.
-        firmware_code: UEFI firmware, or None where the guest boots by BIOS. Without Secure Boot: a cloud image's
-            loader need not be signed.
+        host_packages: Debian packages that the host needs beside libvirt; where releases differ, names with ``|`` in
+            between, of which the first is taken that the host's sources have.
+        features: libvirt's names of what the machine has, in a domain's ``<features>``.
+        firmware_code: UEFI firmware, or None where QEMU's own firmware boots the guest. Without Secure Boot: a cloud
+            image's loader need not be signed.
         firmware_vars: template of the firmware's variables.
+        boot_loader: what QEMU's own firmware starts like a kernel, and finds the disk's UEFI loader: U-Boot, as
+            Ubuntu's and Debian's images want it where there is no UEFI firmware.
+        libvirt_has_cpus: whether libvirt 9 and later knows the architecture's CPU models; where not, QEMU itself is
+            told the model.
+        kubernetes_published: whether pkgs.k8s.io and registry.k8s.io have it.
         image_url: what guests boot where a stack names no image: a dated release, whose checksums Ubuntu signs.
         guest_apt: package sources of that image's distribution, as (URI, suites).
     """
@@ -38,10 +45,14 @@ class Architecture:
     cpu_models: frozenset[str]
     default_cpu_model: str
     host_packages: tuple[str, ...]
+    features: tuple[str, ...]
     image_url: str
     guest_apt: tuple[str, tuple[str, ...]]
     firmware_code: str | None = None
     firmware_vars: str = ""
+    boot_loader: str | None = None
+    libvirt_has_cpus: bool = True
+    kubernetes_published: bool = True
 
 
 _COMMON_PACKAGES: Final = (
@@ -131,6 +142,7 @@ _ARM_MODELS: Final = frozenset(
         "neoverse-v1",
     }
 )
+_RISCV_MODELS: Final = frozenset({"max", "rv64", "rva22s64", "rva23s64", "sifive-u54", "thead-c906", "veyron-v1"})
 
 ARCHITECTURES: Final[dict[str, Architecture]] = {
     entry.name: entry
@@ -146,6 +158,7 @@ ARCHITECTURES: Final[dict[str, Architecture]] = {
             cpu_models=_X86_MODELS,
             default_cpu_model="Nehalem",
             host_packages=(*_COMMON_PACKAGES, "qemu-system-x86"),
+            features=("acpi", "apic"),
             image_url="https://cloud-images.ubuntu.com/releases/noble/release-20260911/ubuntu-24.04-server-cloudimg-amd64.img",
             guest_apt=("http://archive.ubuntu.com/ubuntu", ("noble", "noble-updates", "noble-security")),
         ),
@@ -160,10 +173,30 @@ ARCHITECTURES: Final[dict[str, Architecture]] = {
             cpu_models=_ARM_MODELS,
             default_cpu_model="cortex-a57",
             host_packages=(*_COMMON_PACKAGES, "qemu-system-arm", "qemu-efi-aarch64"),
+            features=("acpi",),
             image_url="https://cloud-images.ubuntu.com/releases/noble/release-20260911/ubuntu-24.04-server-cloudimg-arm64.img",
             guest_apt=("http://ports.ubuntu.com/ubuntu-ports", ("noble", "noble-updates", "noble-security")),
             firmware_code="/usr/share/AAVMF/AAVMF_CODE.fd",
             firmware_vars="/usr/share/AAVMF/AAVMF_VARS.fd",
+        ),
+        Architecture(
+            name="riscv64",
+            aliases=("riscv",),
+            debian="riscv64",
+            libvirt="riscv64",
+            qemu_binary="qemu-system-riscv64",
+            default_machine="virt",
+            machines=("virt",),
+            cpu_models=_RISCV_MODELS,
+            default_cpu_model="rv64",
+            # Until QEMU 9.2 the emulator was among the less common ones.
+            host_packages=(*_COMMON_PACKAGES, "qemu-system-riscv|qemu-system-misc", "opensbi", "u-boot-qemu"),
+            features=(),
+            image_url="https://cloud-images.ubuntu.com/releases/noble/release-20260911/ubuntu-24.04-server-cloudimg-riscv64.img",
+            guest_apt=("http://ports.ubuntu.com/ubuntu-ports", ("noble", "noble-updates", "noble-security")),
+            boot_loader="/usr/lib/u-boot/qemu-riscv64_smode/uboot.elf",
+            libvirt_has_cpus=False,
+            kubernetes_published=False,
         ),
     )
 }

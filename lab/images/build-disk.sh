@@ -12,6 +12,7 @@ root_mib=$(($(du -sm "$root" | cut -f1) * 5 / 4 + 512)) esp_mib=128
 case $architecture in
 amd64) efi=x64 console=ttyS0 ;;
 arm64) efi=aa64 console=ttyAMA0 ;;
+riscv64) efi=riscv64 console=ttyS0 ;;
 *) echo "no boot loader known for $architecture" >&2; exit 2 ;;
 esac
 kernel=$(basename "$root"/lib/modules/*)

@@ -5,12 +5,21 @@
 set -euo pipefail
 architecture=$1 suite=$2 root=$3 files=$4 authority=$5 mirror=$6 security_mirror=$7
 here=$(dirname "$0")
+sources=("deb $mirror $suite main")
+case $architecture in
+amd64 | arm64)
+	kernel=linux-image-cloud-$architecture
+	sources+=("deb $mirror $suite-updates main" ${security_mirror:+"deb $security_mirror $suite-security main"})
+	;;
+# There is no kernel for clouds, and mirrors have the release alone.
+*) kernel=linux-image-$architecture ;;
+esac
 
 packages=(
 	systemd-sysv systemd-resolved udev dbus openssh-server sudo kmod zstd systemd-boot-efi
 	cloud-init cloud-guest-utils fdisk e2fsprogs
 	iproute2 iptables iputils-ping conntrack ethtool socat curl ca-certificates procps less openssl gpg
-	"linux-image-cloud-$architecture"
+	"$kernel"
 )
 
 mmdebstrap --mode=root --variant=minbase --architectures="$architecture" --components=main \
@@ -20,8 +29,7 @@ mmdebstrap --mode=root --variant=minbase --architectures="$architecture" --compo
 	--dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
 	--dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-include=/usr/share/doc/*/copyright' \
 	--dpkgopt='path-exclude=/usr/lib/udev/hwdb.d/*' --dpkgopt='path-exclude=/etc/kernel/postinst.d/initramfs-tools' \
-	"$suite" "$root" \
-	"deb $mirror $suite main" "deb $mirror $suite-updates main" ${security_mirror:+"deb $security_mirror $suite-security main"}
+	"$suite" "$root" "${sources[@]}"
 
 "$here/nobodys.sh" "$root" "$authority"
 rm -f "$root"/usr/lib/udev/hwdb.bin "$root"/etc/udev/hwdb.bin

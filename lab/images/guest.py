@@ -7,7 +7,7 @@ from typing import Final
 
 from lab import versions
 from lab.artifact import REPOSITORY, Artifact, Builder, cache_root
-from lab.images.image import ARCHITECTURES, HERE, RECIPE, build_root, folders, write
+from lab.images.image import ARCHITECTURES, FURTHER, HERE, RECIPE, build_root, folders, write
 from lab.mirrors.authority import AUTHORITIES
 
 _SCRIPT: Final = "build-root.sh"
@@ -32,14 +32,20 @@ def _build(architecture: str, builder: Builder) -> None:
         write(builder, image_name(architecture), architecture, root, work, init)
 
 
-GUEST_IMAGES: Final = {
-    architecture: Artifact(
-        name=f"guest-image-{architecture}",
-        build=partial(_build, architecture),
-        files=(*RECIPE, HERE / _SCRIPT, _FILES, _INIT),
-        needs=(AUTHORITIES,),
-        pins=(versions.GUEST_SUITE, architecture),
-    )
-    for architecture in ARCHITECTURES
-}
+def _artifacts(architectures: tuple[str, ...]) -> dict[str, Artifact]:
+    return {
+        architecture: Artifact(
+            name=f"guest-image-{architecture}",
+            build=partial(_build, architecture),
+            files=(*RECIPE, HERE / _SCRIPT, _FILES, _INIT),
+            needs=(AUTHORITIES,),
+            pins=(versions.GUEST_SUITE, architecture),
+        )
+        for architecture in architectures
+    }
+
+
+GUEST_IMAGES: Final = _artifacts(ARCHITECTURES)
+FURTHER_IMAGES: Final = _artifacts(FURTHER)
+"""Built when asked for."""
 ARTIFACTS: Final = tuple(GUEST_IMAGES.values())

@@ -16,6 +16,9 @@ from lab.images import foreign
 from lab.mirrors.authority import AUTHORITIES, AUTHORITY
 
 ARCHITECTURES: Final = ("amd64", "arm64")
+"""Those of the lab's guests, in Debian's words."""
+FURTHER: Final = ("riscv64",)
+"""Those of guests that further tests have: built when asked for."""
 APT_PACKAGES: Final = (
     "mmdebstrap", "mtools", "dosfstools", "fdisk", "e2fsprogs", "qemu-utils", "grub-pc-bin", "grub-common", "cpio",
     "zstd", "xz-utils", "qemu-user-static", "arch-test", "util-linux",

@@ -8,6 +8,7 @@ shift
 case $architecture in
 "$(dpkg --print-architecture)") exec "$@" ;;
 arm64) format=qemu-aarch64 ;;
+riscv64) format=qemu-riscv64 ;;
 *) echo "no user-mode emulation known for $architecture" >&2; exit 2 ;;
 esac
 

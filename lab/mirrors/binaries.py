@@ -16,12 +16,13 @@ from lab.versions import GO_BUILD_DATE
 from q8s_infra import versions
 
 ARCHITECTURES: Final = ("amd64", "arm64")
+"""Those of the lab's hosts and guests."""
 
 _MODULES: Final = REPOSITORY / "lab" / "go"
 _NODE: Final = ("kubeadm", "kubelet", "kube-proxy")
 _CONTROL_PLANE: Final = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl")
 # A worker's architecture runs no control plane.
-_KUBERNETES: Final = {"amd64": (*_NODE, *_CONTROL_PLANE), "arm64": _NODE}
+_KUBERNETES: Final = {"amd64": (*_NODE, *_CONTROL_PLANE), "arm64": _NODE, "riscv64": _NODE}
 _CNI: Final = "github.com/containernetworking/plugins/plugins"
 _CNI_VERSION: Final = "github.com/containernetworking/plugins/pkg/utils/buildversion.BuildVersion"
 _CNI_PLUGINS: Final = (
@@ -119,7 +120,7 @@ def _artifacts(
     module: str,
     build: Callable[[str, Builder], None],
     *pins: str,
-    architectures: Iterable[str] = ARCHITECTURES,
+    architectures: Iterable[str],
 ) -> Mapping[str, Artifact]:
     """What is built from a module of ``lab/go``, an artifact an architecture."""
     return {
@@ -187,11 +188,40 @@ RELEASE: Final = Release(
 )
 """What a cluster gets unless its spec says otherwise."""
 
-FLANNEL: Final = _artifacts("flannel", _build_flannel, versions.FLANNEL)
-CNI_PLUGINS: Final = _artifacts("cni-plugins", _build_cni_plugins, CNI_PLUGINS_VERSION)
-CNI_FLANNEL: Final = _artifacts("cni-flannel", _build_cni_flannel, versions.FLANNEL_CNI_PLUGIN)
-PAUSE: Final = _artifacts("pause", _build_pause)
 
-BESIDE: Final = tuple(artifact for built in (FLANNEL, CNI_PLUGINS, CNI_FLANNEL, PAUSE) for artifact in built.values())
-"""What goes with any release."""
-ARTIFACTS: Final = (*RELEASE.artifacts, *BESIDE)
+@dataclass(frozen=True)
+class Beside:
+    """What goes with any release; the executables by architecture.
+
+    Attributes:
+        flannel: Flannel's.
+        cni_plugins: the CNI project's.
+        cni_flannel: Flannel's plugin.
+        pause: of each pod's first container.
+    """
+
+    flannel: Mapping[str, Artifact]
+    cni_plugins: Mapping[str, Artifact]
+    cni_flannel: Mapping[str, Artifact]
+    pause: Mapping[str, Artifact]
+
+    @property
+    def artifacts(self) -> tuple[Artifact, ...]:
+        """All of it."""
+        kinds = (self.flannel, self.cni_plugins, self.cni_flannel, self.pause)
+        return tuple(artifact for built in kinds for artifact in built.values())
+
+
+def beside(architectures: Iterable[str]) -> Beside:
+    """What goes with any release, for architectures."""
+    architectures = tuple(architectures)
+    return Beside(
+        _artifacts("flannel", _build_flannel, versions.FLANNEL, architectures=architectures),
+        _artifacts("cni-plugins", _build_cni_plugins, CNI_PLUGINS_VERSION, architectures=architectures),
+        _artifacts("cni-flannel", _build_cni_flannel, versions.FLANNEL_CNI_PLUGIN, architectures=architectures),
+        _artifacts("pause", _build_pause, architectures=architectures),
+    )
+
+
+BESIDE: Final = beside(ARCHITECTURES)
+ARTIFACTS: Final = (*RELEASE.artifacts, *BESIDE.artifacts)

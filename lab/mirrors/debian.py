@@ -26,15 +26,15 @@ SECURITY: Final = "debian-security"
 PREFERENCES: Final = REPOSITORY / "lab/hosts/rootfs/etc/apt/preferences.d/q8s-lab-emulator"
 """What the hosts take from backports: a newer QEMU emulates considerably faster."""
 
-_QEMU: Final = ("qemu-system-x86", "qemu-system-arm", "qemu-utils")
+_QEMU: Final = ("qemu-system-x86", "qemu-system-arm", "qemu-system-riscv", "qemu-utils")
 _CONTAINERS: Final = ("containerd", "runc", "crun", "conntrack", "ethtool", "socat", "iptables", "ebtables")
 _HOST: Final = (
     *("libvirt-daemon-system", "libvirt-clients", "libvirt-daemon-driver-qemu", "libvirt-daemon-config-network"),
-    *(*_QEMU, "qemu-efi-aarch64", "ovmf", "seabios", "ipxe-qemu", "dnsmasq-base"),
+    *(*_QEMU, "qemu-efi-aarch64", "u-boot-qemu", "ovmf", "seabios", "ipxe-qemu", "dnsmasq-base"),
     *(*_CONTAINERS, "nftables", "e2fsprogs", "genisoimage", "xorriso", "jq", "curl", "gnupg", "ca-certificates"),
     *("python3", "openssl", "haproxy"),
 )
-_GUEST_ARCHITECTURES: Final = ("amd64", "arm64")
+_GUEST_ARCHITECTURES: Final = ("amd64", "arm64", "riscv64")
 # Of all that a Release lists: what apt fetches, in the form that it prefers.
 _INDEX: Final = re.compile(
     r"^ (?P<sum>[0-9a-f]{64}) +[0-9]+ "

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -16,10 +16,10 @@ from lab import apt
 from lab.artifact import Artifact, Builder
 from lab.mirrors import binaries, registry
 from lab.mirrors.oci import Image, Layer, write_layout
-from lab.versions import BUSYBOX, HOST_SUITE
+from lab.versions import BUSYBOX, GUEST_SUITE
 from q8s_infra import versions
 
-_ARCHITECTURES: Final = binaries.ARCHITECTURES
+_ARCHITECTURES: Final = (*binaries.ARCHITECTURES, "riscv64")
 _CONTROL_PLANE: Final = ("kube-apiserver", "kube-controller-manager", "kube-scheduler")
 _BASE_PACKAGES: Final = ("busybox-static", "iptables", "conntrack")
 # What nobody reads in a container, as patterns of directories.
@@ -27,6 +27,7 @@ _LEFT_OUT: Final = (
     *("usr/share/doc", "usr/share/man", "usr/share/locale", "usr/share/lintian", "usr/share/doc-base"),
     *("usr/lib/*/gconv", "usr/lib/*/audit"),
 )
+_MERGED: Final = ("bin", "sbin", "lib", "lib64")
 # The variant that speaks nftables: what hosts and guests themselves use.
 _IPTABLES: Final = tuple(f"{name}{form}" for name in ("iptables", "ip6tables") for form in ("", "-save", "-restore"))
 _APPLET_NAMES: Final = """
@@ -44,12 +45,14 @@ def _build_base(builder: Builder) -> None:
     with tempfile.TemporaryDirectory(prefix="q8s-apt-") as work:
         for architecture in _ARCHITECTURES:
             fetched = apt.PrivateApt(Path(work, architecture), architecture, builder)
-            fetched.update(apt.suites(HOST_SUITE))
+            fetched.update(apt.suites(GUEST_SUITE)[:1])
             tree = builder.out / architecture
             apt.unpack(builder, fetched.download_closure(_BASE_PACKAGES), tree)
             for left_out in (found for pattern in _LEFT_OUT for found in tree.glob(pattern)):
                 shutil.rmtree(left_out)
-            # What the packages' scripts would do: they are not run, being another architecture's.
+            # What the packages' scripts would do, base-files' first: they are not run, being another architecture's.
+            for folder in (each for each in _MERGED if (tree / "usr" / each).exists()):
+                (tree / folder).symlink_to(f"usr/{folder}")
             for name in _IPTABLES:
                 (tree / "usr/sbin" / name).unlink(missing_ok=True)
                 (tree / "usr/sbin" / name).symlink_to("xtables-nft-multi")
@@ -57,9 +60,7 @@ def _build_base(builder: Builder) -> None:
                 link = tree / "bin" / applet
                 if not link.exists():
                     link.symlink_to("busybox")
-            (tree / "etc/passwd").write_text(
-                "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n"
-            )
+            (tree / "etc/passwd").write_text(_PASSWD)
             (tree / "etc/group").write_text("root:x:0:\nnogroup:x:65534:\n")
             for folder, mode in (("tmp", 0o1777), ("run", 0o755), ("root", 0o700)):
                 (tree / folder).mkdir(exist_ok=True)
@@ -69,7 +70,7 @@ def _build_base(builder: Builder) -> None:
 BASE: Final = Artifact(
     "image-base",
     _build_base,
-    pins=(HOST_SUITE,),
+    pins=(GUEST_SUITE, *_ARCHITECTURES),
     fetches=True,
 )
 """A small root file system an architecture: busybox, iptables and conntrack with their libraries."""
@@ -88,7 +89,9 @@ def _layers(
     return layers
 
 
-def _busybox(*applets: str, files: Mapping[str, Mapping[str, Artifact]] | None = None) -> Mapping[str, Sequence[Layer]]:
+def _busybox(
+    architectures: Iterable[str], *applets: str, files: Mapping[str, Mapping[str, Artifact]] | None = None
+) -> Mapping[str, Sequence[Layer]]:
     return {
         architecture: [
             Layer(
@@ -99,13 +102,13 @@ def _busybox(*applets: str, files: Mapping[str, Mapping[str, Artifact]] | None =
                 links={f"bin/{applet}": "busybox" for applet in applets},
             )
         ]
-        for architecture in _ARCHITECTURES
+        for architecture in architectures
     }
 
 
 def references() -> tuple[str, ...]:
     """Repository and tag of every image, as a client of the registry names them."""
-    return tuple(_images([binaries.RELEASE]))
+    return tuple(_images([binaries.RELEASE], binaries.BESIDE))
 
 
 def _of(release: binaries.Release) -> Iterator[tuple[str, Image]]:
@@ -120,25 +123,25 @@ def _of(release: binaries.Release) -> Iterator[tuple[str, Image]]:
     yield f"coredns/coredns:v{release.coredns_version}", Image(coredns, entrypoint=["/coredns"])
 
 
-def _images(releases: Sequence[binaries.Release]) -> dict[str, Image]:
+def _images(releases: Sequence[binaries.Release], beside: binaries.Beside) -> dict[str, Image]:
     """All images by their references."""
-    flannel = _layers(binaries.FLANNEL, "opt/bin/flanneld", "flanneld", base=True)
-    plugin = _busybox("cp", "sh", files={"flannel": binaries.CNI_FLANNEL})
+    flannel = _layers(beside.flannel, "opt/bin/flanneld", "flanneld", base=True)
+    plugin = _busybox(beside.pause, "cp", "sh", files={"flannel": beside.cni_flannel})
     return {
-        f"pause:{versions.PAUSE}": Image(_layers(binaries.PAUSE, "pause", "pause"), entrypoint=["/pause"]),
+        f"pause:{versions.PAUSE}": Image(_layers(beside.pause, "pause", "pause"), entrypoint=["/pause"]),
         **dict(found for release in releases for found in _of(release)),
         f"flannel/flannel:v{versions.FLANNEL}": Image(flannel, entrypoint=["/opt/bin/flanneld"]),
         f"flannel/flannel-cni-plugin:v{versions.FLANNEL_CNI_PLUGIN}": Image(plugin),
-        f"library/busybox:{BUSYBOX}": Image(_busybox(*_APPLETS), command=["sh"]),
+        f"library/busybox:{BUSYBOX}": Image(_busybox(beside.pause, *_APPLETS), command=["sh"]),
     }
 
 
-def _build(releases: Sequence[binaries.Release], builder: Builder) -> None:
+def _build(releases: Sequence[binaries.Release], beside: binaries.Beside, builder: Builder) -> None:
     with (
         tempfile.TemporaryDirectory(prefix="q8s-oci-", dir=builder.out.parent) as work,
         registry.running(builder.out, builder.log) as address,
     ):
-        for reference, image in _images(releases).items():
+        for reference, image in _images(releases, beside).items():
             layout = Path(work, "image")
             write_layout(image, layout)
             copy = ("skopeo", "--insecure-policy", "copy", "--all", "--dest-tls-verify=false")
@@ -146,15 +149,15 @@ def _build(releases: Sequence[binaries.Release], builder: Builder) -> None:
             shutil.rmtree(layout)
 
 
-def storage(name: str, *releases: binaries.Release) -> Artifact:
+def storage(name: str, *releases: binaries.Release, beside: binaries.Beside = binaries.BESIDE) -> Artifact:
     """The storage of a docker-registry that holds all images of releases, and what goes with any."""
     pins = (f"{release.version} {release.etcd_tag} {release.coredns_version}" for release in releases)
     built = {each.key: each for release in releases for each in release.artifacts}
     return Artifact(
         name,
-        partial(_build, releases),
+        partial(_build, releases, beside),
         pins=(*pins, versions.PAUSE, versions.FLANNEL, versions.FLANNEL_CNI_PLUGIN, BUSYBOX),
-        needs=(BASE, *built.values(), *binaries.BESIDE),
+        needs=(BASE, *built.values(), *beside.artifacts),
     )
 
 

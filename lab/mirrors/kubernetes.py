@@ -36,7 +36,7 @@ class _Package:
         executables: which of them; all of the directory where empty.
         depends: the control file's field.
         files: further files, target to source.
-        architectures: those that the package is made for.
+        architectures: those that the package is made for; all that there are executables for where empty.
     """
 
     name: str
@@ -47,7 +47,7 @@ class _Package:
     executables: tuple[str, ...] = ()
     depends: str = ""
     files: Mapping[str, Path] = field(default_factory=dict)
-    architectures: tuple[str, ...] = binaries.ARCHITECTURES
+    architectures: tuple[str, ...] = ()
 
 
 def _of(release: binaries.Release) -> Sequence[_Package]:
@@ -83,22 +83,19 @@ def _of(release: binaries.Release) -> Sequence[_Package]:
     )
 
 
-_CNI: Final = _Package(
-    name="kubernetes-cni",
-    version=_CNI_VERSION,
-    summary="Network plugins of the CNI project",
-    source=binaries.CNI_PLUGINS,
-    folder="opt/cni/bin",
-)
-
-
-def _build(releases: Iterable[binaries.Release], builder: Builder) -> None:
-    for package in (*(package for release in releases for package in _of(release)), _CNI):
-        for architecture in package.architectures:
-            if architecture in package.source:
-                _make(builder, package, architecture)
+def _build(releases: Iterable[binaries.Release], beside: binaries.Beside, builder: Builder) -> None:
+    plugins = _Package(
+        name="kubernetes-cni",
+        version=_CNI_VERSION,
+        summary="Network plugins of the CNI project",
+        source=beside.cni_plugins,
+        folder="opt/cni/bin",
+    )
+    for package in (*(package for release in releases for package in _of(release)), plugins):
+        for architecture in package.architectures or package.source:
+            _make(builder, package, architecture)
     signing.index(builder, builder.out, {})
-    fields = {"Origin": "Q8S lab", "Label": "Q8S lab", "Suite": "", "Architectures": " ".join(binaries.ARCHITECTURES)}
+    fields = {"Origin": "Q8S lab", "Label": "Q8S lab", "Suite": "", "Architectures": " ".join(beside.cni_plugins)}
     signing.sign(builder, builder.out, fields)
 
 
@@ -135,15 +132,15 @@ def _control(package: _Package, architecture: str) -> str:
     return "".join(f"{name}: {value}\n" for name, value in fields.items() if value)
 
 
-def repository(name: str, *releases: binaries.Release) -> Artifact:
+def repository(name: str, *releases: binaries.Release, beside: binaries.Beside = binaries.BESIDE) -> Artifact:
     """A flat repository of releases: ``Packages``, ``InRelease`` and one directory an architecture."""
     built = (each for release in releases for each in release.kubernetes.values())
     return Artifact(
         name,
-        partial(_build, releases),
+        partial(_build, releases, beside),
         files=(_UNITS,),
         pins=(*(f"{release.version}-{PACKAGE_REVISION}" for release in releases), _CNI_VERSION),
-        needs=(*built, *binaries.CNI_PLUGINS.values(), signing.KEY),
+        needs=(*built, *beside.cni_plugins.values(), signing.KEY),
     )
 
 

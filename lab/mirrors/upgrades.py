@@ -44,7 +44,7 @@ ARTIFACTS: Final[tuple[Artifact, ...]] = (
     signing.KEY,
     images.BASE,
     *_RELEASES.values(),
-    *BESIDE,
+    *BESIDE.artifacts,
     *PACKAGES.values(),
     IMAGES,
 )

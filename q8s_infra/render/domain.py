@@ -35,25 +35,30 @@ def domain_xml(worker: Worker) -> str:
     if architecture.firmware_code:
         _add(os, "loader", architecture.firmware_code, readonly="yes", type="pflash")
         _add(os, "nvram", f"{GUEST_DIRECTORY}/nvram.fd", template=architecture.firmware_vars)
+    if architecture.boot_loader:
+        _add(os, "kernel", architecture.boot_loader)
 
     features = _add(domain, "features")
-    _add(features, "acpi")
-    if architecture.libvirt == "x86_64":
-        _add(features, "apic")
+    for feature in architecture.features:
+        _add(features, feature)
     tcg = _add(features, "tcg")
     _add(tcg, "tb-cache", str(TRANSLATION_CACHE_MIB), unit="MiB")
 
-    # check='none': models newer than what TCG knows in full start all the same, with fewer features.
-    cpu = _add(domain, "cpu", mode="custom", match="exact", check="none")
-    _add(cpu, "model", node_type.cpu_model, fallback="forbid")
-    _add(cpu, "topology", sockets="1", cores=str(node_type.cpus), threads="1")
+    words = tuple(node_type.qemu_args)
+    if architecture.libvirt_has_cpus:
+        # check='none': models newer than what TCG knows in full start all the same, with fewer features.
+        cpu = _add(domain, "cpu", mode="custom", match="exact", check="none")
+        _add(cpu, "model", node_type.cpu_model, fallback="forbid")
+        _add(cpu, "topology", sockets="1", cores=str(node_type.cpus), threads="1")
+    else:
+        words = ("-cpu", node_type.cpu_model, *words)
 
     _add(domain, "clock", offset="utc")
     for event, action in (("poweroff", "destroy"), ("reboot", "restart"), ("crash", "restart")):
         _add(domain, f"on_{event}", action)
     domain.append(_devices(worker))
-    if node_type.qemu_args:
-        domain.append(_command_line(node_type.qemu_args))
+    if words:
+        domain.append(_command_line(words))
     return _text(domain)
 
 
@@ -105,7 +110,7 @@ def _devices(worker: Worker) -> ET.Element:
     return devices
 
 
-def _command_line(arguments: tuple[str, ...] | list[str]) -> ET.Element:
+def _command_line(arguments: tuple[str, ...]) -> ET.Element:
     namespace = "http://libvirt.org/schemas/domain/qemu/1.0"
     ET.register_namespace("qemu", namespace)
     command_line = ET.Element(f"{{{namespace}}}commandline")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lab.artifact import REPOSITORY, Artifact, Builder
-from lab.mirrors import ARTIFACTS, binaries, upgrades
+from lab.mirrors import ARTIFACTS, binaries, further, upgrades
 from lab.versions import CNI_PLUGINS, EARLIER_KUBERNETES, NEXT_COREDNS, NEXT_ETCD, NEXT_KUBERNETES
 from q8s_infra import versions
 
@@ -42,7 +42,9 @@ def test_flannels_backend_without_a_published_sdk_is_left_out() -> None:
         assert re.search(rf"tencentcloud/{name} => \./tencent/{name}$", text, re.MULTILINE)
 
 
-@pytest.mark.parametrize("artifacts", [ARTIFACTS, upgrades.ARTIFACTS], ids=["mirrors", "upgrades"])
+@pytest.mark.parametrize(
+    "artifacts", [ARTIFACTS, upgrades.ARTIFACTS, further.ARTIFACTS], ids=["mirrors", "upgrades", "further"]
+)
 def test_every_artifact_comes_after_what_it_needs(artifacts: tuple[Artifact, ...]) -> None:
     pairs = [(needed, artifact) for artifact in artifacts for needed in artifact.needs]
     assert pairs
@@ -52,7 +54,8 @@ def test_every_artifact_comes_after_what_it_needs(artifacts: tuple[Artifact, ...
 
 def test_no_two_artifacts_share_a_folder() -> None:
     """What is in a folder under another key than its artifact's is what `lab clean` takes away."""
-    names = [artifact.name for artifact in {each.key: each for each in (*ARTIFACTS, *upgrades.ARTIFACTS)}.values()]
+    every = (*ARTIFACTS, *upgrades.ARTIFACTS, *further.ARTIFACTS)
+    names = [artifact.name for artifact in {each.key: each for each in every}.values()]
     assert len(set(names)) == len(names)
 
 

@@ -143,7 +143,7 @@ def test_kubernetes_packages_have_upstreams_layout(tmp_path: Path, monkeypatch: 
     monkeypatch.setenv("Q8S_CACHE", str(tmp_path / "cache"))
     signing.KEY.ensure()
     for built, names in ((kubernetes.binaries.RELEASE.kubernetes, ("kubelet", "kubeadm", "kubectl")),
-                         (kubernetes.binaries.CNI_PLUGINS, ("bridge", "portmap"))):  # fmt: skip
+                         (kubernetes.binaries.BESIDE.cni_plugins, ("bridge", "portmap"))):  # fmt: skip
         for artifact in built.values():
             fill(artifact, names)
     assert kubernetes.PACKAGES.ensure() is not None

@@ -1,0 +1,81 @@
+"""An architecture whose CPUs libvirt does not know, without UEFI firmware, and that Kubernetes is not published for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from q8s_infra.arch import ARCHITECTURES
+from q8s_infra.plan import plan
+from q8s_infra.render.domain import domain_xml
+from q8s_infra.spec import SpecErrors, validated
+from tests.unit.hostscript import apt_get, step
+from tests.unit.specs import GOOD, KEYED
+
+RISCV: dict[str, Any] = {
+    "architecture": "riscv64",
+    "cpus": 2,
+    "memory": "2GiB",
+    "disk": "10GiB",
+    "flavor": "c1.medium",
+    "qemuArgs": ["-name", "own"],
+}
+PACKAGES: dict[str, Any] = {**KEYED, "keySha256": "d" * 64}
+SOURCES: dict[str, Any] = {"kubernetesApt": PACKAGES, "registryMirror": "http://mirror"}
+WORDS = "{http://libvirt.org/schemas/domain/qemu/1.0}commandline"
+
+
+def described(sources: dict[str, Any], workers: int = 1) -> dict[str, Any]:
+    """The good description with a type of the architecture."""
+    types = {**GOOD["nodeTypes"], "board": RISCV}
+    return {**GOOD, "nodeTypes": types, "workers": {"board": workers}, "sources": sources}
+
+
+def test_qemu_itself_is_told_the_model_and_starts_the_boot_loader() -> None:
+    domain = ET.fromstring(domain_xml(plan(validated(described(SOURCES))).workers[0]))
+    machine = domain.find("os/type")
+    assert machine is not None
+    assert (machine.get("arch"), machine.get("machine")) == ("riscv64", "virt")
+    assert domain.findtext("os/kernel") == ARCHITECTURES["riscv64"].boot_loader
+    assert domain.find("os/loader") is None
+    assert domain.find("cpu") is None
+    assert [each.tag for each in domain.iterfind("features/*")] == ["tcg"]
+    words = domain.find(WORDS)
+    assert words is not None
+    assert [word.get("value") for word in words] == ["-cpu", "rv64", "-name", "own"]
+
+
+@pytest.mark.parametrize(
+    "sources",
+    [{}, {"kubernetesApt": PACKAGES}, {"registryMirror": "http://mirror"}],
+    ids=["none", "packages", "images"],
+)
+def test_workers_that_nobody_publishes_kubernetes_for_need_sources(sources: dict[str, Any]) -> None:
+    with pytest.raises(SpecErrors, match=r"workers.board: Kubernetes itself publishes nothing for riscv64: name"):
+        validated(described(sources))
+
+
+def test_one_registrys_mirror_is_enough() -> None:
+    registries = {"registry.k8s.io": {"mirror": "http://mirror"}}
+    assert validated(described({"kubernetesApt": PACKAGES, "registries": registries}))
+
+
+@pytest.mark.parametrize(
+    ("known", "chosen"),
+    [(("new", "old"), "new"), (("old",), "old"), ((), "old")],
+    ids=["both", "the second", "neither"],
+)
+def test_of_alternatives_the_first_is_installed_that_a_source_has(
+    tmp_path: Path, known: tuple[str, ...], chosen: str
+) -> None:
+    words = apt_get(tmp_path)
+    cache = tmp_path / "programs/apt-cache"
+    names = "|".join(known) or "none"
+    cache.write_text(f'#!/bin/bash\ncase ${{@: -1}} in\n{names}) echo "Package: ${{@: -1}}" ;;\n*) exit 100 ;;\nesac\n')
+    cache.chmod(0o755)
+    done = step(tmp_path, *words[:1], f"{words[1]} apt_install 'new|old'")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "asked").read_text() == f"{chosen}\n"
