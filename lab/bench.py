@@ -21,7 +21,7 @@ import typer
 from pulumi import automation
 from pulumi.automation.events import EngineEvent
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from lab import layout
 from lab.command import run
@@ -198,8 +198,11 @@ def main(
     idle: Annotated[int, typer.Option(help="Seconds that an idle worker is watched.")] = 300,
 ) -> None:
     """Print how fast a worker of each type becomes a node, next to a bare boot, and what it costs idle."""
+    kinds = kinds or ["x86-small", "arm-small"]
+    # No name is cut, on 80 columns either.
+    names = Column("worker", min_width=max(map(len, kinds)))
     table = Table(
-        "worker", "power-on to Ready", "ratio", "to a pod", "host to Ready", "ratio", "CPU s joined, Ready", "ratio"
+        names, "power-on to Ready", "ratio", "to a pod", "host to Ready", "ratio", "CPU s joined, Ready", "ratio"
     )
     told: list[str] = []
     last: dict[str, Any] = {}
@@ -207,7 +210,7 @@ def main(
         key = Path(folder, "key")
         run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key, limit=60)
         try:
-            for kind in kinds or ("x86-small", "arm-small"):
+            for kind in kinds:
                 last = description("dev", name="bench")
                 cluster = last["q8s:cluster"]
                 cluster["access"]["sshPublicKeys"] = [key.with_suffix(".pub").read_text().strip()]

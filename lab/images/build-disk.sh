@@ -51,7 +51,7 @@ fi
 esp=$work/esp
 mkdir -p "$esp"/EFI/BOOT "$esp"/loader/entries "$esp"/grub
 cp "$root/usr/lib/systemd/boot/efi/systemd-boot$efi.efi" "$esp/EFI/BOOT/BOOT${efi^^}.EFI"
-cp "$root/boot/vmlinuz-$kernel" "$esp/vmlinuz"
+cp "$root"/boot/vmlinu[xz]-"$kernel" "$esp/vmlinuz"
 cp "$work/initrd.img" "$esp/initrd.img"
 printf 'timeout 0\ndefault linux.conf\neditor no\n' >"$esp/loader/loader.conf"
 printf 'title linux\nlinux /vmlinuz\ninitrd /initrd.img\noptions %s\n' "$command_line" >"$esp/loader/entries/linux.conf"
@@ -60,7 +60,7 @@ truncate -s "${esp_mib}M" "$work/esp.img"
 mkfs.vfat -F 32 -n UEFI "$work/esp.img" >/dev/null
 (cd "$esp" && mcopy -i "$work/esp.img" -s ./* ::/)
 
-rm -f "$root"/boot/vmlinuz* "$root"/boot/initrd.img*
+rm -f "$root"/boot/vmlinu[xz]* "$root"/boot/initrd.img*
 truncate -s "${root_mib}M" "$work/root.img"
 mkfs.ext4 -q -F -L cloudimg-rootfs -m 1 -E lazy_itable_init=1,lazy_journal_init=1,root_owner=0:0 -d "$root" "$work/root.img"
 
