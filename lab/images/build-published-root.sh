@@ -16,8 +16,10 @@ packages=(
 	reportbug screen socat ssh-import-id tcpdump traceroute unattended-upgrades vim-tiny wget wtmpdb zstd openssl gpg kmod
 )
 
+# The authority comes before the package that makes the list of all, which takes minutes under emulation.
 mmdebstrap --mode=root --variant=important --architectures="$architecture" --components=main \
 	--include="$(IFS=,; echo "${packages[*]}")" \
+	--essential-hook="install -D -m 0644 '$authority' \"\$1/usr/local/share/ca-certificates/q8s-lab.crt\"" \
 	--aptopt='Acquire::Check-Valid-Until "false"' --aptopt='Acquire::Check-Date "false"' \
 	"$suite" "$root" \
 	"deb $mirror $suite main" "deb $mirror $suite-updates main" ${security_mirror:+"deb $security_mirror $suite-security main"}
@@ -26,6 +28,6 @@ mmdebstrap --mode=root --variant=important --architectures="$architecture" --com
 chroot "$root" dpkg --purge ifupdown
 systemctl --root="$root" enable systemd-networkd.service systemd-resolved.service
 
-"$here/nobodys.sh" "$root" "$authority"
+"$here/nobodys.sh" "$root"
 printf 'LABEL=cloudimg-rootfs / ext4 rw,discard,errors=remount-ro,x-systemd.growfs 0 1\nLABEL=UEFI /boot/efi vfat umask=0077 0 1\n' >"$root/etc/fstab"
 ln -sf ../run/systemd/resolve/stub-resolv.conf "$root/etc/resolv.conf"
