@@ -49,7 +49,7 @@ class ControlPlanes(Model):
 class NodeType(Model):
     """A kind of emulated worker."""
 
-    architecture: ArchitectureName = Field(description="x86_64 or arm64 (FR2.1).")
+    architecture: ArchitectureName = Field(description=f"{', '.join(ARCHITECTURES)} (FR2.1).")
     cpus: int = Field(ge=1, le=255, strict=True, description="Number of emulated CPUs (FR2.2).")
     memory: Size = Field(description="Memory of the guest, such as 4GiB (FR2.3).")
     disk: Size = Field(
