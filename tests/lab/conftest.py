@@ -240,6 +240,7 @@ def leftovers(cloud: Connection, prefix: str) -> set[str]:
     kinds = (
         cloud.compute.servers(),
         cloud.compute.keypairs(),
+        cloud.compute.server_groups(),
         cloud.network.ports(),
         cloud.network.security_groups(),
     )

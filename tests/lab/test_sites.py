@@ -167,6 +167,23 @@ def test_a_cluster_whose_flavors_have_no_disk(cloud: Connection, tmp_path: Path)
         assert {host: attached.get(host) for host in hosts} == dict.fromkeys(hosts, 40)
 
 
+def test_a_cluster_with_a_zone_a_server_group_and_config_drives(cloud: Connection, tmp_path: Path) -> None:
+    here = described()["q8s:cluster"]
+    (zone,) = (each.name for each in cloud.compute.availability_zones())
+    changes = {
+        "controlPlanes": {**here["controlPlanes"], "availabilityZone": zone},
+        "antiAffinity": "soft",
+        "configDrive": True,
+    }
+    with brought_up(cloud, tmp_path, **changes) as kubectl:
+        first = f"{NAME}-control-plane-0"
+        assert kubectl.ready() == {first: "True"}
+        server = cloud.compute.find_server(first, details=True)
+        assert (server.availability_zone, bool(server.has_config_drive)) == (zone, True)
+        (group,) = cloud.compute.server_groups()
+        assert (group.policy, group.member_ids) == ("soft-anti-affinity", [server.id])
+
+
 def test_a_registry_with_a_mirror_an_authority_and_a_password_of_its_own(cloud: Connection, tmp_path: Path) -> None:
     with mirrors_over_tls(tmp_path, "registry") as authority:
         mirror = {
