@@ -1,6 +1,6 @@
 """A guest that hangs while it boots is reset by its host, one that is off is powered on, and `diagnose` tells of both.
 
-One test, since each boot of an emulated machine takes a minute of the two cores that all this has.
+One test for these, since each boot of an emulated machine takes a minute of the two cores that all this has.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ pytestmark = pytest.mark.timeout(900)
 NODE = "test-x86-small-0"
 ROOT = Path("/var/lib/libvirt/q8s/guest/root.qcow2")
 DROP_IN = Path("/run/systemd/system/q8s-guest-watch.service.d/test.conf")
+EMULATOR = Path("/run/libvirt/qemu/guest.pid")
 HANGS_SECONDS = 10
 
 
@@ -73,6 +74,22 @@ def host(cloud: Connection) -> Iterator[Host]:
     host("rm", DROP_IN)
     host("systemctl", "daemon-reload")
     host("systemctl", "restart", "q8s-guest-watch")
+
+
+def test_a_guest_goes_on_while_libvirtd_is_restarted(cluster: Cluster, cloud: Connection) -> None:
+    # By another process: the way in ends with the one that it is by.
+    host = Host(inside(cloud, NODE, "haproxy"))
+
+    def state() -> tuple[object, ...]:
+        return host("cat", EMULATOR), host("virsh", "-q", "domstate", "guest").strip(), host.told(": powered on")
+
+    before, restarts = state(), on_it(cluster)
+    assert before[1] == "running"
+    assert restarts
+    host("systemctl", "restart", "libvirtd")
+    assert state() == before
+    assert cluster.kubectl.ready()[NODE] == "True"
+    assert on_it(cluster) == restarts
 
 
 def test_a_guest_that_hangs_is_reset_and_one_that_is_off_is_powered_on(
