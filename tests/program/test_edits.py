@@ -15,7 +15,6 @@ import pytest
 from pulumi_command import local
 
 from q8s_infra import rollout
-from q8s_infra.arch import ARCHITECTURES
 from q8s_infra.components import host, worker
 from q8s_infra.plan import plan
 from q8s_infra.render.templates import REPOSITORY, render
@@ -23,6 +22,7 @@ from q8s_infra.spec import load
 from tests.program.recorded import Declared, record, run
 from tests.unit import rendered
 from tests.unit.certificate import authority
+from tests.unit.specs import OF_WORKERS
 
 Names = frozenset[str]
 Description = dict[str, Any]
@@ -59,7 +59,7 @@ def of(nodes: str | tuple[str, ...], *suffixes: str) -> Names:
     )
 
 
-ARTIFACTS = tuple(f"-{name}-{part}" for name in ARCHITECTURES for part in ("payload", "checksums"))
+ARTIFACTS = tuple(f"-{name}-{part}" for name in OF_WORKERS for part in ("payload", "checksums"))
 """What is prepared once for all guests of an architecture, and what it is known by."""
 X86_PAYLOAD = of("control-plane-0", "-x86_64-payload")
 PAYLOADS = X86_PAYLOAD | of("control-plane-0", "-arm64-payload")

@@ -7,10 +7,10 @@ from typing import Any
 
 from pulumi.runtime import rpc
 
-from q8s_infra.arch import ARCHITECTURES
 from tests.program import rules
 from tests.program.recorded import run
 from tests.unit import rendered
+from tests.unit.specs import OF_WORKERS
 
 STEP = ({"connection", "stdin"}, {"connection"})
 SPEAKING_STEP = ({"connection", "stdin"}, {"connection", "stdout"})
@@ -25,7 +25,7 @@ SECRETS: Mapping[str, tuple[set[str], set[str]]] = {
     "control-plane-0-host": STEP,
     "control-plane-0-init": SPEAKING_STEP,
     **{f"control-plane-0-{what}": STEP for what in ("found", "join", "node", "identity", "upgrade")},
-    **{f"control-plane-0-{name}-{what}": STEP for name in ARCHITECTURES for what in ("payload", "checksums")},
+    **{f"control-plane-0-{name}-{what}": STEP for name in OF_WORKERS for what in ("payload", "checksums")},
     "control-plane-1": HOST,
     "control-plane-1-host": STEP,
     "control-plane-1-join": STEP,

@@ -17,7 +17,6 @@ import pytest
 import yaml
 from pulumi.runtime import rpc
 
-from q8s_infra.arch import ARCHITECTURES
 from q8s_infra.components.host import ipv4
 from q8s_infra.hostkeys import certificate_key, join_token
 from q8s_infra.plan import ClusterPlan, plan
@@ -27,6 +26,7 @@ from q8s_infra.spec.load import merged
 from tests.program.recorded import KUBECONFIG, ca_cert_hash, run
 from tests.program.rules import COMMAND, FLOATING_IP, INSTANCE, PORT, SERVER_GROUP
 from tests.unit import rendered
+from tests.unit.specs import OF_WORKERS
 
 JOINING = ["prototype-control-plane-1", "prototype-control-plane-1-id", ca_cert_hash("prototype-control-plane-0", 1)]
 """What the second control plane of the prototype is made of."""
@@ -142,7 +142,7 @@ def carriers(description: dict[str, Any], keys: str, *secrets: str) -> set[str]:
 
 
 WORKERS = {"x86-small-0", "arm-mid-0"}
-PAYLOADS = {f"control-plane-0-{name}-payload" for name in ARCHITECTURES}
+PAYLOADS = {f"control-plane-0-{name}-payload" for name in OF_WORKERS}
 
 
 def test_a_proxy_s_password_goes_to_those_who_download_and_never_to_kubeadm(keys: str) -> None:

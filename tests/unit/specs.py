@@ -34,6 +34,8 @@ GOOD: dict[str, Any] = {
     },
     "sources": {"kubernetesKeySha256": "c" * 64},
 }
+OF_WORKERS = ("x86_64", "arm64")
+"""The architectures of the good description's workers."""
 PROTOTYPE: dict[str, Any] = {
     "git_url": "https://example.org/q8s.git",
     "private_network_id": "0123456789abcdef0123456789abcdef",

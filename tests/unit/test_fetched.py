@@ -33,12 +33,10 @@ from q8s_infra.render.payload import payload
 from q8s_infra.render.sources import apt_files, guest_apt_files
 from q8s_infra.render.templates import REPOSITORY
 from q8s_infra.spec import validated
-from tests.unit.specs import GOOD, KEYED, UBUNTU, spoiled
+from tests.unit.specs import GOOD, KEYED, OF_WORKERS, UBUNTU, spoiled
 
 INSTALLED = re.compile(r"^[^#\n]*\bapt_install (.+?)(?:$| \|\|)", re.MULTILINE)
 MIRROR = "http://mirror"
-PUBLISHED = ("x86_64", "arm64")
-"""The architectures of the good description's workers."""
 
 
 def of(**fields: Any) -> ClusterPlan:
@@ -70,7 +68,7 @@ def test_container_images_are_kubeadm_s_and_flannel_s() -> None:
     assert {each.image for each in containers} <= images
 
 
-@pytest.mark.parametrize("name", PUBLISHED)
+@pytest.mark.parametrize("name", OF_WORKERS)
 def test_guests_packages_and_images_are_their_payload_s(name: str) -> None:
     planned, architecture = of(), ARCHITECTURES[name]
     disk = payload(planned.spec, architecture)
@@ -89,7 +87,7 @@ def test_guests_packages_and_images_are_their_payload_s(name: str) -> None:
         {
             "hostApt": [{**KEYED, "keySha256": "d" * 64}],
             "guestApt": {
-                name: [{**KEYED, "uri": f"{MIRROR}/{name}", "keyFingerprints": ["a" * 40]}] for name in PUBLISHED
+                name: [{**KEYED, "uri": f"{MIRROR}/{name}", "keyFingerprints": ["a" * 40]}] for name in OF_WORKERS
             },
             "kubernetesApt": {**KEYED, "uri": f"{MIRROR}/k8s", "keySha256": "d" * 64},
             "registryMirror": MIRROR,
@@ -99,7 +97,7 @@ def test_guests_packages_and_images_are_their_payload_s(name: str) -> None:
 )
 def test_repositories_and_keys_are_those_that_hosts_are_given(sources: dict[str, Any]) -> None:
     planned = of(sources=sources)
-    guests = (guest_apt_files(planned.spec, name) for name in PUBLISHED)
+    guests = (guest_apt_files(planned.spec, name) for name in OF_WORKERS)
     files = [apt_files(planned.spec, kubernetes=True), *guests]
     written = "\n".join(text for each in files for text in each.values())
     given = set(re.findall(r"^URIs: (.*)$", written, re.MULTILINE))
@@ -119,7 +117,7 @@ def test_a_site_without_internet_fetches_nothing_from_elsewhere() -> None:
     planned = of(
         sources={
             "hostApt": [source],
-            "guestApt": {name: [source] for name in PUBLISHED},
+            "guestApt": {name: [source] for name in OF_WORKERS},
             "kubernetesApt": source,
             "registryMirror": MIRROR,
         }
