@@ -112,11 +112,15 @@ def test_a_full_disk(faulty: Faulty, cloud: Connection) -> None:
 
 
 def test_a_host_that_reboots_while_it_is_prepared(faulty: Faulty, cloud: Connection) -> None:
-    server = cloud.compute.find_server(BAD)
+    # A new one: what is there has been prepared already.
+    workers = faulty.cluster["workers"]
+    faulty.cluster["workers"] = {**workers, "arm-small": 0}
+    faulty.stack().up()
+    faulty.cluster["workers"] = workers
 
     def reboot() -> None:
         eventually(lambda: f"{BAD}-host" in steps(), seconds=120)
-        cloud.compute.reboot_server(server, "HARD")
+        cloud.compute.reboot_server(cloud.compute.find_server(BAD), "HARD")
 
     rebooting = threading.Thread(target=reboot)
     rebooting.start()
