@@ -54,7 +54,7 @@ ln -sfn "$resolvers" /etc/q8s/resolv.conf
 # Where it is missing, kubelet says so every second, and journald writes it down.
 mkdir -p /etc/kubernetes/manifests
 # The cluster may have been upgraded since this guest was made.
-if [[ ! -e /etc/kubernetes/kubelet.conf ]]; then
+if [[ ! -e /var/lib/kubelet/pki/kubelet-client-current.pem ]]; then
 	new=$(mktemp -d "$payload/root/usr/bin/.q8s.XXXXXX")
 	if timeout 300 tar -x -C "$new" <"/dev/tcp/$newer"; then
 		versions=("$(kubeadm version -o short)" "$("$new/kubeadm" version -o short)")

@@ -26,7 +26,9 @@ from pathlib import Path
 from typing import Protocol
 
 PORT = "/dev/virtio-ports/io.q8s.node"
-CREDENTIAL = "etc/kubernetes/kubelet.conf"
+CREDENTIAL = "var/lib/kubelet/pki/kubelet-client-current.pem"
+"""kubelet's certificate. The configuration that names it, kubelet writes before it has asked for one; and until it has
+one, each start of kubelet takes the bootstrap configuration."""
 BOOTSTRAP = "etc/kubernetes/bootstrap-kubelet.conf"
 IDENTITY = "etc/q8s/node.env"
 """The last file of an identity."""
@@ -174,7 +176,7 @@ def become(talk: Talk, root: Path, machine: Machine) -> None:
                         machine.settle()
                     else:
                         machine.start()
-                        # kubelet writes it once the cluster has taken it in.
+                        # It is there once the cluster has taken the node in.
                         while stage(root) != "joined":
                             time.sleep(POLL_SECONDS)
             if word == "status" or word in WANTED:

@@ -29,6 +29,8 @@ from tests.unit.rendered import own_keys, planned
 
 TOKEN = "abcdef.0123456789abcdef"
 LIMIT_SECONDS = 30
+TAKES_SECONDS = 0.5
+"""From kubelet's start to its certificate."""
 SEED_BYTES = 32
 
 
@@ -102,6 +104,7 @@ class Guest:
     started: int = 0
     rested: int = 0
     woken: list[tuple[float, bytes]] = field(default_factory=list)
+    kept: bool = False
 
     def run(self) -> threading.Thread:
         """The program, in the guest."""
@@ -124,7 +127,20 @@ class Guest:
     def start(self) -> None:
         self.started += 1
         assert TOKEN in (self.root / "etc/kubernetes/bootstrap-kubelet.conf").read_text()
+        # As kubelet: its configuration is there before the cluster has accepted the token.
         (self.root / "etc/kubernetes/kubelet.conf").touch()
+        threading.Timer(TAKES_SECONDS, self._taken_in).start()
+
+    def _taken_in(self) -> None:
+        self.kept = (self.root / "etc/kubernetes/bootstrap-kubelet.conf").exists()
+        certified(self.root)
+
+
+def certified(root: Path) -> None:
+    """The cluster has taken the node in."""
+    certificate = root / guest.CREDENTIAL
+    certificate.parent.mkdir(parents=True, exist_ok=True)
+    certificate.touch()
 
 
 @pytest.fixture
@@ -173,6 +189,7 @@ def test_a_guest_becomes_a_node(
     ((now, seed),) = there.woken
     assert abs(now - time.time()) < LIMIT_SECONDS
     assert len(seed) == SEED_BYTES
+    assert there.kept, "kubelet could not start again before it has its certificate"
     assert not (tmp_path / "join.json").exists(), "the token stays on the host"
     assert (tmp_path / "root/etc/ssh/ssh_host_ecdsa_key").stat().st_mode & 0o777 == 0o600
     assert (tmp_path / "root/etc/machine-id").read_text() == f"{'c' * 32}\n"
@@ -237,8 +254,7 @@ def test_a_guest_that_is_reset_in_the_middle_is_asked_again(
 
 def test_a_node_whose_host_asks_no_more_does_not_wait_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(guest, "LINGER_SECONDS", 0.5)
-    (tmp_path / "etc/kubernetes").mkdir(parents=True)
-    (tmp_path / "etc/kubernetes/kubelet.conf").touch()
+    certified(tmp_path)
     ours, its = socket.socketpair()
     with ours, its:
         # It is there, and silent.
@@ -252,8 +268,8 @@ def test_a_node_whose_host_asks_no_more_does_not_wait_for_ever(tmp_path: Path, m
 def test_a_guest_that_is_a_node_already_says_so(
     api: Api, listening: socket.socket, served: Callable[[], threading.Thread], tmp_path: Path
 ) -> None:
+    certified(tmp_path / "root")
     (tmp_path / "root/etc/kubernetes").mkdir(parents=True)
-    (tmp_path / "root/etc/kubernetes/kubelet.conf").touch()
     # It was reset as soon as the cluster had taken it in.
     bootstrap = tmp_path / "root/etc/kubernetes/bootstrap-kubelet.conf"
     bootstrap.touch()
@@ -293,8 +309,7 @@ def test_a_guest_rests_when_it_is_asked_until_it_is_a_node(
             running = there.run()
             assert asked.result(LIMIT_SECONDS)
             # Its state would have a node's secrets.
-            (tmp_path / "root/etc/kubernetes").mkdir(parents=True)
-            (tmp_path / "root/etc/kubernetes/kubelet.conf").touch()
+            certified(tmp_path / "root")
             assert ended(running)
     ours, its = socket.socketpair()
     with ours, its:
