@@ -198,8 +198,16 @@ def inside(cloud: Connection, node: str, process: str = "libvirtd") -> list[str]
     assert server
     # A process that is inside: the first ones are those that hold the host up from outside.
     members = cgroups.members(f"q8s-{server.id}")
-    pid = next(pid for pid in members if Path(f"/proc/{pid}/comm").read_text() == f"{process}\n")
+    pid = next(pid for pid in members if _called(pid) == process)
     return ["nsenter", f"--target={pid}", "--all", "--"]
+
+
+def _called(pid: int) -> str:
+    """A process's name; empty where it has ended meanwhile."""
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except OSError:
+        return ""
 
 
 @pytest.fixture(scope="session")
