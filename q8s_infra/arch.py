@@ -189,7 +189,7 @@ ARCHITECTURES: Final[dict[str, Architecture]] = {
             machines=("virt",),
             cpu_models=_RISCV_MODELS,
             default_cpu_model="rv64",
-            # Until QEMU 9.2 the emulator was among the less common ones.
+            # In Debian 12, with QEMU 7.2, the emulator is among the less common ones.
             host_packages=(*_COMMON_PACKAGES, "qemu-system-riscv|qemu-system-misc", "opensbi", "u-boot-qemu"),
             features=(),
             image_url="https://cloud-images.ubuntu.com/releases/noble/release-20260911/ubuntu-24.04-server-cloudimg-riscv64.img",

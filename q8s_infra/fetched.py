@@ -12,6 +12,7 @@ from q8s_infra.plan import ClusterPlan
 from q8s_infra.render.payload import payload
 from q8s_infra.render.sources import archive_keyring, image_files
 from q8s_infra.spec import AptSource, GuestImage
+from q8s_infra.spec.registries import KUBERNETES
 
 HOSTS: Final = "the hosts' own"
 """The architecture of hosts, which their image in the cloud has and no description says."""
@@ -28,7 +29,6 @@ PAYLOAD_PACKAGES: Final = ("qemu-utils",)
 GPG, GPGV, CA_CERTIFICATES = "gpg", "gpgv", "ca-certificates"
 """Packages of hosts whose image lacks them: for keys known by fingerprint, images known by signature, the site's CA."""
 
-_IMAGE_HOST: Final = "registry.k8s.io"
 _IMAGE_OWN: Final = "the host image's own package sources"
 
 
@@ -171,15 +171,15 @@ def _container_images(planned: ClusterPlan) -> Iterator[Fetched]:
     version = spec.kubernetes.version
     control_plane = [
         *(
-            f"{_IMAGE_HOST}/{name}:v{version}"
+            f"{KUBERNETES}/{name}:v{version}"
             for name in ("kube-apiserver", "kube-controller-manager", "kube-scheduler")
         ),
-        f"{_IMAGE_HOST}/etcd:{versions.ETCD}",
+        f"{KUBERNETES}/etcd:{versions.ETCD}",
     ]
     # The same for each architecture: references are of all platforms.
     everywhere = [
         *payload(spec, next(iter(ARCHITECTURES.values()))).images,
-        f"{_IMAGE_HOST}/coredns/coredns:v{versions.COREDNS}",
+        f"{KUBERNETES}/coredns/coredns:v{versions.COREDNS}",
     ]
     platforms = (HOSTS, *(f"linux/{each.debian}" for each in guests))
     yield from _images(planned, control_plane, "control planes", (HOSTS,))

@@ -10,6 +10,7 @@ from q8s_infra import versions
 from q8s_infra.defaults import GUEST_LINK, PAYLOAD_PORT
 from q8s_infra.render.node import OCI_RUNTIME
 from q8s_infra.render.templates import render
+from q8s_infra.spec.registries import KUBERNETES
 
 if TYPE_CHECKING:
     from q8s_infra.arch import Architecture
@@ -45,8 +46,8 @@ def payload(spec: ClusterSpec, architecture: Architecture) -> Payload:
         "kubernetes-cni",
     )
     images = (
-        f"registry.k8s.io/pause:{versions.PAUSE}",
-        f"registry.k8s.io/kube-proxy:v{kubernetes.version}",
+        f"{KUBERNETES}/pause:{versions.PAUSE}",
+        f"{KUBERNETES}/kube-proxy:v{kubernetes.version}",
         f"docker.io/flannel/flannel:v{kubernetes.flannel_version}",
         f"docker.io/flannel/flannel-cni-plugin:v{versions.FLANNEL_CNI_PLUGIN}",
     )

@@ -16,7 +16,7 @@ from q8s_infra.spec.errors import of_fields
 from q8s_infra.spec.names import name_mistakes
 from q8s_infra.spec.nodes import ControlPlanes, NodeType
 from q8s_infra.spec.proxy import Proxy
-from q8s_infra.spec.registries import own_address
+from q8s_infra.spec.registries import KUBERNETES, own_address
 from q8s_infra.spec.sources import GuestImage, Sources
 from q8s_infra.spec.types import (
     ArchitectureName,
@@ -39,7 +39,6 @@ _PERIODS: Final = Period.parse("1d"), Period.parse("3650d")
 """The shortest and the longest: kubeadm's authority itself is valid for ten years."""
 _POLICIES: Final = {"soft": "soft-anti-affinity", "hard": "anti-affinity"}
 
-_IMAGES: Final = "registry.k8s.io"
 NO_ADDRESSES: Final = "network.cidr: is missing, and with a proxy nodes have to know their own addresses"
 
 
@@ -172,11 +171,11 @@ class ClusterSpec(Model):
     def _published_by_nobody(self) -> list[str]:
         """Workers for which the packages or images of Kubernetes' own servers would be asked in vain."""
         sources = self.sources
-        if sources.kubernetes_apt and sources.registry_at(_IMAGES) != own_address(_IMAGES):
+        if sources.kubernetes_apt and sources.registry_at(KUBERNETES) != own_address(KUBERNETES):
             return []
         return [
             f"workers.{name}: Kubernetes itself publishes nothing for {architecture}: name sources that do have it, "
-            f"sources.kubernetesApt for packages and for images sources.registryMirror or a mirror of {_IMAGES}"
+            f"sources.kubernetesApt for packages and for images sources.registryMirror or a mirror of {KUBERNETES}"
             for name in self.workers
             if name in self.node_types
             and not ARCHITECTURES[architecture := self.node_types[name].architecture].kubernetes_published

@@ -22,6 +22,8 @@ from q8s_infra.spec.types import Model
 _HOST: Final = r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?"
 _NAME: Final = re.compile(rf"{_HOST}(:[0-9]{{1,5}})?")
 _NAME_MAX: Final = 128
+KUBERNETES: Final = "registry.k8s.io"
+"""The registry of Kubernetes' own images."""
 _MIRROR: Final = re.compile(rf"https?://({_HOST}|\[[0-9A-Fa-f:.]+\])(:[0-9]{{1,5}})?(/[A-Za-z0-9._~-]+)*/?")
 _ADDRESSES: Final = {"docker.io": "registry-1.docker.io"}
 """Registries that are elsewhere than their names say."""

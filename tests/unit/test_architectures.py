@@ -28,10 +28,10 @@ SOURCES: dict[str, Any] = {"kubernetesApt": PACKAGES, "registryMirror": "http://
 WORDS = "{http://libvirt.org/schemas/domain/qemu/1.0}commandline"
 
 
-def described(sources: dict[str, Any], workers: int = 1) -> dict[str, Any]:
-    """The good description with a type of the architecture."""
+def described(sources: dict[str, Any]) -> dict[str, Any]:
+    """The good description with a worker of the architecture."""
     types = {**GOOD["nodeTypes"], "board": RISCV}
-    return {**GOOD, "nodeTypes": types, "workers": {"board": workers}, "sources": sources}
+    return {**GOOD, "nodeTypes": types, "workers": {"board": 1}, "sources": sources}
 
 
 def test_qemu_itself_is_told_the_model_and_starts_the_boot_loader() -> None:
