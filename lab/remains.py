@@ -8,6 +8,7 @@ over its environment: it is found by its parent.
 from __future__ import annotations
 
 import os
+import re
 import signal
 import time
 from collections.abc import Iterable
@@ -20,6 +21,7 @@ from lab import layout
 MARK: Final = "Q8S_LAB_OF"
 """The variable that marks a process of the lab; its value is the lab's run folder."""
 _GRACE_SECONDS: Final = 10
+_PLUGIN: Final = re.compile(rb"(.*/)?pulumi-resource-[a-z0-9-]+$")
 
 
 def mark() -> None:
@@ -61,6 +63,21 @@ def within(namespace: int) -> dict[int, str]:
         with suppress(OSError):
             if path.stat().st_ino == namespace:
                 found[int(path.parts[2])] = Path("/proc", path.parts[2], "comm").read_text().strip()
+    return found
+
+
+def orphaned_plugins(pids: Iterable[int]) -> set[int]:
+    """Those that are plugins of a Pulumi engine that is gone.
+
+    A plugin looks for its engine every five minutes only (``rpcutil.Healthcheck`` of Pulumi's SDK), and no signal
+    reaches it with a killed engine's, as it has a process group of its own.
+    """
+    found = set()
+    for pid in pids:
+        with suppress(OSError):
+            parent = Path(f"/proc/{_parent(pid)}/comm").read_text().strip()
+            if _PLUGIN.match(Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0]) and parent != "pulumi":
+                found.add(pid)
     return found
 
 

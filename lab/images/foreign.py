@@ -13,7 +13,7 @@ import os
 import platform
 import sys
 from contextlib import suppress
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Final
 
 from lab import files
@@ -25,8 +25,8 @@ FORMATS: Final = {"arm64": "qemu-aarch64", "riscv64": "qemu-riscv64"}
 _REGISTRY: Final = Path("/proc/sys/fs/binfmt_misc")
 # Like the registry they are the machine's: of all labs' builds, the last one takes the entry back.
 _MARKS: Final = Path("/run")
-_BUILD: Final = "build-root.sh"
-"""The program that runs another architecture's programs."""
+_BUILDS: Final = ("build-root.sh", "build-published-root.sh")
+"""The programs that run another architecture's programs."""
 _SECONDS: Final = 60
 
 
@@ -73,10 +73,9 @@ def in_use(architecture: str) -> bool:
     """True while a process other than this builds, or is about to build, a root file system of an architecture."""
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         with suppress(OSError):
-            words = path.read_bytes().split(b"\0")
-            pairs = itertools.pairwise(words)
+            words = [os.fsdecode(word) for word in path.read_bytes().split(b"\0")]
             if int(path.parent.name) != os.getpid() and any(
-                word.endswith(b"/" + _BUILD.encode()) and of == architecture.encode() for word, of in pairs
+                PurePath(word).name in _BUILDS and of == architecture for word, of in itertools.pairwise(words)
             ):
                 return True
     return False
@@ -100,7 +99,7 @@ def main(architecture: str, *words: str) -> None:
 
     Args:
         architecture: one of :data:`FORMATS`.
-        words: the command, a build of :data:`_BUILD`.
+        words: the command, a build by one of :data:`_BUILDS`.
     """
     if not (_REGISTRY / "register").exists():
         run("mount", "-t", "binfmt_misc", "binfmt_misc", _REGISTRY, limit=_SECONDS)

@@ -11,10 +11,11 @@ import pytest
 
 from lab import teardown
 from lab.artifact import Builder, BuildError
-from lab.images import foreign, image
+from lab.images import foreign, guest, image, published
 
 ENTRY = "enabled\ninterpreter /usr/libexec/qemu-binfmt/aarch64-binfmt-P\n"
 WAIT = "import sys; sys.stdin.read()"
+BUILDS = foreign._BUILDS
 pytestmark = pytest.mark.timeout(60)
 
 
@@ -29,7 +30,7 @@ def entry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(foreign, "_REGISTRY", registry)
     monkeypatch.setattr(foreign, "_MARKS", marks)
     # A build of the machine's own is none of the test's.
-    monkeypatch.setattr(foreign, "_BUILD", f"{tmp_path.name}.sh")
+    monkeypatch.setattr(foreign, "_BUILDS", ("other.sh", f"{tmp_path.name}.sh"))
     monkeypatch.setattr(foreign, "run", lambda *_, **__: path.write_text(ENTRY))
     return path
 
@@ -90,6 +91,10 @@ def test_what_a_living_build_uses_stays_until_its_end(entry: Path, build: subpro
     build.wait(10)
     foreign.take_back("arm64")
     assert entry.read_text() == "-1"
+
+
+def test_every_script_that_builds_an_image_counts_as_a_build() -> None:
+    assert {guest._SCRIPT, published._SCRIPT} == set(BUILDS)
 
 
 def test_a_killed_builds_entry_is_gone_before_the_next_registers(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -64,6 +65,23 @@ def test_processes_are_found_by_their_network_namespace() -> None:
     own = Path("/proc/self/ns/net").stat().st_ino
     assert os.getpid() in remains.within(own)
     assert remains.within(1) == {}
+
+
+def test_a_plugin_is_orphaned_once_its_engine_is_gone(tmp_path: Path) -> None:
+    for name, of in (("pulumi", "bash"), ("pulumi-resource-openstack", "sleep")):
+        shutil.copy(shutil.which(of) or "", tmp_path / name)
+    script = '"$1/pulumi-resource-openstack" 60 & echo $!; wait'
+    words = [str(tmp_path / "pulumi"), "-c", script, "sh", str(tmp_path)]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as engine:
+        assert engine.stdout
+        plugin = int(engine.stdout.readline())
+        try:
+            assert remains.orphaned_plugins({engine.pid, plugin, os.getpid()}) == set()
+            engine.kill()
+            engine.wait(10)
+            assert remains.orphaned_plugins({engine.pid, plugin, os.getpid()}) == {plugin}
+        finally:
+            assert remains.end({engine.pid, plugin}) == set()
 
 
 def test_mounts_are_listed_innermost_first(tmp_path: Path) -> None:
