@@ -14,7 +14,7 @@ state_key() {
 		printf '%s\n' "$image_sha256" "$payload_sha256" "$disk" "$(uname -m)"
 		sha256sum <"$(command -v "$emulator")"
 		if ((${#firmware[@]})); then sha256sum "${firmware[@]}"; fi
-		dpkg-query --show --showformat '${Package} ${Version}\n' 'libvirt*' qemu-system-common qemu-system-data qemu-utils 2>/dev/null || true
+		dpkg-query --show --showformat '${Package} ${Version}\n' 'libvirt*' qemu-system-common qemu-system-data qemu-slof qemu-utils 2>/dev/null || true
 	} | sha256sum | cut -d' ' -f1
 }
 

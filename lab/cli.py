@@ -17,6 +17,7 @@ from lab.command import run
 from lab.hosts.image import APT_PACKAGES as HOST_PACKAGES
 from lab.hosts.image import HOST_IMAGE
 from lab.images import published
+from lab.images.guest import GUEST_IMAGES
 from lab.images.image import APT_PACKAGES as IMAGE_PACKAGES
 from lab.inside import OUTCOMES, status
 from lab.mirrors import further, upgrades
@@ -56,7 +57,7 @@ def artifacts() -> tuple[Artifact, ...]:
     """Everything slow, what takes longest first: the rest fits beside it."""
     every = (
         AUTHORITIES,
-        images.GUEST_IMAGES["arm64"],
+        GUEST_IMAGES["arm64"],
         *mirrors.ARTIFACTS,
         *PULUMI_ARTIFACTS,
         VENV,

@@ -28,7 +28,7 @@ from lab.command import LabError
 from lab.consoles import Consoles
 from lab.kubectl import Kubectl, KubectlError
 from lab.mirrors.facts import facts
-from lab.site import merged
+from lab.site import TRIMMED, merged
 from lab.stack import open_stack
 
 STACK = "lab-demo"
@@ -66,10 +66,10 @@ class Times:
         return table
 
 
-def description(cluster: str, *, name: str = "demo") -> dict[str, Any]:
-    """The configuration of a shipped stack, moved to the lab and named."""
+def description(cluster: str, *, name: str = "demo", guests: Mapping[str, str] = TRIMMED) -> dict[str, Any]:
+    """The configuration of a shipped stack, moved to the lab and named; with these guest images, by architecture."""
     shipped = yaml.safe_load((REPOSITORY / f"Pulumi.{cluster}.yaml").read_text())["config"]
-    return {"q8s:cluster": merged({**shipped["q8s:cluster"], "name": name}, facts())}
+    return {"q8s:cluster": merged({**shipped["q8s:cluster"], "name": name}, facts(), guests)}
 
 
 def show(line: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
@@ -34,7 +34,7 @@ def build(wanted: Sequence[Artifact], steps: Steps) -> Mapping[str, Span]:
     """Build what is not in the cache, in the order given where there is a choice; the first failure ends the others.
 
     Args:
-        wanted: with all that they need among them.
+        wanted: what is to be there, with all that it needs.
         steps: gets an outcome for each.
 
     Returns:
@@ -44,7 +44,7 @@ def build(wanted: Sequence[Artifact], steps: Steps) -> Mapping[str, Span]:
         BuildError: a recipe failed.
         LabError: another process builds the same and does not end.
     """
-    artifacts = {artifact.key: artifact for artifact in wanted}
+    artifacts = {artifact.key: artifact for artifact in (*wanted, *_needs(wanted))}
     order = TopologicalSorter({key: [need.key for need in each.needs] for key, each in artifacts.items()})
     order.prepare()
     built: dict[str, Span] = {}
@@ -81,6 +81,13 @@ def build(wanted: Sequence[Artifact], steps: Steps) -> Mapping[str, Span]:
             command.end_all()
             raise
     return built
+
+
+def _needs(wanted: Sequence[Artifact]) -> Iterator[Artifact]:
+    """What artifacts need, and what that needs in turn; some of it more than once."""
+    for artifact in wanted:
+        yield from artifact.needs
+        yield from _needs(artifact.needs)
 
 
 def critical_path(wanted: Sequence[Artifact], built: Mapping[str, Span]) -> list[tuple[str, float]]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from lab import layout
 from lab.images.guest import image_name
+from lab.images.published import published_name
 from lab.mirrors import debian
 from lab.mirrors.facts import Facts
 from lab.mirrors.serve import IMAGES_PATH
@@ -16,7 +17,13 @@ from lab.versions import GUEST_SUITE
 _KUBERNETES = {"cgroupDriver": "cgroupfs", "ignorePreflightErrors": ["SystemVerification"]}
 
 
-def site(facts: Facts) -> dict[str, Any]:
+TRIMMED: Final = {"x86_64": image_name("amd64"), "arm64": image_name("arm64")}
+"""File names of guest images for emulated CPUs, by architecture."""
+AS_PUBLISHED: Final = {**TRIMMED, "x86_64": published_name("amd64")}
+"""The same, with what a distribution publishes where every lab has it."""
+
+
+def site(facts: Facts, guests: Mapping[str, str] = TRIMMED) -> dict[str, Any]:
     """The part of a cluster's description that says where it runs.
 
     Sources and keys are the program's defaults, but for what can't be had here: Ubuntu's images and packages, and the
@@ -24,6 +31,7 @@ def site(facts: Facts) -> dict[str, Any]:
 
     Args:
         facts: what tells the lab's mirrors from the originals.
+        guests: file names of the guests' images, by architecture.
     """
     guest = [{"uri": f"https://deb.debian.org/{debian.MAIN}", "suites": [GUEST_SUITE]}]
     images = f"https://cloud.debian.org/{IMAGES_PATH}"
@@ -33,8 +41,8 @@ def site(facts: Facts) -> dict[str, Any]:
         "hostImage": {"name": layout.HOST_IMAGE},
         "kubernetes": _KUBERNETES,
         "guestImages": {
-            architecture: {"url": f"{images}/{image_name(debian_name)}", "sha256": facts.images[debian_name]}
-            for architecture, debian_name in (("x86_64", "amd64"), ("arm64", "arm64"))
+            architecture: {"url": f"{images}/{name}", "sha256": facts.images[name]}
+            for architecture, name in guests.items()
         },
         "sources": {
             "guestApt": {"x86_64": guest, "arm64": guest},
@@ -43,7 +51,7 @@ def site(facts: Facts) -> dict[str, Any]:
     }
 
 
-def merged(cluster: Mapping[str, Any], facts: Facts) -> dict[str, Any]:
-    """A cluster's description with everything that the site decides put in its place."""
-    here = site(facts)
+def merged(cluster: Mapping[str, Any], facts: Facts, guests: Mapping[str, str] = TRIMMED) -> dict[str, Any]:
+    """A cluster's description with everything that the site decides put in its place; arguments as of :func:`site`."""
+    here = site(facts, guests)
     return {**cluster, **here, "kubernetes": {**cluster.get("kubernetes", {}), **here["kubernetes"]}}

@@ -13,7 +13,8 @@ class Architecture:
     Attributes:
         name: as a spec writes it.
         aliases: other spellings that are understood.
-        debian: Debian's and the OCI's name.
+        debian: Debian's name.
+        oci: the OCI's and Kubernetes' name.
         libvirt: libvirt's name, in a domain's ``<type arch=...>``.
         qemu_binary: the emulator.
         default_machine: QEMU machine that a node type gets unless it says otherwise.
@@ -38,6 +39,7 @@ class Architecture:
     name: str
     aliases: tuple[str, ...]
     debian: str
+    oci: str
     libvirt: str
     qemu_binary: str
     default_machine: str
@@ -143,6 +145,8 @@ _ARM_MODELS: Final = frozenset(
     }
 )
 _RISCV_MODELS: Final = frozenset({"max", "rv64", "rva22s64", "rva23s64", "sifive-u54", "thead-c906", "veyron-v1"})
+# Those before are not little-endian, or no distribution runs on them.
+_POWER_MODELS: Final = frozenset({"power8", "power9", "power10", "power11"})
 
 ARCHITECTURES: Final[dict[str, Architecture]] = {
     entry.name: entry
@@ -151,6 +155,7 @@ ARCHITECTURES: Final[dict[str, Architecture]] = {
             name="x86_64",
             aliases=("amd64", "x86-64"),
             debian="amd64",
+            oci="amd64",
             libvirt="x86_64",
             qemu_binary="qemu-system-x86_64",
             default_machine="q35",
@@ -166,6 +171,7 @@ ARCHITECTURES: Final[dict[str, Architecture]] = {
             name="arm64",
             aliases=("arm_64", "aarch64"),
             debian="arm64",
+            oci="arm64",
             libvirt="aarch64",
             qemu_binary="qemu-system-aarch64",
             default_machine="virt",
@@ -183,6 +189,7 @@ ARCHITECTURES: Final[dict[str, Architecture]] = {
             name="riscv64",
             aliases=("riscv",),
             debian="riscv64",
+            oci="riscv64",
             libvirt="riscv64",
             qemu_binary="qemu-system-riscv64",
             default_machine="virt",
@@ -197,6 +204,23 @@ ARCHITECTURES: Final[dict[str, Architecture]] = {
             boot_loader="/usr/lib/u-boot/qemu-riscv64_smode/uboot.elf",
             libvirt_has_cpus=False,
             kubernetes_published=False,
+        ),
+        Architecture(
+            name="ppc64le",
+            aliases=("ppc64el", "powerpc64le"),
+            debian="ppc64el",
+            oci="ppc64le",
+            libvirt="ppc64le",
+            qemu_binary="qemu-system-ppc64",
+            default_machine="pseries",
+            machines=("pseries",),
+            cpu_models=_POWER_MODELS,
+            default_cpu_model="power9",
+            host_packages=(*_COMMON_PACKAGES, "qemu-system-ppc"),
+            features=(),
+            image_url="https://cloud-images.ubuntu.com/releases/noble/release-20260911/ubuntu-24.04-server-cloudimg-ppc64el.img",
+            guest_apt=("http://ports.ubuntu.com/ubuntu-ports", ("noble", "noble-updates", "noble-security")),
+            libvirt_has_cpus=False,
         ),
     )
 }

@@ -181,7 +181,7 @@ def _container_images(planned: ClusterPlan) -> Iterator[Fetched]:
         *payload(spec, next(iter(ARCHITECTURES.values()))).images,
         f"{KUBERNETES}/coredns/coredns:v{versions.COREDNS}",
     ]
-    platforms = (HOSTS, *(f"linux/{each.debian}" for each in guests))
+    platforms = (HOSTS, *(f"linux/{each.oci}" for each in guests))
     yield from _images(planned, control_plane, "control planes", (HOSTS,))
     yield from _images(planned, everywhere, "all nodes", platforms)
 

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
-from lab.images.guest import ARTIFACTS, GUEST_IMAGES, image_name
+from typing import Final
 
-__all__ = ["ARTIFACTS", "GUEST_IMAGES", "image_name"]
+from lab.images.guest import GUEST_IMAGES
+from lab.images.published import PUBLISHED_IMAGES
+
+ARTIFACTS: Final = (*GUEST_IMAGES.values(), PUBLISHED_IMAGES["amd64"])
+"""What every lab has. As published there is that of this machine's architecture only: one of arm64, built under
+emulation, would take longer than all the rest."""

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # A disk image from a root file system, without loop devices: GPT with the partition numbers of Ubuntu's images
-# (1 root, 14 BIOS boot, 15 EFI), systemd-boot for UEFI and, on amd64, grub for BIOS.
+# (1 root, 14 BIOS boot or PReP, 15 EFI), systemd-boot for UEFI and grub for what is none: amd64's BIOS, ppc64el's Open Firmware.
 # With INIT, an initramfs of this one program and a command line for emulated CPUs; without, the root's own initramfs, and the
 # command line of published images.
 # Usage: build-disk.sh ARCHITECTURE ROOT WORK OUT.qcow2 [INIT]
@@ -13,6 +13,7 @@ case $architecture in
 amd64) efi=x64 console=ttyS0 ;;
 arm64) efi=aa64 console=ttyAMA0 ;;
 riscv64) efi=riscv64 console=ttyS0 ;;
+ppc64el) efi="" console=hvc0 ;;
 *) echo "no boot loader known for $architecture" >&2; exit 2 ;;
 esac
 kernel=$(basename "$root"/lib/modules/*)
@@ -50,7 +51,7 @@ fi
 
 esp=$work/esp
 mkdir -p "$esp"/EFI/BOOT "$esp"/loader/entries "$esp"/grub
-cp "$root/usr/lib/systemd/boot/efi/systemd-boot$efi.efi" "$esp/EFI/BOOT/BOOT${efi^^}.EFI"
+if [[ $efi ]]; then cp "$root/usr/lib/systemd/boot/efi/systemd-boot$efi.efi" "$esp/EFI/BOOT/BOOT${efi^^}.EFI"; fi
 cp "$root"/boot/vmlinu[xz]-"$kernel" "$esp/vmlinuz"
 cp "$work/initrd.img" "$esp/initrd.img"
 printf 'timeout 0\ndefault linux.conf\neditor no\n' >"$esp/loader/loader.conf"
@@ -64,6 +65,11 @@ rm -f "$root"/boot/vmlinu[xz]* "$root"/boot/initrd.img*
 truncate -s "${root_mib}M" "$work/root.img"
 mkfs.ext4 -q -F -L cloudimg-rootfs -m 1 -E lazy_itable_init=1,lazy_journal_init=1,root_owner=0:0 -d "$root" "$work/root.img"
 
+# What the firmware starts: for a BIOS the rest of grub is here, Open Firmware loads it as a program.
+case $architecture in
+ppc64el) first=9E1A2D38-C612-4316-AA26-8B49521E5A8B ;;
+*) first=21686148-6449-6E6F-744E-656564454649 ;;
+esac
 # Sectors of 512 bytes; the root is last, so that growpart can grow it.
 bios_start=2048 bios_size=8192
 esp_start=$((bios_start + bios_size)) esp_size=$((esp_mib * 2048))
@@ -73,17 +79,25 @@ truncate -s "$(((root_start + root_size + 2048) * 512))" "$disk"
 sfdisk -q "$disk" <<TABLE
 label: gpt
 unit: sectors
-14 : start=$bios_start, size=$bios_size, type=21686148-6449-6E6F-744E-656564454649
+14 : start=$bios_start, size=$bios_size, type=$first
 15 : start=$esp_start, size=$esp_size, type=C12A7328-F81F-11D2-BA4B-00A0C93EC93B
 1 : start=$root_start, size=$root_size, type=0FC63DAF-8483-4772-8E79-3D69D8477DE4
 TABLE
 dd if="$work/esp.img" of="$disk" bs=1M seek=$((esp_start * 512)) oflag=seek_bytes conv=notrunc,sparse status=none
 dd if="$work/root.img" of="$disk" bs=1M seek=$((root_start * 512)) oflag=seek_bytes conv=notrunc,sparse status=none
-if [[ $architecture = amd64 ]]; then
+grub() { # FORMAT PREFIX MODULE...: a core image that goes on with what is on the EFI partition
 	# shellcheck disable=SC2016  # $root is grub's
 	printf 'search --no-floppy --label UEFI --set=root\nconfigfile ($root)/grub/grub.cfg\n' >"$work/early.cfg"
-	grub-mkimage -O i386-pc -o "$work/core.img" -c "$work/early.cfg" -p '(hd0,gpt15)/grub' \
-		biosdisk part_gpt fat normal linux search search_label configfile echo
+	grub-mkimage -O "$1" -o "$work/core.img" -c "$work/early.cfg" -p "$2" part_gpt fat normal linux search search_label configfile echo "${@:3}"
+}
+case $architecture in
+amd64)
+	grub i386-pc '(hd0,gpt15)/grub' biosdisk
 	python3 "$here/bios_boot.py" "$disk" "$work/core.img" "$bios_start"
-fi
+	;;
+ppc64el)
+	grub powerpc-ieee1275 /grub --directory="$root/usr/lib/grub/powerpc-ieee1275"
+	dd if="$work/core.img" of="$disk" bs=1M seek=$((bios_start * 512)) oflag=seek_bytes conv=notrunc status=none
+	;;
+esac
 qemu-img convert -O qcow2 -c -o compression_type=zstd "$disk" "$out"

@@ -6,20 +6,21 @@ set -euo pipefail
 architecture=$1 suite=$2 root=$3 files=$4 authority=$5 mirror=$6 security_mirror=$7
 here=$(dirname "$0")
 sources=("deb $mirror $suite main")
+# There are kernels for clouds for two only, and of the others mirrors have the release alone.
 case $architecture in
 amd64 | arm64)
-	kernel=linux-image-cloud-$architecture
+	boot=(systemd-boot-efi "linux-image-cloud-$architecture")
 	sources+=("deb $mirror $suite-updates main" ${security_mirror:+"deb $security_mirror $suite-security main"})
 	;;
-# There is no kernel for clouds, and mirrors have the release alone.
-*) kernel=linux-image-$architecture ;;
+ppc64el) boot=(grub-ieee1275-bin linux-image-powerpc64le) ;;
+*) boot=(systemd-boot-efi "linux-image-$architecture") ;;
 esac
 
 packages=(
-	systemd-sysv systemd-resolved udev dbus openssh-server sudo kmod zstd systemd-boot-efi
+	systemd-sysv systemd-resolved udev dbus openssh-server sudo kmod zstd
 	cloud-init cloud-guest-utils fdisk e2fsprogs
 	iproute2 iptables iputils-ping conntrack ethtool socat curl ca-certificates procps less openssl gpg
-	"$kernel"
+	"${boot[@]}"
 )
 
 # The authority comes before the package that makes the list of all, which takes minutes under emulation.

@@ -5,9 +5,9 @@ from __future__ import annotations
 from functools import partial
 from typing import Final
 
-from lab import versions
+from lab.architectures import FURTHER, GUESTS, go_name, suite
 from lab.artifact import REPOSITORY, Artifact, Builder, cache_root
-from lab.images.image import ARCHITECTURES, FURTHER, HERE, RECIPE, build_root, folders, write
+from lab.images.image import HERE, RECIPE, build_root, folders, write
 from lab.mirrors.authority import AUTHORITIES
 
 _SCRIPT: Final = "build-root.sh"
@@ -26,7 +26,7 @@ def _build(architecture: str, builder: Builder) -> None:
         builder.run(
             "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", init, ".",
             cwd=_INIT,
-            env={"CGO_ENABLED": "0", "GOARCH": architecture, "GOCACHE": str(cache_root() / "go-build")},
+            env={"CGO_ENABLED": "0", "GOARCH": go_name(architecture), "GOCACHE": str(cache_root() / "go-build")},
         )  # fmt: skip
         build_root(builder, architecture, root, _SCRIPT, _FILES)
         write(builder, image_name(architecture), architecture, root, work, init)
@@ -39,13 +39,13 @@ def _artifacts(architectures: tuple[str, ...]) -> dict[str, Artifact]:
             build=partial(_build, architecture),
             files=(*RECIPE, HERE / _SCRIPT, _FILES, _INIT),
             needs=(AUTHORITIES,),
-            pins=(versions.GUEST_SUITE, architecture),
+            pins=(suite(architecture), architecture),
         )
         for architecture in architectures
     }
 
 
-GUEST_IMAGES: Final = _artifacts(ARCHITECTURES)
+GUEST_IMAGES: Final = _artifacts(GUESTS)
 FURTHER_IMAGES: Final = _artifacts(FURTHER)
 """Built when asked for."""
 ARTIFACTS: Final = tuple(GUEST_IMAGES.values())

@@ -10,15 +10,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from lab import apt, versions
+from lab import apt
+from lab.architectures import suite
 from lab.artifact import REPOSITORY, Builder, cache_root
 from lab.images import foreign
 from lab.mirrors.authority import AUTHORITIES, AUTHORITY
 
-ARCHITECTURES: Final = ("amd64", "arm64")
-"""Those of the lab's guests, in Debian's words."""
-FURTHER: Final = ("riscv64",)
-"""Those of guests that further tests have: built when asked for."""
 APT_PACKAGES: Final = (
     "mmdebstrap", "mtools", "dosfstools", "fdisk", "e2fsprogs", "qemu-utils", "grub-pc-bin", "grub-common", "cpio",
     "zstd", "xz-utils", "qemu-user-static", "arch-test", "util-linux",
@@ -55,7 +52,7 @@ def build_root(builder: Builder, architecture: str, root: Path, script: str, *ar
     """
     words: list[str | Path] = [
         HERE / "with-foreign-binaries.sh", architecture,
-        HERE / script, architecture, versions.GUEST_SUITE, root, *arguments,
+        HERE / script, architecture, suite(architecture), root, *arguments,
         AUTHORITIES.path / AUTHORITY, apt.mirror(), apt.security_mirror() or "",
     ]  # fmt: skip
     if not foreign.is_needed(architecture):

@@ -5,9 +5,9 @@ from __future__ import annotations
 from functools import partial
 from typing import Final
 
-from lab import versions
+from lab.architectures import GUESTS, suite
 from lab.artifact import Artifact, Builder
-from lab.images.image import ARCHITECTURES, HERE, RECIPE, build_root, folders, write
+from lab.images.image import HERE, RECIPE, build_root, folders, write
 from lab.mirrors.authority import AUTHORITIES
 
 _SCRIPT: Final = "build-published-root.sh"
@@ -30,8 +30,8 @@ PUBLISHED_IMAGES: Final = {
         build=partial(_build, architecture),
         files=(*RECIPE, HERE / _SCRIPT),
         needs=(AUTHORITIES,),
-        pins=(versions.GUEST_SUITE, architecture),
+        pins=(suite(architecture), architecture),
     )
-    for architecture in ARCHITECTURES
+    for architecture in GUESTS
 }
 ARTIFACTS: Final = (AUTHORITIES, *PUBLISHED_IMAGES.values())

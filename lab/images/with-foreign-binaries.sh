@@ -9,6 +9,7 @@ case $architecture in
 "$(dpkg --print-architecture)") exec "$@" ;;
 arm64) format=qemu-aarch64 ;;
 riscv64) format=qemu-riscv64 ;;
+ppc64el) format=qemu-ppc64le ;;
 *) echo "no user-mode emulation known for $architecture" >&2; exit 2 ;;
 esac
 

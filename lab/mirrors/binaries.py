@@ -10,19 +10,15 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
+from lab.architectures import GUESTS, go_name
 from lab.artifact import REPOSITORY, Artifact, Builder, cache_root
 from lab.versions import CNI_PLUGINS as CNI_PLUGINS_VERSION
 from lab.versions import GO_BUILD_DATE
 from q8s_infra import versions
 
-ARCHITECTURES: Final = ("amd64", "arm64")
-"""Those of the lab's hosts and guests."""
-
 _MODULES: Final = REPOSITORY / "lab" / "go"
 _NODE: Final = ("kubeadm", "kubelet", "kube-proxy")
 _CONTROL_PLANE: Final = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl")
-# A worker's architecture runs no control plane.
-_KUBERNETES: Final = {"amd64": (*_NODE, *_CONTROL_PLANE), "arm64": _NODE, "riscv64": _NODE}
 _CNI: Final = "github.com/containernetworking/plugins/plugins"
 _CNI_VERSION: Final = "github.com/containernetworking/plugins/pkg/utils/buildversion.BuildVersion"
 _CNI_PLUGINS: Final = (
@@ -57,7 +53,7 @@ def _go_build(
         env={
             "GOCACHE": str(cache_root() / "go-build"),
             "CGO_ENABLED": "1" if cgo else "0",
-            "GOARCH": architecture,
+            "GOARCH": go_name(architecture),
             "GOFLAGS": "",
         },
     )
@@ -74,7 +70,9 @@ def _build_kubernetes(module: str, version: str, architecture: str, builder: Bui
     }
     packages = ("k8s.io/component-base/version", "k8s.io/client-go/pkg/version")
     variables = [f"{package}.{name}={value}" for package in packages for name, value in values.items()]
-    commands = [f"k8s.io/kubernetes/cmd/{name}" for name in _KUBERNETES[architecture]]
+    # Control planes have the lab's own architecture.
+    names = (*_NODE, *_CONTROL_PLANE) if architecture == "amd64" else _NODE
+    commands = [f"k8s.io/kubernetes/cmd/{name}" for name in names]
     _go_build(builder, module, architecture, commands, variables=variables)
 
 
@@ -182,9 +180,9 @@ RELEASE: Final = Release(
     versions.KUBERNETES,
     versions.ETCD,
     versions.COREDNS,
-    kubernetes("kubernetes", versions.KUBERNETES, ARCHITECTURES),
+    kubernetes("kubernetes", versions.KUBERNETES, GUESTS),
     etcd("etcd", versions.ETCD),
-    coredns("coredns", versions.COREDNS, ARCHITECTURES),
+    coredns("coredns", versions.COREDNS, GUESTS),
 )
 """What a cluster gets unless its spec says otherwise."""
 
@@ -223,5 +221,5 @@ def beside(architectures: Iterable[str]) -> Beside:
     )
 
 
-BESIDE: Final = beside(ARCHITECTURES)
+BESIDE: Final = beside(GUESTS)
 ARTIFACTS: Final = (*RELEASE.artifacts, *BESIDE.artifacts)

@@ -15,6 +15,7 @@ from typing import Final
 from urllib.parse import unquote
 
 from lab import apt
+from lab.architectures import FURTHER, GUESTS, suite
 from lab.artifact import REPOSITORY, Artifact, Builder, BuildError
 from lab.command import run
 from lab.versions import GUEST_SUITE, HOST_SUITE
@@ -26,7 +27,7 @@ SECURITY: Final = "debian-security"
 PREFERENCES: Final = REPOSITORY / "lab/hosts/rootfs/etc/apt/preferences.d/q8s-lab-emulator"
 """What the hosts take from backports: a newer QEMU emulates considerably faster."""
 
-_QEMU: Final = ("qemu-system-x86", "qemu-system-arm", "qemu-system-riscv", "qemu-utils")
+_QEMU: Final = ("qemu-system-x86", "qemu-system-arm", "qemu-system-riscv", "qemu-system-ppc", "qemu-utils")
 _CONTAINERS: Final = ("containerd", "runc", "crun", "conntrack", "ethtool", "socat", "iptables", "ebtables")
 _HOST: Final = (
     *("libvirt-daemon-system", "libvirt-clients", "libvirt-daemon-driver-qemu", "libvirt-daemon-config-network"),
@@ -34,7 +35,6 @@ _HOST: Final = (
     *(*_CONTAINERS, "nftables", "e2fsprogs", "genisoimage", "xorriso", "jq", "curl", "gnupg", "ca-certificates"),
     *("python3", "openssl", "haproxy"),
 )
-_GUEST_ARCHITECTURES: Final = ("amd64", "arm64", "riscv64")
 # Of all that a Release lists: what apt fetches, in the form that it prefers.
 _INDEX: Final = re.compile(
     r"^ (?P<sum>[0-9a-f]{64}) +[0-9]+ "
@@ -53,13 +53,18 @@ def _build(builder: Builder) -> None:
         host = apt.PrivateApt(Path(work, "host"), "amd64", builder)
         host.update((*apt.suites(HOST_SUITE), apt.backports(HOST_SUITE)), PREFERENCES.read_text())
         _packages(host, archives, _HOST)
-        for suite in (HOST_SUITE, f"{HOST_SUITE}-updates", f"{HOST_SUITE}-backports", f"{HOST_SUITE}-security"):
-            _indices(host, archives, suite, ("amd64",))
-        for architecture in _GUEST_ARCHITECTURES:
+        for part in ("-updates", "-backports", "-security"):
+            _indices(host, archives, f"{HOST_SUITE}{part}", ("amd64",))
+        of_suite = {HOST_SUITE: ["amd64"], GUEST_SUITE: []}
+        private = {HOST_SUITE: host}
+        for architecture in (*GUESTS, *FURTHER):
             guest = apt.PrivateApt(Path(work, f"guest-{architecture}"), architecture, builder)
-            guest.update(apt.suites(GUEST_SUITE)[:1])
+            guest.update(apt.suites(suite(architecture))[:1])
             _packages(guest, archives, _CONTAINERS)
-        _indices(guest, archives, GUEST_SUITE, _GUEST_ARCHITECTURES)
+            of_suite[suite(architecture)].append(architecture)
+            private[suite(architecture)] = guest
+        for name, architectures in of_suite.items():
+            _indices(private[name], archives, name, architectures)
 
 
 def _archives() -> Iterator[tuple[str, str]]:
@@ -88,14 +93,14 @@ def _place(archives: _Archives, uri: str) -> str:
     raise BuildError(f"{uri} is in none of the archives that apt was told of")
 
 
-def _indices(private: apt.PrivateApt, archives: _Archives, suite: str, architectures: Sequence[str]) -> None:
-    """A suite's signed list, as apt has verified it, with the indices in it."""
-    found = list((private.root / "var/lib/apt/lists").glob(f"*_dists_{suite}_InRelease"))
+def _indices(private: apt.PrivateApt, archives: _Archives, release: str, architectures: Sequence[str]) -> None:
+    """A release's signed list, as apt has verified it, with the indices in it."""
+    found = list((private.root / "var/lib/apt/lists").glob(f"*_dists_{release}_InRelease"))
     if not found:
         # Hosts have it among their own sources.
-        raise BuildError(f"apt on this machine knows no archive with {suite}: set Q8S_APT_SECURITY_MIRROR to one")
-    archive, folder = next(each for each in archives if (each[1] == SECURITY) == suite.endswith("-security"))
-    directory = private.builder.out / folder / "dists" / suite
+        raise BuildError(f"apt on this machine knows no archive with {release}: set Q8S_APT_SECURITY_MIRROR to one")
+    archive, folder = next(each for each in archives if (each[1] == SECURITY) == release.endswith("-security"))
+    directory = private.builder.out / folder / "dists" / release
     directory.mkdir(parents=True)
     shutil.copyfile(found[0], directory / "InRelease")
     for index in _INDEX.finditer(found[0].read_text()):
@@ -104,7 +109,7 @@ def _indices(private: apt.PrivateApt, archives: _Archives, suite: str, architect
             plain = directory / index["path"]
             by_hash = plain.parent / "by-hash/SHA256" / index["sum"]
             by_hash.parent.mkdir(parents=True, exist_ok=True)
-            uri = f"{archive}dists/{suite}/{by_hash.relative_to(directory)}"
+            uri = f"{archive}dists/{release}/{by_hash.relative_to(directory)}"
             private.builder.run(
                 "/usr/lib/apt/apt-helper", "download-file", uri, by_hash, f"SHA256:{index['sum']}", limit=_SECONDS
             )

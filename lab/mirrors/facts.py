@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from lab import images
 from lab.artifact import BuildError
 from lab.command import run
-from lab.images.guest import GUEST_IMAGES
 from lab.mirrors import signing
 
 _GPG_SECONDS: Final = 60
@@ -22,7 +22,7 @@ class Facts:
 
     Attributes:
         key_fingerprint: of the OpenPGP key that signs Kubernetes' packages.
-        images: checksums of the guest images, by architecture in Debian's words.
+        images: checksums of the guest images by file name.
     """
 
     key_fingerprint: str
@@ -35,11 +35,11 @@ def facts() -> Facts:
     Raises:
         BuildError: it has not been built.
     """
-    missing = [artifact.name for artifact in (signing.KEY, *GUEST_IMAGES.values()) if not artifact.is_built]
+    missing = [artifact.name for artifact in (signing.KEY, *images.ARTIFACTS) if not artifact.is_built]
     if missing:
         raise BuildError(f"not built: {', '.join(missing)}; run `make lab`")
-    sums = {name: (artifact.path / "SHA256SUMS").read_text().split()[0] for name, artifact in GUEST_IMAGES.items()}
-    return Facts(_fingerprint(signing.KEY.path / signing.PUBLIC_KEY), sums)
+    lines = [(artifact.path / "SHA256SUMS").read_text().split() for artifact in images.ARTIFACTS]
+    return Facts(_fingerprint(signing.KEY.path / signing.PUBLIC_KEY), {name: sum_ for sum_, name in lines})
 
 
 def _fingerprint(key: Path) -> str:

@@ -1,19 +1,19 @@
-"""A further architecture of workers: what its guests need, built when asked for, on nobody's way to a lab."""
+"""Further architectures of workers: what their guests need, built when asked for, on nobody's way to a lab."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from typing import Final
 
+from lab.architectures import FURTHER, GUESTS
 from lab.artifact import Artifact
 from lab.images.guest import FURTHER_IMAGES
-from lab.images.image import FURTHER
 from lab.mirrors import binaries, images, kubernetes, signing
 from lab.mirrors.authority import AUTHORITIES
 from lab.mirrors.binaries import RELEASE
 from q8s_infra import versions
 
-_ARCHITECTURES: Final = (*binaries.ARCHITECTURES, *FURTHER)
+_ARCHITECTURES: Final = (*GUESTS, *FURTHER)
 _BESIDE: Final = binaries.beside(_ARCHITECTURES)
 _RELEASE: Final = replace(RELEASE, kubernetes=binaries.kubernetes("kubernetes", versions.KUBERNETES, _ARCHITECTURES))
 

@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Final
 
 from lab import apt
+from lab.architectures import FURTHER, GUESTS, go_name, suite
 from lab.artifact import Artifact, Builder
 from lab.mirrors import binaries, registry
 from lab.mirrors.oci import Image, Layer, write_layout
-from lab.versions import BUSYBOX, GUEST_SUITE
+from lab.versions import BUSYBOX
 from q8s_infra import versions
 
-_ARCHITECTURES: Final = (*binaries.ARCHITECTURES, "riscv64")
+_ARCHITECTURES: Final = (*GUESTS, *FURTHER)
 _CONTROL_PLANE: Final = ("kube-apiserver", "kube-controller-manager", "kube-scheduler")
 _BASE_PACKAGES: Final = ("busybox-static", "iptables", "conntrack")
 # What nobody reads in a container, as patterns of directories.
@@ -45,14 +46,16 @@ def _build_base(builder: Builder) -> None:
     with tempfile.TemporaryDirectory(prefix="q8s-apt-") as work:
         for architecture in _ARCHITECTURES:
             fetched = apt.PrivateApt(Path(work, architecture), architecture, builder)
-            fetched.update(apt.suites(GUEST_SUITE)[:1])
+            fetched.update(apt.suites(suite(architecture))[:1])
             tree = builder.out / architecture
             apt.unpack(builder, fetched.download_closure(_BASE_PACKAGES), tree)
             for left_out in (found for pattern in _LEFT_OUT for found in tree.glob(pattern)):
                 shutil.rmtree(left_out)
             # What the packages' scripts would do, base-files' first: they are not run, being another architecture's.
             for folder in (each for each in _MERGED if (tree / "usr" / each).exists()):
-                (tree / folder).symlink_to(f"usr/{folder}")
+                # Up to bookworm, packages have files in both.
+                if not (tree / folder).exists():
+                    (tree / folder).symlink_to(f"usr/{folder}")
             for name in _IPTABLES:
                 (tree / "usr/sbin" / name).unlink(missing_ok=True)
                 (tree / "usr/sbin" / name).symlink_to("xtables-nft-multi")
@@ -70,7 +73,7 @@ def _build_base(builder: Builder) -> None:
 BASE: Final = Artifact(
     "image-base",
     _build_base,
-    pins=(GUEST_SUITE, *_ARCHITECTURES),
+    pins=(*_ARCHITECTURES, *map(suite, _ARCHITECTURES)),
     fetches=True,
 )
 """A small root file system an architecture: busybox, iptables and conntrack with their libraries."""
@@ -79,13 +82,14 @@ BASE: Final = Artifact(
 def _layers(
     built: Mapping[str, Artifact], target: str, name: str, *, base: bool = False
 ) -> Mapping[str, Sequence[Layer]]:
-    """One executable, on the base or alone, for each architecture that it was built for."""
+    """One executable, on the base or alone, for each architecture (the OCI's name) that it was built for."""
     layers: dict[str, Sequence[Layer]] = {}
     for architecture, artifact in built.items():
         executable = artifact.path / name
         if executable.exists():
             own = Layer(files={target: executable})
-            layers[architecture] = [Layer(tree=BASE.path / architecture), own] if base else [own]
+            name = go_name(architecture)
+            layers[name] = [Layer(tree=BASE.path / architecture), own] if base else [own]
     return layers
 
 
@@ -93,7 +97,7 @@ def _busybox(
     architectures: Iterable[str], *applets: str, files: Mapping[str, Mapping[str, Artifact]] | None = None
 ) -> Mapping[str, Sequence[Layer]]:
     return {
-        architecture: [
+        go_name(architecture): [
             Layer(
                 files={
                     "bin/busybox": BASE.path / architecture / "bin/busybox",

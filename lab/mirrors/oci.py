@@ -42,7 +42,7 @@ class Image:
     """An image for some architectures.
 
     Attributes:
-        layers: by architecture (Debian's and the OCI's name alike), lowest first.
+        layers: by architecture (the OCI's name), lowest first.
         entrypoint: the image's entry point; none where empty.
         command: its default arguments.
     """

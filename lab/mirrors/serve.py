@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from lab import images as guests
 from lab import layout
-from lab.images.guest import GUEST_IMAGES
 from lab.mirrors import authority, debian, images, kubernetes, registry, signing
 from lab.services import Program
 from q8s_infra import versions
@@ -49,8 +48,8 @@ APT_PACKAGES: Final = (
 """What the machine needs to build and serve the mirrors, beside Go."""
 
 
-def _guest_images() -> Mapping[str, Path]:
-    return {architecture: artifact.path for architecture, artifact in GUEST_IMAGES.items()}
+def _guest_images() -> tuple[Path, ...]:
+    return tuple(artifact.path for artifact in guests.ARTIFACTS)
 
 
 @dataclass(frozen=True)
@@ -64,8 +63,7 @@ class Mirrors:
         tls_port: of nginx, for those who ask by name.
         name_port: of dnsmasq.
         directory: for configuration, document root and nginx's temporary files; anew at each start.
-        guest_images: by architecture, directories that hold an image and its ``SHA256SUMS``; those that are not built
-            are not served.
+        guest_images: directories that hold an image and its ``SHA256SUMS``; those that are not built are not served.
     """
 
     address: str = layout.MIRROR_ADDRESS
@@ -74,7 +72,7 @@ class Mirrors:
     tls_port: int = TLS_PORT
     name_port: int = NAME_PORT
     directory: Path = layout.RUN / "mirrors"
-    guest_images: Mapping[str, Path] = field(default_factory=_guest_images)
+    guest_images: tuple[Path, ...] = field(default_factory=_guest_images)
 
     def write(self) -> None:
         """Write the servers' configuration and assemble the document root of links to the artifacts.
@@ -119,7 +117,7 @@ class Mirrors:
         return {"nginx.conf": self._nginx(), "registry.yml": stored, "dnsmasq.conf": self._names()}
 
     def _sums(self) -> str:
-        sums = [path / "SHA256SUMS" for path in self.guest_images.values()]
+        sums = [path / "SHA256SUMS" for path in self.guest_images]
         return "".join(path.read_text() for path in sums if path.exists())
 
     def _links(self) -> dict[str, Path]:
@@ -134,7 +132,7 @@ class Mirrors:
         packages = f"{_KUBERNETES_STORE}/{_STORE}/{_KUBERNETES_FOLDER}"
         links |= {f"{packages}/{each.name}": each for each in kubernetes.PACKAGES.path.glob("*")}
         links[f"{packages}/Release.key"] = key
-        for folder in self.guest_images.values():
+        for folder in self.guest_images:
             for image in folder.glob("*.qcow2"):
                 links |= {f"{_SITE}/images/{image.name}": image, f"cloud.debian.org/{IMAGES_PATH}/{image.name}": image}
         return links

@@ -64,7 +64,7 @@ class Artifacts(pulumi.ComponentResource):
                     "address": host.address,
                     "port": str(ARTIFACTS_PORT),
                     **named,
-                    "platform": f"linux/{architecture.debian}",
+                    "platform": f"linux/{architecture.oci}",
                     "image_url": image.url,
                     "image_sha256": image.sha256 or "",
                     "room": str(PAYLOAD_GIB * 1024),

@@ -29,6 +29,7 @@ from lab import demo, layout, namespace
 from lab.artifact import REPOSITORY
 from lab.hosts import cgroups
 from lab.kubectl import Kubectl
+from lab.site import AS_PUBLISHED
 from lab.stack import environment, open_stack
 from tests.lab import servers
 from tests.unit import serving
@@ -213,7 +214,7 @@ def _called(pid: int) -> str:
 @pytest.fixture(scope="session")
 def cluster(cloud: Connection, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """The smallest real cluster: one control plane, one emulated worker of each architecture."""
-    config = demo.description("dev", name="test")
+    config = demo.description("dev", name="test", guests=AS_PUBLISHED)
     stack = open_stack(STACK, config)
     if not KEEP:
         stack.destroy()

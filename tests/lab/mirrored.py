@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from lab.images.guest import image_name
 from lab.mirrors import debian, signing
 from lab.mirrors.facts import facts
 from lab.mirrors.serve import KUBERNETES_PATH
+from lab.site import TRIMMED
 from lab.versions import GUEST_SUITE, HOST_SUITE
 
 
@@ -38,7 +38,7 @@ def described(files: str, images: str) -> dict[str, Any]:
             "registryMirror": images,
         },
         "guestImages": {
-            architecture: {"url": f"{files}/images/{image_name(name)}", "sha256": known.images[name]}
-            for architecture, name in (("x86_64", "amd64"), ("arm64", "arm64"))
+            architecture: {"url": f"{files}/images/{name}", "sha256": known.images[name]}
+            for architecture, name in TRIMMED.items()
         },
     }

@@ -21,8 +21,8 @@ from tests.lab.test_cluster_changes import ADDED, tokens
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(7200)]
 
-UP_SECONDS = 45
-"""About as long as a worker takes to come, from a state; what is later finds a run that is over, and says so."""
+SECONDS = {2: 45, 1: 15}
+"""About as long as a second worker takes to come, from a state, and to go, by the number of workers then."""
 UNIT = re.compile(rb"/run/q8s/([a-z0-9-]+)\.\w+/work/step-unit\.sh")
 
 
@@ -114,7 +114,7 @@ def test_the_next_run_completes(cluster: Cluster, end: Callable[[subprocess.Pope
                 count = 2 - number % 2
                 cluster.configure(workers={"x86-small": count})
                 run = cluster.start(stdout=subprocess.DEVNULL)
-                moment = moments.uniform(1, UP_SECONDS)
+                moment = moments.uniform(1, SECONDS[count])
                 with suppress(subprocess.TimeoutExpired):
                     run.wait(moment)
                 found = sorted(steps()) or ("between two steps" if run.poll() is None else "over")

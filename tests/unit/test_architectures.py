@@ -1,4 +1,4 @@
-"""An architecture whose CPUs libvirt does not know, without UEFI firmware, and that Kubernetes is not published for."""
+"""Architectures that differ from most: in CPUs that libvirt does not know, in firmware, names and publishers."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from q8s_infra.arch import ARCHITECTURES
+from q8s_infra.fetched import fetched
 from q8s_infra.plan import plan
 from q8s_infra.render.domain import domain_xml
 from q8s_infra.spec import SpecErrors, validated
@@ -28,9 +29,9 @@ SOURCES: dict[str, Any] = {"kubernetesApt": PACKAGES, "registryMirror": "http://
 WORDS = "{http://libvirt.org/schemas/domain/qemu/1.0}commandline"
 
 
-def described(sources: dict[str, Any]) -> dict[str, Any]:
+def described(sources: dict[str, Any], board: dict[str, Any] = RISCV) -> dict[str, Any]:
     """The good description with a worker of the architecture."""
-    types = {**GOOD["nodeTypes"], "board": RISCV}
+    types = {**GOOD["nodeTypes"], "board": board}
     return {**GOOD, "nodeTypes": types, "workers": {"board": 1}, "sources": sources}
 
 
@@ -46,6 +47,20 @@ def test_qemu_itself_is_told_the_model_and_starts_the_boot_loader() -> None:
     words = domain.find(WORDS)
     assert words is not None
     assert [word.get("value") for word in words] == ["-cpu", "rv64", "-name", "own"]
+
+
+def test_where_names_differ_each_layer_has_its_own() -> None:
+    planned = plan(validated(described({}, {**RISCV, "architecture": "ppc64el"})))
+    domain = ET.fromstring(domain_xml(planned.workers[0]))
+    machine = domain.find("os/type")
+    assert machine is not None
+    assert (machine.get("arch"), machine.get("machine")) == ("ppc64le", "pseries")
+    assert domain.findtext("devices/emulator") == "/usr/bin/qemu-system-ppc64"
+    assert domain.find("os/kernel") is None
+    listed = [each for each in fetched(planned) if "ppc64" in each.used_by]
+    assert {name for each in listed for name in each.architectures} == {"ppc64el"}
+    proxies = [each for each in fetched(planned) if "kube-proxy" in each.image]
+    assert [each.architectures for each in proxies] == [("the hosts' own", "linux/ppc64le")]
 
 
 @pytest.mark.parametrize(

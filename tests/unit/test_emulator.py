@@ -32,6 +32,17 @@ ARM = """Available CPUs:
   cortex-a57
   max
 """
+POWER_BEFORE = """PowerPC 970fx            (alias for 970fx_v3.1)
+PowerPC power9_v2.0      PVR 004e1200
+PowerPC power9           (alias for power9_v2.0)
+
+"""
+POWER = """Available CPUs:
+  970fx            (alias for 970fx_v3.1)
+  power9_v2.0      PVR 004e1200
+  power9           (alias for power9_v2.2)
+
+"""
 
 
 @pytest.mark.parametrize(
@@ -42,6 +53,8 @@ ARM = """Available CPUs:
         (NOW, "max", "486, EPYC-Rome-v4, max"),
         (NOW, "3dnow", "486, EPYC-Rome-v4, max"),
         (NOW, "x86", "486, EPYC-Rome-v4, max"),
+        (POWER_BEFORE, "power9", "970fx, power9_v2.0, power9"),
+        (POWER, "power9", "970fx, power9_v2.0, power9"),
         (ARM, "cortex-a57", "a64fx, cortex-a57, max"),
         (ARM, "cortex.a57", "a64fx, cortex-a57, max"),
     ],

@@ -75,7 +75,7 @@ def test_guests_packages_and_images_are_their_payload_s(name: str) -> None:
     theirs = [it for it in found(planned, "package repository") if it.used_by.startswith(f"guests of {name}")]
     assert sorted(package for each in theirs for package in each.packages) == sorted(disk.packages)
     assert {each.architectures for each in theirs} == {(architecture.debian,)}
-    platform = f"linux/{architecture.debian}"
+    platform = f"linux/{architecture.oci}"
     assert {it.image for it in found(planned, "container image") if platform in it.architectures} >= {*disk.images}
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from lab import teardown
+from lab.architectures import GUESTS
 from lab.artifact import Builder, BuildError
 from lab.images import foreign, guest, image, published
 
@@ -131,6 +132,6 @@ def test_a_failed_build_takes_it_back(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_only_what_this_machine_cant_run_needs_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("platform.machine", lambda: "x86_64")
-    assert [foreign.is_needed(each) for each in image.ARCHITECTURES] == [False, True]
+    assert [foreign.is_needed(each) for each in GUESTS] == [False, True]
     monkeypatch.setattr("platform.machine", lambda: "aarch64")
-    assert [foreign.is_needed(each) for each in image.ARCHITECTURES] == [False, False]
+    assert [foreign.is_needed(each) for each in GUESTS] == [False, False]

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from lab import images as guests
 from lab.mirrors import authority, debian, facts, images, kubernetes, signing
 from lab.mirrors.oci import Image, Layer, write_layout
 from lab.mirrors.registry import configuration, running
@@ -46,11 +47,12 @@ def mirrors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Mirrors:
         (artifact.path / name).write_text(name)
     authority.AUTHORITIES.ensure()
     images.IMAGES.path.mkdir(parents=True)
-    guests = {name: tmp_path / name for name in ("amd64", "arm64")}
-    for name, folder in guests.items():
+    guests = tuple(tmp_path / name for name in ("amd64", "arm64", "published"))
+    for folder in guests:
         folder.mkdir()
-        (folder / f"q8s-guest-{name}.qcow2").write_text(name)
-        (folder / "SHA256SUMS").write_text(f"{hashlib.sha256(name.encode()).hexdigest()}  q8s-guest-{name}.qcow2\n")
+        (folder / f"q8s-{folder.name}.qcow2").write_text(folder.name)
+        digest = hashlib.sha256(folder.name.encode()).hexdigest()
+        (folder / "SHA256SUMS").write_text(f"{digest}  q8s-{folder.name}.qcow2\n")
     return Mirrors(LOOPBACK, free_port(), free_port(), free_port(), free_port(), tmp_path / "run", guests)
 
 
@@ -88,7 +90,7 @@ def by_name(served: Mirrors, url: str) -> str:
 def test_the_originals_names_are_served_over_tls(served: Mirrors) -> None:
     expected = "debian/dists/trixie/InRelease"
     assert by_name(served, f"https://deb.debian.org/{expected}") == expected
-    assert by_name(served, f"https://cloud.debian.org/{IMAGES_PATH}/q8s-guest-arm64.qcow2") == "arm64"
+    assert by_name(served, f"https://cloud.debian.org/{IMAGES_PATH}/q8s-arm64.qcow2") == "arm64"
     # As the original does, this one sends its clients elsewhere.
     packages = f"https://pkgs.k8s.io/{KUBERNETES_PATH.removeprefix('kubernetes/')}"
     assert by_name(served, f"{packages}/InRelease") == "InRelease"
@@ -116,10 +118,10 @@ def test_everything_is_served_where_the_originals_have_it(served: Mirrors) -> No
     assert get(f"{base}/debian/dists/trixie/InRelease") == (200, b"debian/dists/trixie/InRelease")
     assert get(f"{base}/{KUBERNETES_PATH}/InRelease") == (200, b"InRelease")
     assert get(f"{base}/keys/{signing.PUBLIC_KEY}")[0] == 200
-    assert get(f"{base}/images/q8s-guest-arm64.qcow2") == (200, b"arm64")
+    assert get(f"{base}/images/q8s-arm64.qcow2") == (200, b"arm64")
     sums = dict(reversed(line.split()) for line in get(f"{base}/images/SHA256SUMS")[1].decode().splitlines())
-    assert sums["q8s-guest-amd64.qcow2"] == hashlib.sha256(b"amd64").hexdigest()
-    assert len(sums) == 2
+    assert sums["q8s-amd64.qcow2"] == hashlib.sha256(b"amd64").hexdigest()
+    assert len(sums) == 3
 
 
 def test_the_secret_key_is_not_served_and_nothing_is_taken(served: Mirrors) -> None:
@@ -142,9 +144,10 @@ def test_the_registry_answers_as_containerd_asks_a_mirror(served: Mirrors) -> No
 
 def test_writing_again_leaves_no_link_to_what_is_gone(mirrors: Mirrors) -> None:
     mirrors.write()
-    (mirrors.guest_images["arm64"] / "q8s-guest-arm64.qcow2").unlink()
+    (mirrors.guest_images[1] / "q8s-arm64.qcow2").unlink()
     mirrors.write()
-    assert [file.name for file in (mirrors.root / "site/images").glob("*.qcow2")] == ["q8s-guest-amd64.qcow2"]
+    there = {file.name for file in (mirrors.root / "site/images").glob("*.qcow2")}
+    assert there == {"q8s-amd64.qcow2", "q8s-published.qcow2"}
 
 
 def test_the_configuration_says_read_only(tmp_path: Path) -> None:
@@ -152,9 +155,9 @@ def test_the_configuration_says_read_only(tmp_path: Path) -> None:
 
 
 def test_facts_are_of_what_is_served(mirrors: Mirrors, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for architecture, artifact in facts.GUEST_IMAGES.items():
+    for folder, artifact in zip(mirrors.guest_images, guests.ARTIFACTS, strict=True):
         artifact.path.parent.mkdir(parents=True)
-        mirrors.guest_images[architecture].rename(artifact.path)
+        folder.rename(artifact.path)
     shutil.rmtree(signing.KEY.path)
     signing.KEY.ensure()
     known = facts.facts()
@@ -162,7 +165,7 @@ def test_facts_are_of_what_is_served(mirrors: Mirrors, tmp_path: Path, monkeypat
         ["gpg", "--show-keys", signing.KEY.path / signing.PUBLIC_KEY], capture_output=True, text=True, check=True
     )
     assert known.key_fingerprint in shown.stdout
-    assert known.images["arm64"] == hashlib.sha256(b"arm64").hexdigest()
+    assert known.images["q8s-arm64.qcow2"] == hashlib.sha256(b"arm64").hexdigest()
     monkeypatch.setenv("Q8S_CACHE", str(tmp_path / "empty"))
     with pytest.raises(facts.BuildError, match="make lab"):
         facts.facts()

@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from lab.mirrors.facts import Facts
-from lab.site import merged
+from lab.site import TRIMMED, merged
 from q8s_infra.arch import ARCHITECTURES
 from q8s_infra.plan import plan
 from q8s_infra.render.sources import apt_files, guest_apt_files, image_files
@@ -237,7 +237,7 @@ def test_shipped_stacks_are_without_mistakes_and_without_checksums(shape: str) -
 @pytest.mark.parametrize("shape", ["dev", "prototype", "mixed"])
 def test_a_shipped_stack_in_the_lab_has_the_default_sources_and_the_labs_keys(shape: str) -> None:
     stack = read(REPOSITORY / f"Pulumi.{shape}.yaml")["cluster"]
-    lab = Facts("C" * 40, {"amd64": "a" * 64, "arm64": "b" * 64})
+    lab = Facts("C" * 40, {TRIMMED["x86_64"]: "a" * 64, TRIMMED["arm64"]: "b" * 64})
     spec = validated(merged({**stack, "name": shape}, lab))
     default = Sources().kubernetes_apt_of(spec.kubernetes.version)
     used = spec.sources.kubernetes_apt_of(spec.kubernetes.version)
