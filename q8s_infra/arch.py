@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from q8s_infra.versions import UBUNTU_IMAGE
+
 
 @dataclass(frozen=True)
 class Architecture:
@@ -147,6 +149,14 @@ _ARM_MODELS: Final = frozenset(
 _RISCV_MODELS: Final = frozenset({"max", "rv64", "rva22s64", "rva23s64", "sifive-u54", "thead-c906", "veyron-v1"})
 # Those before are not little-endian, or no distribution runs on them.
 _POWER_MODELS: Final = frozenset({"power8", "power9", "power10", "power11"})
+_UBUNTU_SUITES: Final = ("noble", "noble-updates", "noble-security")
+
+
+def _ubuntu_image(debian: str) -> str:
+    """Where Ubuntu has its image for clouds of an architecture, in Debian's words."""
+    folder = f"https://cloud-images.ubuntu.com/releases/noble/release-{UBUNTU_IMAGE}"
+    return f"{folder}/ubuntu-24.04-server-cloudimg-{debian}.img"
+
 
 ARCHITECTURES: Final[dict[str, Architecture]] = {
     entry.name: entry
@@ -164,8 +174,8 @@ ARCHITECTURES: Final[dict[str, Architecture]] = {
             default_cpu_model="Nehalem",
             host_packages=(*_COMMON_PACKAGES, "qemu-system-x86"),
             features=("acpi", "apic"),
-            image_url="https://cloud-images.ubuntu.com/releases/noble/release-20260911/ubuntu-24.04-server-cloudimg-amd64.img",
-            guest_apt=("http://archive.ubuntu.com/ubuntu", ("noble", "noble-updates", "noble-security")),
+            image_url=_ubuntu_image("amd64"),
+            guest_apt=("http://archive.ubuntu.com/ubuntu", _UBUNTU_SUITES),
         ),
         Architecture(
             name="arm64",
@@ -180,8 +190,8 @@ ARCHITECTURES: Final[dict[str, Architecture]] = {
             default_cpu_model="cortex-a57",
             host_packages=(*_COMMON_PACKAGES, "qemu-system-arm", "qemu-efi-aarch64"),
             features=("acpi",),
-            image_url="https://cloud-images.ubuntu.com/releases/noble/release-20260911/ubuntu-24.04-server-cloudimg-arm64.img",
-            guest_apt=("http://ports.ubuntu.com/ubuntu-ports", ("noble", "noble-updates", "noble-security")),
+            image_url=_ubuntu_image("arm64"),
+            guest_apt=("http://ports.ubuntu.com/ubuntu-ports", _UBUNTU_SUITES),
             firmware_code="/usr/share/AAVMF/AAVMF_CODE.fd",
             firmware_vars="/usr/share/AAVMF/AAVMF_VARS.fd",
         ),
@@ -199,8 +209,8 @@ ARCHITECTURES: Final[dict[str, Architecture]] = {
             # In Debian 12, with QEMU 7.2, the emulator is among the less common ones.
             host_packages=(*_COMMON_PACKAGES, "qemu-system-riscv|qemu-system-misc", "opensbi", "u-boot-qemu"),
             features=(),
-            image_url="https://cloud-images.ubuntu.com/releases/noble/release-20260911/ubuntu-24.04-server-cloudimg-riscv64.img",
-            guest_apt=("http://ports.ubuntu.com/ubuntu-ports", ("noble", "noble-updates", "noble-security")),
+            image_url=_ubuntu_image("riscv64"),
+            guest_apt=("http://ports.ubuntu.com/ubuntu-ports", _UBUNTU_SUITES),
             boot_loader="/usr/lib/u-boot/qemu-riscv64_smode/uboot.elf",
             libvirt_has_cpus=False,
             kubernetes_published=False,
@@ -218,8 +228,8 @@ ARCHITECTURES: Final[dict[str, Architecture]] = {
             default_cpu_model="power9",
             host_packages=(*_COMMON_PACKAGES, "qemu-system-ppc"),
             features=(),
-            image_url="https://cloud-images.ubuntu.com/releases/noble/release-20260911/ubuntu-24.04-server-cloudimg-ppc64el.img",
-            guest_apt=("http://ports.ubuntu.com/ubuntu-ports", ("noble", "noble-updates", "noble-security")),
+            image_url=_ubuntu_image("ppc64el"),
+            guest_apt=("http://ports.ubuntu.com/ubuntu-ports", _UBUNTU_SUITES),
             libvirt_has_cpus=False,
         ),
     )

@@ -49,11 +49,14 @@ class Rollout:
         turns: by the names of those that wait for another one.
         upgrading: control planes get another version of Kubernetes, and no worker comes, goes or is upgraded before.
         notes: for people, a line for each type and reason.
+        half_made: names of those that go and have a guest without its node in the stack: the run that made the guest
+            ended before its node was Ready. Nothing that is deleted takes such a node, which may be there, away.
     """
 
     turns: Mapping[str, Turn] = field(default_factory=dict)
     upgrading: bool = False
     notes: tuple[str, ...] = ()
+    half_made: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -121,7 +124,13 @@ def rollout(planned: ClusterPlan, resources: Mapping[str, Mapping[str, Any]]) ->
             if name in waiting:
                 turns[name] = Turn(before, changes[name].what)
         notes += _told(changes, at_once)
-    return Rollout(turns, upgrading, tuple(notes))
+    return Rollout(turns, upgrading, tuple(notes), tuple(_half_made(planned, outputs)))
+
+
+def _half_made(planned: ClusterPlan, outputs: Mapping[tuple[str, str], Mapping[str, Any]]) -> Iterator[str]:
+    stay = {worker.name for worker in planned.workers}
+    guests = (name.removesuffix("-guest") for kind, name in outputs if kind == COMMAND and name.endswith("-guest"))
+    return (name for name in guests if name not in stay and (COMMAND, f"{name}-node") not in outputs)
 
 
 def _anew(spec: ClusterSpec, worker: Worker, outputs: Mapping[tuple[str, str], Mapping[str, Any]]) -> _Change | None:

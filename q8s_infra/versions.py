@@ -12,3 +12,6 @@ FLANNEL_CNI_PLUGIN: Final = "1.5.1-flannel1"
 PAUSE: Final = "3.10.1"
 ETCD: Final = "3.6.5-0"
 COREDNS: Final = "1.12.1"
+
+# Ubuntu 24.04's images for clouds: the release of this day, whose checksums stay.
+UBUNTU_IMAGE: Final = "20260911"

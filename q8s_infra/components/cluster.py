@@ -14,8 +14,9 @@ from q8s_infra.components.control_plane import ControlPlane, JoiningControlPlane
 from q8s_infra.components.flannel import Flannel
 from q8s_infra.components.keys import ClusterKeys
 from q8s_infra.components.network import ClusterNetwork
-from q8s_infra.components.worker import Worker
+from q8s_infra.components.worker import Worker, leaving
 from q8s_infra.plan import ClusterPlan
+from q8s_infra.remote import run
 from q8s_infra.rollout import Rollout
 
 _ALL_AT_ONCE: Final = Rollout()
@@ -106,6 +107,15 @@ class Cluster(pulumi.ComponentResource):
                 before=workers[turn.after].node if turn else None,
                 control_planes=previous if rollout.upgrading else (),
                 opts=inside,
+            )
+
+        for name in rollout.half_made:
+            # In this one run: what is deleted, its guest among it, goes after all else.
+            run(
+                f"{name}-leaves",
+                first.host.shell,
+                leaving(name, first.node),
+                opts=pulumi.ResourceOptions(parent=self, depends_on=[first.ready]),
             )
 
         self.kubeconfig = first.kubeconfig

@@ -168,7 +168,7 @@ class Worker(pulumi.ComponentResource):
                 # The script ends by itself, with an error that says more.
                 limit=2 * spec.guest_timeout_minutes * 60,
             ),
-            delete=Step("remove-node", name, "Kubernetes", {"grace": str(DRAIN_SECONDS), "first": control_plane.node}),
+            delete=leaving(name, control_plane.node),
             files={
                 "token": token.apply(lambda value: f"{value}\n"),
                 "labels": "".join(f"{key}={value}\n" for key, value in sorted(planned.labels.items())),
@@ -178,6 +178,11 @@ class Worker(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self, depends_on=[cluster_network, *control_planes, *waits[What.NODE]]),
         )
         self.register_outputs({"address": self.host.address})
+
+
+def leaving(name: str, first: str) -> Step:
+    """The step by which a worker leaves the cluster, on its first control plane."""
+    return Step("remove-node", name, "Kubernetes", {"grace": str(DRAIN_SECONDS), "first": first})
 
 
 def guest_arguments(planned: PlannedWorker) -> dict[str, str]:

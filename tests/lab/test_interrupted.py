@@ -102,6 +102,23 @@ def test_an_instance_that_a_killed_run_has_asked_for_is_no_obstacle(cluster: Clu
     assert not list(cloud.network.ports(name=ADDED))
 
 
+def test_a_worker_that_goes_before_its_run_saw_it_ready_leaves_no_node(cluster: Cluster) -> None:
+    cluster.configure(workers={"x86-small": 2})
+    run = cluster.start(stdout=subprocess.DEVNULL)
+    try:
+        eventually(lambda: ADDED in cluster.nodes(), seconds=300)
+        killed(run)
+        run.wait(60)
+        assert ADDED in cluster.nodes()
+    finally:
+        cluster.configure()
+        cluster.up()
+    assert ADDED not in cluster.nodes()
+    assert cluster.preview() == {"delete": {f"command:remote:Command::{ADDED}-leaves"}}
+    cluster.up()
+    assert cluster.preview() == {}
+
+
 @pytest.mark.parametrize(("end", "times"), [(killed, 10), (interrupted, 5), (cut_off, 5)])
 def test_the_next_run_completes(cluster: Cluster, end: Callable[[subprocess.Popen[bytes]], None], times: int) -> None:
     seed = int(os.environ.get("Q8S_SEED") or time.time())

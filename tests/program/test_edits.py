@@ -564,6 +564,19 @@ def test_a_lost_only_control_plane_takes_its_cluster_with_it(keys: str) -> None:
     )
 
 
+def test_a_worker_that_goes_before_its_node_was_ready_leaves_the_cluster(keys: str) -> None:
+    fewer = put("workers/board", 2)
+    before = {key: each for key, each in shipped("mixed", keys, leave).items() if each.name != "mixed-board-2-node"}
+    after = stack({"cluster": described("mixed", fewer)}, "mixed", keys, before)
+    assert cost(before, after, "mixed") == Cost(
+        created=of("board-2", "-leaves"), deleted=of("board-2", "", "-port", "-scripts", "-host", "-guest")
+    )
+    (left,) = (each for each in after.values() if each.name.endswith("-leaves"))
+    assert "remove-node 3600 mixed-board-2 Kubernetes" in left.inputs["create"]
+    again = stack({"cluster": described("mixed", fewer)}, "mixed", keys, after)
+    assert cost(after, again, "mixed") == Cost(deleted=of("board-2", "-leaves"))
+
+
 @pytest.mark.parametrize(
     ("edit", "at_once", "waiting"),
     [

@@ -77,6 +77,12 @@ def test_those_that_are_down_already_go_first() -> None:
     }
 
 
+def test_one_that_goes_with_a_guest_and_without_a_node_is_half_made() -> None:
+    fewer = plan(planned().spec.model_copy(update={"workers": {"arm": 2, "x86": 1}}))
+    assert rollout(fewer, stack(planned(), "demo-arm-1-node", "demo-arm-3-node")).half_made == ("demo-arm-3",)
+    assert rollout(fewer, stack(planned(), "demo-arm-3-node", "demo-arm-3-guest")).half_made == ()
+
+
 def test_one_that_is_new_is_in_no_queue() -> None:
     former = stack(planned(), "demo-arm-3", "demo-arm-3-guest", "demo-arm-3-node")
     assert "demo-arm-3" not in rollout(planned(memory="5GiB"), former).turns
