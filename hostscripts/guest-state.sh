@@ -6,7 +6,7 @@
 # state_key: all that a state depends on: what the guest is made of, and who emulates it. A host may have other emulators, too.
 state_key() {
 	local -a firmware
-	mapfile -t firmware < <(grep -oE '/usr/(share|lib)/[^<"]+' "$inbox/domain.xml")
+	mapfile -t firmware < <(grep -oE '/usr/(share|lib)/[^<"]+' "$inbox/domain.xml" || true)
 	# A domain that names none has QEMU's BIOS.
 	if ((!${#firmware[@]})); then mapfile -t firmware < <(find /usr/share/seabios -type f 2>/dev/null | sort); fi
 	{

@@ -14,12 +14,13 @@ from lab.mirrors.binaries import RELEASE
 from q8s_infra import versions
 
 _ARCHITECTURES: Final = (*GUESTS, *FURTHER)
-_BESIDE: Final = binaries.beside(_ARCHITECTURES)
+BESIDE: Final = binaries.beside(_ARCHITECTURES)
+"""What goes with any release, for all architectures."""
 _RELEASE: Final = replace(RELEASE, kubernetes=binaries.kubernetes("kubernetes", versions.KUBERNETES, _ARCHITECTURES))
 
-PACKAGES: Final = kubernetes.repository("kubernetes-packages-further", _RELEASE, beside=_BESIDE)
+PACKAGES: Final = kubernetes.repository("kubernetes-packages-further", _RELEASE, beside=BESIDE)
 """The default release's packages for all architectures."""
-IMAGES: Final = images.storage("registry-further", _RELEASE, beside=_BESIDE)
+IMAGES: Final = images.storage("registry-further", _RELEASE, beside=BESIDE)
 """A registry's storage with the images for all of them."""
 
 ARTIFACTS: Final[tuple[Artifact, ...]] = (
@@ -28,7 +29,7 @@ ARTIFACTS: Final[tuple[Artifact, ...]] = (
     images.BASE,
     *FURTHER_IMAGES.values(),
     *_RELEASE.artifacts,
-    *_BESIDE.artifacts,
+    *BESIDE.artifacts,
     PACKAGES,
     IMAGES,
 )

@@ -88,8 +88,7 @@ def _layers(
         executable = artifact.path / name
         if executable.exists():
             own = Layer(files={target: executable})
-            name = go_name(architecture)
-            layers[name] = [Layer(tree=BASE.path / architecture), own] if base else [own]
+            layers[go_name(architecture)] = [Layer(tree=BASE.path / architecture), own] if base else [own]
     return layers
 
 

@@ -12,6 +12,7 @@ from lab.artifact import REPOSITORY
 from lab.demo import run_pod
 from lab.kubectl import Kubectl
 from tests.lab.conftest import brought_up, leftovers
+from tests.lab.test_cluster import eventually
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(1800)]
 
@@ -57,7 +58,9 @@ def test_of_two_clusters_in_a_project_one_goes_and_the_other_stays(cloud: Connec
         assert kubectl.ready() == ready
         before, there = pods(kubectl), leftovers(cloud, "stays")
         with brought_up(cloud, "goes", goes) as other:
-            assert Kubectl.of(other, tmp_path / "other").ready() == {"goes-control-plane-0": "True"}
+            there_too = Kubectl.of(other, tmp_path / "other")
+            # No worker's step has waited for the network.
+            assert eventually(lambda: there_too.ready() == {"goes-control-plane-0": "True"})
         assert (kubectl.ready(), pods(kubectl), leftovers(cloud, "stays")) == (ready, before, there)
         assert {kind.value for kind in stack.preview().change_summary} == {"same"}
         assert run_pod(kubectl, "amd64").endswith("x86_64")

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from lab.mirrors import images
+from lab.mirrors import further, images
 from lab.mirrors.oci import Image, Layer, write_layout
 from q8s_infra import versions
 
@@ -121,3 +121,16 @@ def test_the_registry_has_what_kubeadm_and_flannel_pull() -> None:
         f"flannel/flannel-cni-plugin:v{versions.FLANNEL_CNI_PLUGIN}",
     }
     assert control_plane | beside <= set(images.references())
+
+
+def test_an_image_has_each_architecture_that_its_program_was_built_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("Q8S_CACHE", str(tmp_path))
+    built = further.BESIDE.pause
+    for artifact in built.values():
+        artifact.path.mkdir(parents=True)
+        (artifact.path / "pause").touch()
+    assert set(images._layers(built, "pause", "pause")) == {"amd64", "arm64", "riscv64", "ppc64le"}
+    (built["riscv64"].path / "pause").unlink()
+    assert set(images._layers(built, "pause", "pause", base=True)) == {"amd64", "arm64", "ppc64le"}
