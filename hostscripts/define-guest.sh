@@ -2,7 +2,7 @@
 # The emulated machine: its disks, its seed and its libvirt domain, started and set to start with the host.
 # Arguments: artifacts (the URL of what is served), architecture, image (the name of its file), payload_key, disk (bytes),
 # memory (bytes), checksums: image_sha256, payload_sha256, kubernetes_sha256; type, emulator and cpu_model, patience (seconds that
-# a boot is awaited)
+# a boot is awaited), resumes=no where a guest of this architecture does not go on from another one's state
 # inbox: domain.xml, join.json (what makes the guest a node, for q8s_join_guest.py), seed/{user-data,meta-data,network-config},
 # states.key (of who may write states)
 # shellcheck source=hostscripts/lib.sh

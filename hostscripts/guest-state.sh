@@ -1,14 +1,14 @@
 # shellcheck shell=bash
 # A guest goes on from the state of another one of its type, where there is one, and boots where there is none
 # (docs/decisions/0024). The first control plane keeps states (q8s_artifacts.py); which host makes one, it says, too.
-# Uses data, guest, disk, memory, type, emulator, domain, artifacts, patience and the checksums of define-guest.sh.
+# Uses data, guest, disk, memory, type, emulator, domain, artifacts, architecture, patience, resumes and the checksums of define-guest.sh.
 
 # state_key: all that a state depends on: what the guest is made of, and who emulates it. A host may have other emulators, too.
 state_key() {
 	local -a firmware
 	mapfile -t firmware < <(grep -oE '/usr/(share|lib)/[^<"]+' "$inbox/domain.xml" || true)
 	# A domain that names none has QEMU's BIOS.
-	if ((!${#firmware[@]})); then mapfile -t firmware < <(find /usr/share/seabios -type f 2>/dev/null | sort); fi
+	if ((!${#firmware[@]})); then mapfile -t firmware < <(find /usr/share/seabios -type f 2>/dev/null | sort || true); fi
 	{
 		cat "$inbox/domain.xml" "$inbox"/seed/*
 		printf '%s\n' "$image_sha256" "$payload_sha256" "$disk" "$(uname -m)"
@@ -31,6 +31,10 @@ state_find() {
 	# No guest is on one any more.
 	rm -rf "$states"
 	install -d -m 0711 "$states"
+	if [[ ${resumes:-} = no ]]; then
+		progress "boots, as guests of $architecture do not go on from a state"
+		return 0
+	fi
 	if [[ -e $data/baked/$key ]]; then
 		progress "the state of a guest of type $type is on this host's image"
 		mv "$data/baked/$key" "$state"

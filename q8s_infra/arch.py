@@ -33,6 +33,7 @@ class Architecture:
             Ubuntu's and Debian's images want it where there is no UEFI firmware.
         libvirt_has_cpus: whether libvirt 9 and later knows the architecture's CPU models; where not, QEMU itself is
             told the model.
+        resumes: whether a guest goes on from a saved state; where not, each boots.
         kubernetes_published: whether pkgs.k8s.io and registry.k8s.io have it.
         image_url: what guests boot where a stack names no image: a dated release, whose checksums Ubuntu signs.
         guest_apt: package sources of that image's distribution, as (URI, suites).
@@ -56,6 +57,7 @@ class Architecture:
     firmware_vars: str = ""
     boot_loader: str | None = None
     libvirt_has_cpus: bool = True
+    resumes: bool = True
     kubernetes_published: bool = True
 
 
@@ -231,6 +233,8 @@ ARCHITECTURES: Final[dict[str, Architecture]] = {
             image_url=_ubuntu_image("ppc64el"),
             guest_apt=("http://ports.ubuntu.com/ubuntu-ports", _UBUNTU_SUITES),
             libvirt_has_cpus=False,
+            # Restored, it runs and does nothing (QEMU 10.0; docs/decisions/0028).
+            resumes=False,
         ),
     )
 }

@@ -193,6 +193,7 @@ def guest_arguments(planned: PlannedWorker) -> dict[str, str]:
         "emulator": planned.architecture.qemu_binary,
         "cpu_model": planned.node_type.cpu_model,
         "memory": str(planned.node_type.memory.bytes),
+        **({} if planned.architecture.resumes else {"resumes": "no"}),
     }
 
 

@@ -9,6 +9,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from q8s_infra.arch import ARCHITECTURES
+from q8s_infra.components.worker import guest_arguments
 from q8s_infra.fetched import fetched
 from q8s_infra.plan import plan
 from q8s_infra.render.domain import domain_xml
@@ -57,6 +58,8 @@ def test_where_names_differ_each_layer_has_its_own() -> None:
     assert (machine.get("arch"), machine.get("machine")) == ("ppc64le", "pseries")
     assert domain.findtext("devices/emulator") == "/usr/bin/qemu-system-ppc64"
     assert domain.find("os/kernel") is None
+    assert guest_arguments(planned.workers[0])["resumes"] == "no"
+    assert not any("resumes" in guest_arguments(worker) for worker in planned.workers[1:])
     listed = [each for each in fetched(planned) if "ppc64" in each.used_by]
     assert {name for each in listed for name in each.architectures} == {"ppc64el"}
     proxies = [each for each in fetched(planned) if "kube-proxy" in each.image]

@@ -20,10 +20,12 @@ def key(folder: Path, **given: str) -> str:
     """The key of a guest whose documents are in a folder, emulated by a program there."""
     assigned = " ".join(f"{name}={value}" for name, value in {**GIVEN, **given}.items())
     script = (
-        f"source {HOSTSCRIPTS}/guest-state.sh; PATH={folder}:$PATH; emulator=qemu-system-x86_64; {assigned}; state_key"
+        f"source {HOSTSCRIPTS}/guest-state.sh; PATH={folder}:$PATH; emulator=qemu-system-x86_64; {assigned}; "
+        "trap 'echo failed >&2' ERR; state_key"
     )
     done = step(folder, "eval", script)
     assert done.returncode == 0, done.stderr
+    assert "failed" not in done.stderr
     return done.stdout.strip()
 
 
@@ -109,3 +111,13 @@ def test_other_emulators_of_a_host_are_no_part_of_it(documents: Path) -> None:
         installed.write_text(installed.read_text().replace(f"{ours} 1", f"{ours} 2"))
         assert key(documents) != before
         before = key(documents)
+
+
+def test_where_no_guest_goes_on_from_one_nobody_is_asked_for_it(documents: Path) -> None:
+    (documents / "data").mkdir()
+    given = {**GIVEN, "data": str(documents / "data"), "architecture": "ppc64el", "memory": "1", "resumes": "no"}
+    assigned = " ".join(f"{name}={value}" for name, value in given.items())
+    words = f"source {HOSTSCRIPTS}/guest-state.sh; PATH={documents}:$PATH; emulator=qemu-system-x86_64; {assigned}"
+    done = step(documents, "eval", f'{words}; progress() {{ echo "$*"; }}; state_find; state_made; echo end')
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "boots, as guests of ppc64el do not go on from a state\nend\n"
