@@ -10,15 +10,16 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
 from urllib.parse import unquote
 
 from lab import apt
-from lab.architectures import FURTHER, GUESTS, suite
+from lab.architectures import GUESTS, suite
 from lab.artifact import REPOSITORY, Artifact, Builder, BuildError
 from lab.command import run
-from lab.versions import GUEST_SUITE, HOST_SUITE
+from lab.versions import HOST_SUITE
 
 MAIN: Final = "debian"
 """Folder of the archive, as on its servers."""
@@ -46,25 +47,26 @@ _SECONDS: Final = 900
 _Archives = Sequence[tuple[str, str]]
 
 
-def _build(builder: Builder) -> None:
+def _build(architectures: Sequence[str], builder: Builder, *, hosts: bool) -> None:
     # Once: who names them is apt.
     archives = tuple(_archives())
     with tempfile.TemporaryDirectory(prefix="q8s-apt-") as work:
-        host = apt.PrivateApt(Path(work, "host"), "amd64", builder)
-        host.update((*apt.suites(HOST_SUITE), apt.backports(HOST_SUITE)), PREFERENCES.read_text())
-        _packages(host, archives, _HOST)
-        for part in ("-updates", "-backports", "-security"):
-            _indices(host, archives, f"{HOST_SUITE}{part}", ("amd64",))
-        of_suite = {HOST_SUITE: ["amd64"], GUEST_SUITE: []}
-        private = {HOST_SUITE: host}
-        for architecture in (*GUESTS, *FURTHER):
+        # Releases with who has seen their list, and of which architectures.
+        seen: dict[str, tuple[apt.PrivateApt, list[str]]] = {}
+        if hosts:
+            host = apt.PrivateApt(Path(work, "host"), "amd64", builder)
+            host.update((*apt.suites(HOST_SUITE), apt.backports(HOST_SUITE)), PREFERENCES.read_text())
+            _packages(host, archives, _HOST)
+            for part in ("", "-updates", "-backports", "-security"):
+                seen[f"{HOST_SUITE}{part}"] = host, ["amd64"]
+        for architecture in architectures:
             guest = apt.PrivateApt(Path(work, f"guest-{architecture}"), architecture, builder)
             guest.update(apt.suites(suite(architecture))[:1])
             _packages(guest, archives, _CONTAINERS)
-            of_suite[suite(architecture)].append(architecture)
-            private[suite(architecture)] = guest
-        for name, architectures in of_suite.items():
-            _indices(private[name], archives, name, architectures)
+            _, before = seen.get(suite(architecture), (guest, []))
+            seen[suite(architecture)] = guest, [*before, architecture]
+        for release, (private, those) in seen.items():
+            _indices(private, archives, release, those)
 
 
 def _archives() -> Iterator[tuple[str, str]]:
@@ -116,11 +118,18 @@ def _indices(private: apt.PrivateApt, archives: _Archives, release: str, archite
             plain.symlink_to(by_hash.relative_to(plain.parent))
 
 
-DEBIAN: Final = Artifact(
-    "debian-archive",
-    _build,
-    files=(PREFERENCES,),
-    pins=(HOST_SUITE, GUEST_SUITE),
-    fetches=True,
-)
-"""Folders :data:`MAIN` and :data:`SECURITY`, each with ``dists/`` and ``pool/``."""
+def archive(name: str, architectures: Sequence[str], *, hosts: bool = True) -> Artifact:
+    """A copy for guests of these architectures, and for hosts.
+
+    It has folders :data:`MAIN` and :data:`SECURITY`, each with ``dists/`` and ``pool/``.
+    """
+    return Artifact(
+        name,
+        partial(_build, architectures, hosts=hosts),
+        files=(PREFERENCES,),
+        pins=(HOST_SUITE, str(hosts), *architectures, *map(suite, architectures)),
+        fetches=True,
+    )
+
+
+DEBIAN: Final = archive("debian-archive", GUESTS)

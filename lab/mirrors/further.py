@@ -8,7 +8,7 @@ from typing import Final
 from lab.architectures import FURTHER, GUESTS
 from lab.artifact import Artifact
 from lab.images.guest import FURTHER_IMAGES
-from lab.mirrors import binaries, images, kubernetes, signing
+from lab.mirrors import binaries, debian, images, kubernetes, signing
 from lab.mirrors.authority import AUTHORITIES
 from lab.mirrors.binaries import RELEASE
 from q8s_infra import versions
@@ -20,13 +20,17 @@ _RELEASE: Final = replace(RELEASE, kubernetes=binaries.kubernetes("kubernetes", 
 
 PACKAGES: Final = kubernetes.repository("kubernetes-packages-further", _RELEASE, beside=BESIDE)
 """The default release's packages for all architectures."""
-IMAGES: Final = images.storage("registry-further", _RELEASE, beside=BESIDE)
+_BASE: Final = images.bases("image-base-further", _ARCHITECTURES)
+IMAGES: Final = images.storage("registry-further", _RELEASE, beside=BESIDE, base=_BASE)
 """A registry's storage with the images for all of them."""
+DEBIAN: Final = debian.archive("debian-archive-further", FURTHER, hosts=False)
+"""A copy of Debian's archive with what their guests install. Not every mirror has all of it at any time."""
 
 ARTIFACTS: Final[tuple[Artifact, ...]] = (
     signing.KEY,
     AUTHORITIES,
-    images.BASE,
+    _BASE,
+    DEBIAN,
     *FURTHER_IMAGES.values(),
     *_RELEASE.artifacts,
     *BESIDE.artifacts,

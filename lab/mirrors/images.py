@@ -13,14 +13,13 @@ from pathlib import Path
 from typing import Final
 
 from lab import apt
-from lab.architectures import FURTHER, GUESTS, go_name, suite
+from lab.architectures import GUESTS, go_name, suite
 from lab.artifact import Artifact, Builder
 from lab.mirrors import binaries, registry
 from lab.mirrors.oci import Image, Layer, write_layout
 from lab.versions import BUSYBOX
 from q8s_infra import versions
 
-_ARCHITECTURES: Final = (*GUESTS, *FURTHER)
 _CONTROL_PLANE: Final = ("kube-apiserver", "kube-controller-manager", "kube-scheduler")
 _BASE_PACKAGES: Final = ("busybox-static", "iptables", "conntrack")
 # What nobody reads in a container, as patterns of directories.
@@ -42,9 +41,9 @@ _APPLETS: Final = tuple(_APPLET_NAMES.split())
 _PASSWD: Final = "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n"
 
 
-def _build_base(builder: Builder) -> None:
+def _build_base(architectures: Iterable[str], builder: Builder) -> None:
     with tempfile.TemporaryDirectory(prefix="q8s-apt-") as work:
-        for architecture in _ARCHITECTURES:
+        for architecture in architectures:
             fetched = apt.PrivateApt(Path(work, architecture), architecture, builder)
             fetched.update(apt.suites(suite(architecture))[:1])
             tree = builder.out / architecture
@@ -70,17 +69,21 @@ def _build_base(builder: Builder) -> None:
                 (tree / folder).chmod(mode)
 
 
-BASE: Final = Artifact(
-    "image-base",
-    _build_base,
-    pins=(*_ARCHITECTURES, *map(suite, _ARCHITECTURES)),
-    fetches=True,
-)
-"""A small root file system an architecture: busybox, iptables and conntrack with their libraries."""
+def bases(name: str, architectures: Sequence[str]) -> Artifact:
+    """A small root file system an architecture: busybox, iptables and conntrack with their libraries."""
+    return Artifact(
+        name,
+        partial(_build_base, architectures),
+        pins=(*architectures, *map(suite, architectures)),
+        fetches=True,
+    )
+
+
+BASE: Final = bases("image-base", GUESTS)
 
 
 def _layers(
-    built: Mapping[str, Artifact], target: str, name: str, *, base: bool = False
+    built: Mapping[str, Artifact], target: str, name: str, base: Artifact | None = None
 ) -> Mapping[str, Sequence[Layer]]:
     """One executable, on the base or alone, for each architecture (the OCI's name) that it was built for."""
     layers: dict[str, Sequence[Layer]] = {}
@@ -88,18 +91,21 @@ def _layers(
         executable = artifact.path / name
         if executable.exists():
             own = Layer(files={target: executable})
-            layers[go_name(architecture)] = [Layer(tree=BASE.path / architecture), own] if base else [own]
+            layers[go_name(architecture)] = [Layer(tree=base.path / architecture), own] if base else [own]
     return layers
 
 
 def _busybox(
-    architectures: Iterable[str], *applets: str, files: Mapping[str, Mapping[str, Artifact]] | None = None
+    base: Artifact,
+    architectures: Iterable[str],
+    *applets: str,
+    files: Mapping[str, Mapping[str, Artifact]] | None = None,
 ) -> Mapping[str, Sequence[Layer]]:
     return {
         go_name(architecture): [
             Layer(
                 files={
-                    "bin/busybox": BASE.path / architecture / "bin/busybox",
+                    "bin/busybox": base.path / architecture / "bin/busybox",
                     **{name: built[architecture].path / name for name, built in (files or {}).items()},
                 },
                 links={f"bin/{applet}": "busybox" for applet in applets},
@@ -111,14 +117,14 @@ def _busybox(
 
 def references() -> tuple[str, ...]:
     """Repository and tag of every image, as a client of the registry names them."""
-    return tuple(_images([binaries.RELEASE], binaries.BESIDE))
+    return tuple(_images([binaries.RELEASE], binaries.BESIDE, BASE))
 
 
-def _of(release: binaries.Release) -> Iterator[tuple[str, Image]]:
+def _of(release: binaries.Release, base: Artifact) -> Iterator[tuple[str, Image]]:
     """A release's images by their references."""
     for name in _CONTROL_PLANE:
         yield f"{name}:v{release.version}", Image(_layers(release.kubernetes, f"usr/local/bin/{name}", name))
-    proxy = _layers(release.kubernetes, "usr/local/bin/kube-proxy", "kube-proxy", base=True)
+    proxy = _layers(release.kubernetes, "usr/local/bin/kube-proxy", "kube-proxy", base)
     yield f"kube-proxy:v{release.version}", Image(proxy)
     tools = {f"usr/local/bin/{name}": release.etcd["amd64"].path / name for name in ("etcd", "etcdctl", "etcdutl")}
     yield f"etcd:{release.etcd_tag}", Image({"amd64": [Layer(files=tools)]})
@@ -126,25 +132,25 @@ def _of(release: binaries.Release) -> Iterator[tuple[str, Image]]:
     yield f"coredns/coredns:v{release.coredns_version}", Image(coredns, entrypoint=["/coredns"])
 
 
-def _images(releases: Sequence[binaries.Release], beside: binaries.Beside) -> dict[str, Image]:
+def _images(releases: Sequence[binaries.Release], beside: binaries.Beside, base: Artifact) -> dict[str, Image]:
     """All images by their references."""
-    flannel = _layers(beside.flannel, "opt/bin/flanneld", "flanneld", base=True)
-    plugin = _busybox(beside.pause, "cp", "sh", files={"flannel": beside.cni_flannel})
+    flannel = _layers(beside.flannel, "opt/bin/flanneld", "flanneld", base)
+    plugin = _busybox(base, beside.pause, "cp", "sh", files={"flannel": beside.cni_flannel})
     return {
         f"pause:{versions.PAUSE}": Image(_layers(beside.pause, "pause", "pause"), entrypoint=["/pause"]),
-        **dict(found for release in releases for found in _of(release)),
+        **dict(found for release in releases for found in _of(release, base)),
         f"flannel/flannel:v{versions.FLANNEL}": Image(flannel, entrypoint=["/opt/bin/flanneld"]),
         f"flannel/flannel-cni-plugin:v{versions.FLANNEL_CNI_PLUGIN}": Image(plugin),
-        f"library/busybox:{BUSYBOX}": Image(_busybox(beside.pause, *_APPLETS), command=["sh"]),
+        f"library/busybox:{BUSYBOX}": Image(_busybox(base, beside.pause, *_APPLETS), command=["sh"]),
     }
 
 
-def _build(releases: Sequence[binaries.Release], beside: binaries.Beside, builder: Builder) -> None:
+def _build(releases: Sequence[binaries.Release], beside: binaries.Beside, base: Artifact, builder: Builder) -> None:
     with (
         tempfile.TemporaryDirectory(prefix="q8s-oci-", dir=builder.out.parent) as work,
         registry.running(builder.out, builder.log) as address,
     ):
-        for reference, image in _images(releases, beside).items():
+        for reference, image in _images(releases, beside, base).items():
             layout = Path(work, "image")
             write_layout(image, layout)
             copy = ("skopeo", "--insecure-policy", "copy", "--all", "--dest-tls-verify=false")
@@ -152,15 +158,17 @@ def _build(releases: Sequence[binaries.Release], beside: binaries.Beside, builde
             shutil.rmtree(layout)
 
 
-def storage(name: str, *releases: binaries.Release, beside: binaries.Beside = binaries.BESIDE) -> Artifact:
+def storage(
+    name: str, *releases: binaries.Release, beside: binaries.Beside = binaries.BESIDE, base: Artifact = BASE
+) -> Artifact:
     """The storage of a docker-registry that holds all images of releases, and what goes with any."""
     pins = (f"{release.version} {release.etcd_tag} {release.coredns_version}" for release in releases)
     built = {each.key: each for release in releases for each in release.artifacts}
     return Artifact(
         name,
-        partial(_build, releases, beside),
+        partial(_build, releases, beside, base),
         pins=(*pins, versions.PAUSE, versions.FLANNEL, versions.FLANNEL_CNI_PLUGIN, BUSYBOX),
-        needs=(BASE, *built.values(), *beside.artifacts),
+        needs=(base, *built.values(), *beside.artifacts),
     )
 
 

@@ -34,10 +34,11 @@ def parts(architecture: Architecture, tmp_path: Path) -> Iterator[dict[str, Any]
     """Parts of a description: where images and packages are, and a type."""
     name, debian_name = architecture.name, architecture.debian
     image = FURTHER_IMAGES[debian_name]
-    for artifact in (image, further.PACKAGES, further.IMAGES):
+    for artifact in (image, further.DEBIAN, further.PACKAGES, further.IMAGES):
         assert artifact.is_built, "python -m lab further builds what these tests need"
     folder = tmp_path / "mirror"
     folder.mkdir()
+    (folder / debian.MAIN).symlink_to(further.DEBIAN.path / debian.MAIN)
     (folder / "packages").symlink_to(further.PACKAGES.path)
     (folder / "images").symlink_to(image.path)
     with (
@@ -47,7 +48,7 @@ def parts(architecture: Architecture, tmp_path: Path) -> Iterator[dict[str, Any]
         files = f"http://{layout.MIRROR_ADDRESS}"
         parts = mirrored.described(files, f"http://{images}")
         parts["sources"]["kubernetesApt"]["uri"] = f"{address}/packages/"
-        parts["sources"]["guestApt"][name] = [{"uri": f"{files}/{debian.MAIN}", "suites": [suite(debian_name)]}]
+        parts["sources"]["guestApt"][name] = [{"uri": f"{address}/{debian.MAIN}", "suites": [suite(debian_name)]}]
         sum_ = (image.path / "SHA256SUMS").read_text().split()[0]
         parts["guestImages"][name] = {"url": f"{address}/images/{image_name(debian_name)}", "sha256": sum_}
         board = {"architecture": name, "cpus": 2, "memory": "2GiB", "disk": "10GiB", "flavor": "c1.medium"}

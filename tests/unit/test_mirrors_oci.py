@@ -133,4 +133,4 @@ def test_an_image_has_each_architecture_that_its_program_was_built_for(
         (artifact.path / "pause").touch()
     assert set(images._layers(built, "pause", "pause")) == {"amd64", "arm64", "riscv64", "ppc64le"}
     (built["riscv64"].path / "pause").unlink()
-    assert set(images._layers(built, "pause", "pause", base=True)) == {"amd64", "arm64", "ppc64le"}
+    assert set(images._layers(built, "pause", "pause", images.BASE)) == {"amd64", "arm64", "ppc64le"}
