@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from openstack.connection import Connection
+from pulumi import automation
 
 from lab import demo, layout
 from lab.artifact import REPOSITORY
@@ -62,5 +63,5 @@ def test_of_two_clusters_in_a_project_one_goes_and_the_other_stays(cloud: Connec
             # No worker's step has waited for the network.
             assert eventually(lambda: there_too.ready() == {"goes-control-plane-0": "True"})
         assert (kubectl.ready(), pods(kubectl), leftovers(cloud, "stays")) == (ready, before, there)
-        assert {kind.value for kind in stack.preview().change_summary} == {"same"}
+        assert {automation.OpType(kind).value for kind in stack.preview().change_summary} == {"same"}
         assert run_pod(kubectl, "amd64").endswith("x86_64")
