@@ -31,10 +31,9 @@ def stop() -> None:
         except CommandError as error:
             failed = str(error)
     clear()
+    if network:
+        remains.end(remains.orphaned_plugins(remains.within(network)))
     inside = remains.within(network) if network else {}
-    ended = remains.orphaned_plugins(inside)
-    stubborn = remains.end(ended)
-    inside = {pid: name for pid, name in inside.items() if pid not in ended - stubborn}
     if inside:
         failed = f"in its namespace are still {_told(inside)}: end them, then run the same again"
     if failed:

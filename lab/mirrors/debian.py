@@ -119,9 +119,12 @@ def _indices(private: apt.PrivateApt, archives: _Archives, release: str, archite
 
 
 def archive(name: str, architectures: Sequence[str], *, hosts: bool = True) -> Artifact:
-    """A copy for guests of these architectures, and for hosts.
+    """A copy in folders :data:`MAIN` and, for hosts, :data:`SECURITY`, each with ``dists/`` and ``pool/``.
 
-    It has folders :data:`MAIN` and :data:`SECURITY`, each with ``dists/`` and ``pool/``.
+    Args:
+        name: the artifact's.
+        architectures: of the guests that it is for.
+        hosts: whether it is for hosts as well.
     """
     return Artifact(
         name,
