@@ -134,7 +134,7 @@ def published_command() -> None:
 @cli.command(name="further")
 def further_command() -> None:
     """Build what workers of further architectures need, for the tests that have some: an hour on two cores."""
-    _build_further(further.ARTIFACTS)
+    _build_further(further.ARTIFACTS, further.APT_PACKAGES)
 
 
 @cli.command("status")
@@ -202,11 +202,11 @@ def enter(context: typer.Context) -> None:
     namespace.replace_with(context.args)
 
 
-def _build_further(wanted: tuple[Artifact, ...]) -> None:
-    """What is built when asked for, on nobody's way to a lab."""
+def _build_further(wanted: tuple[Artifact, ...], packages: tuple[str, ...] = ()) -> None:
+    """What is built when asked for, on nobody's way to a lab, and the packages that it needs beside a lab's."""
     steps = Steps()
     with _explained(), _alone(seconds=_BUILDS_SECONDS):
-        checks.packages(_PACKAGES)
+        checks.packages((*_PACKAGES, *packages))
         build(wanted, steps)
     console.print(steps.table())
 

@@ -33,6 +33,7 @@ class Architecture:
             Ubuntu's and Debian's images want it where there is no UEFI firmware.
         libvirt_has_cpus: whether libvirt 9 and later knows the architecture's CPU models; where not, QEMU itself is
             told the model.
+        pci: whether devices are on a PCI bus; a network card's firmware can be left out only there.
         resumes: whether a guest goes on from a saved state; where not, each boots.
         kubernetes_published: whether pkgs.k8s.io and registry.k8s.io have it.
         image_url: what guests boot where a stack names no image: a dated release, whose checksums Ubuntu signs.
@@ -57,6 +58,7 @@ class Architecture:
     firmware_vars: str = ""
     boot_loader: str | None = None
     libvirt_has_cpus: bool = True
+    pci: bool = True
     resumes: bool = True
     kubernetes_published: bool = True
 
@@ -151,6 +153,8 @@ _ARM_MODELS: Final = frozenset(
 _RISCV_MODELS: Final = frozenset({"max", "rv64", "rva22s64", "rva23s64", "sifive-u54", "thead-c906", "veyron-v1"})
 # Those before are not little-endian, or no distribution runs on them.
 _POWER_MODELS: Final = frozenset({"power8", "power9", "power10", "power11"})
+# Of the others TCG lacks features, and QEMU does not start: those of mainframes' cryptography at least.
+_S390_MODELS: Final = frozenset({"max", "qemu"})
 _UBUNTU_SUITES: Final = ("noble", "noble-updates", "noble-security")
 
 
@@ -235,6 +239,25 @@ ARCHITECTURES: Final[dict[str, Architecture]] = {
             libvirt_has_cpus=False,
             # Restored, it runs and does nothing (QEMU 10.0; docs/decisions/0028).
             resumes=False,
+        ),
+        Architecture(
+            name="s390x",
+            aliases=(),
+            debian="s390x",
+            oci="s390x",
+            libvirt="s390x",
+            qemu_binary="qemu-system-s390x",
+            default_machine="s390-ccw-virtio",
+            machines=("s390-ccw-virtio",),
+            cpu_models=_S390_MODELS,
+            default_cpu_model="qemu",
+            # In Debian 12, with QEMU 7.2, the emulator is among the less common ones.
+            host_packages=(*_COMMON_PACKAGES, "qemu-system-s390x|qemu-system-misc"),
+            features=(),
+            image_url=_ubuntu_image("s390x"),
+            guest_apt=("http://ports.ubuntu.com/ubuntu-ports", _UBUNTU_SUITES),
+            libvirt_has_cpus=False,
+            pci=False,
         ),
     )
 }

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # A disk image from a root file system, without loop devices: GPT with the partition numbers of Ubuntu's images
 # (1 root, 14 BIOS boot or PReP, 15 EFI), systemd-boot for UEFI and grub for what is none: amd64's BIOS, ppc64el's Open Firmware.
+# s390x's firmware reads no file systems: it loads the blocks that zipl has listed, of files in /boot.
 # With INIT, an initramfs of this one program and a command line for emulated CPUs; without, the root's own initramfs, and the
 # command line of published images.
 # Usage: build-disk.sh ARCHITECTURE ROOT WORK OUT.qcow2 [INIT]
@@ -14,6 +15,7 @@ amd64) efi=x64 console=ttyS0 ;;
 arm64) efi=aa64 console=ttyAMA0 ;;
 riscv64) efi=riscv64 console=ttyS0 ;;
 ppc64el) efi="" console=hvc0 ;;
+s390x) efi="" console=ttysclp0 ;;
 *) echo "no boot loader known for $architecture" >&2; exit 2 ;;
 esac
 kernel=$(basename "$root"/lib/modules/*)
@@ -62,6 +64,12 @@ mkfs.vfat -F 32 -n UEFI "$work/esp.img" >/dev/null
 (cd "$esp" && mcopy -i "$work/esp.img" -s ./* ::/)
 
 rm -f "$root"/boot/vmlinu[xz]* "$root"/boot/initrd.img*
+if [[ $architecture = s390x ]]; then
+	cp "$esp"/{vmlinuz,initrd.img} "$root/boot"
+	install -m 0755 "$here/zipl-init.sh" "$root/boot/zipl-init"
+	printf '[defaultboot]\ndefault=linux\n[linux]\ntarget=/boot\nimage=/boot/vmlinuz\nramdisk=/boot/initrd.img\nparameters="%s"\n' \
+		"$command_line" >"$root/etc/zipl.conf"
+fi
 truncate -s "${root_mib}M" "$work/root.img"
 mkfs.ext4 -q -F -L cloudimg-rootfs -m 1 -E lazy_itable_init=1,lazy_journal_init=1,root_owner=0:0 -d "$root" "$work/root.img"
 
@@ -98,6 +106,15 @@ amd64)
 ppc64el)
 	grub powerpc-ieee1275 /grub --directory="$root/usr/lib/grub/powerpc-ieee1275"
 	dd if="$work/core.img" of="$disk" bs=1M seek=$((bios_start * 512)) oflag=seek_bytes conv=notrunc status=none
+	;;
+s390x)
+	# zipl runs on s390x only and asks the kernel where blocks are: the disk boots once, by a kernel from outside, into it.
+	timeout 600 qemu-system-s390x -machine s390-ccw-virtio -m 1G -nodefaults -display none -no-reboot \
+		-chardev "file,id=console,path=$work/zipl.log" -device sclpconsole,chardev=console \
+		-drive "file=$disk,format=raw,if=none,id=disk" -device virtio-blk-ccw,drive=disk \
+		-kernel "$esp/vmlinuz" -initrd "$work/initrd.img" \
+		-append "root=/dev/vda1 init=/boot/zipl-init console=ttysclp0 panic=-1"
+	grep -q '^zipl: written' "$work/zipl.log" || { tail -n 40 "$work/zipl.log" >&2; exit 1; }
 	;;
 esac
 qemu-img convert -O qcow2 -c -o compression_type=zstd "$disk" "$out"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # A guest's root file system: Debian with cloud-init, trimmed for emulated CPUs, but with all that a cloud image does.
 # Usage: build-root.sh ARCHITECTURE SUITE ROOT FILES AUTHORITY MIRROR SECURITY_MIRROR (may be empty)
-# Needs root; run in a mount namespace of its own, since it may have to mount binfmt_misc.
+# Needs root, and a kernel that runs the architecture's programs.
 set -euo pipefail
 architecture=$1 suite=$2 root=$3 files=$4 authority=$5 mirror=$6 security_mirror=$7
 here=$(dirname "$0")
@@ -13,6 +13,7 @@ amd64 | arm64)
 	sources+=("deb $mirror $suite-updates main" ${security_mirror:+"deb $security_mirror $suite-security main"})
 	;;
 ppc64el) boot=(grub-ieee1275-bin linux-image-powerpc64le) ;;
+s390x) boot=(s390-tools linux-image-s390x) ;;
 *) boot=(systemd-boot-efi "linux-image-$architecture") ;;
 esac
 

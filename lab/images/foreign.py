@@ -20,7 +20,12 @@ from lab import files
 from lab.artifact import REPOSITORY
 from lab.command import run
 
-FORMATS: Final = {"arm64": "qemu-aarch64", "riscv64": "qemu-riscv64", "ppc64el": "qemu-ppc64le"}
+FORMATS: Final = {
+    "arm64": "qemu-aarch64",
+    "riscv64": "qemu-riscv64",
+    "ppc64el": "qemu-ppc64le",
+    "s390x": "qemu-s390x",
+}
 """What systemd's binfmt.d and the kernel call the emulation of an architecture."""
 _REGISTRY: Final = Path("/proc/sys/fs/binfmt_misc")
 # Like the registry they are the machine's: of all labs' builds, the last one takes the entry back.

@@ -22,9 +22,7 @@ APT_PACKAGES: Final = (
 )  # fmt: skip
 """What the machine needs to build the images."""
 HERE: Final = Path(__file__).parent
-RECIPE: Final = tuple(
-    HERE / name for name in ("bios_boot.py", "build-disk.sh", "nobodys.sh", "with-foreign-binaries.sh")
-)
+RECIPE: Final = tuple(HERE / name for name in ("bios_boot.py", "build-disk.sh", "nobodys.sh", "zipl-init.sh"))
 """Files that every image is made by."""
 
 
@@ -51,12 +49,11 @@ def build_root(builder: Builder, architecture: str, root: Path, script: str, *ar
         arguments: the script's own.
     """
     words: list[str | Path] = [
-        HERE / "with-foreign-binaries.sh", architecture,
         HERE / script, architecture, suite(architecture), root, *arguments,
         AUTHORITIES.path / AUTHORITY, apt.mirror(), apt.security_mirror() or "",
     ]  # fmt: skip
     if not foreign.is_needed(architecture):
-        builder.run("unshare", "--mount", *words)
+        builder.run(*words)
         return
     try:
         builder.run(*foreign.command(architecture, *words), cwd=REPOSITORY)

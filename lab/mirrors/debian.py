@@ -28,7 +28,10 @@ SECURITY: Final = "debian-security"
 PREFERENCES: Final = REPOSITORY / "lab/hosts/rootfs/etc/apt/preferences.d/q8s-lab-emulator"
 """What the hosts take from backports: a newer QEMU emulates considerably faster."""
 
-_QEMU: Final = ("qemu-system-x86", "qemu-system-arm", "qemu-system-riscv", "qemu-system-ppc", "qemu-utils")
+_QEMU: Final = (
+    *("qemu-system-x86", "qemu-system-arm", "qemu-system-riscv", "qemu-system-ppc", "qemu-system-s390x"),
+    "qemu-utils",
+)
 _CONTAINERS: Final = ("containerd", "runc", "crun", "conntrack", "ethtool", "socat", "iptables", "ebtables")
 _HOST: Final = (
     *("libvirt-daemon-system", "libvirt-clients", "libvirt-daemon-driver-qemu", "libvirt-daemon-config-network"),

@@ -13,6 +13,8 @@ from lab.mirrors.authority import AUTHORITIES
 from lab.mirrors.binaries import RELEASE
 from q8s_infra import versions
 
+APT_PACKAGES: Final = ("qemu-system-misc",)
+"""What the machine needs beside what a lab does: an s390x disk is made bootable by booting it."""
 _ARCHITECTURES: Final = (*GUESTS, *FURTHER)
 BESIDE: Final = binaries.beside(_ARCHITECTURES)
 """What goes with any release, for all architectures."""

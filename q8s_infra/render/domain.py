@@ -93,8 +93,9 @@ def _devices(worker: Worker) -> ET.Element:
     _add(interface, "mac", address=GUEST_LINK.mac)
     _add(interface, "source", network=NETWORK)
     _add(interface, "model", type="virtio")
-    # No boot from the network, so no firmware for it.
-    _add(interface, "rom", enabled="no")
+    if worker.architecture.pci:
+        # No boot from the network, so no firmware for it.
+        _add(interface, "rom", enabled="no")
     for kind in ("serial", "console"):
         port = _add(devices, kind, type="pty")
         if kind == "serial":

@@ -23,7 +23,7 @@ from tests.lab.test_access import NAME, described
 pytestmark = [pytest.mark.full, pytest.mark.timeout(2400)]
 
 
-@pytest.fixture(params=["riscv64", "ppc64le"])
+@pytest.fixture(params=["riscv64", "ppc64le", "s390x"])
 def architecture(request: pytest.FixtureRequest) -> Architecture:
     """One of them."""
     return ARCHITECTURES[request.param]

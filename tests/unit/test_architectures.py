@@ -66,6 +66,16 @@ def test_where_names_differ_each_layer_has_its_own() -> None:
     assert [each.architectures for each in proxies] == [("the hosts' own", "linux/ppc64le")]
 
 
+def test_only_where_there_is_pci_a_network_card_s_firmware_is_left_out() -> None:
+    def card(architecture: str) -> list[str]:
+        board = {**RISCV, "architecture": architecture}
+        domain = ET.fromstring(domain_xml(plan(validated(described(SOURCES, board))).workers[0]))
+        return [each.tag for each in domain.iterfind("devices/interface/*")]
+
+    assert card("s390x") == [tag for tag in card("ppc64le") if tag != "rom"]
+    assert "rom" in card("riscv64")
+
+
 @pytest.mark.parametrize(
     "sources",
     [{}, {"kubernetesApt": PACKAGES}, {"registryMirror": "http://mirror"}],

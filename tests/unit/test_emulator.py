@@ -43,6 +43,12 @@ POWER = """Available CPUs:
   power9           (alias for power9_v2.2)
 
 """
+S390_BEFORE = """s390 qemu            QEMU Virtual CPU version 2.5+       (migration-safe)
+s390 max             Enables all features supported by the accelerator in the current host
+
+Recognized feature flags:
+etoken               Etoken facility
+"""
 
 
 @pytest.mark.parametrize(
@@ -55,6 +61,8 @@ POWER = """Available CPUs:
         (NOW, "x86", "486, EPYC-Rome-v4, max"),
         (POWER_BEFORE, "power9", "970fx, power9_v2.0, power9"),
         (POWER, "power9", "970fx, power9_v2.0, power9"),
+        (S390_BEFORE, "qemu", "qemu, max"),
+        (S390_BEFORE, "etoken", "qemu, max"),
         (ARM, "cortex-a57", "a64fx, cortex-a57, max"),
         (ARM, "cortex.a57", "a64fx, cortex-a57, max"),
     ],

@@ -21,7 +21,7 @@ Row = tuple[str, Any, str, str]
 """A field of a good description, what is put there (``...``: it is removed), the path and words that are told."""
 
 X86 = "nodeTypes/x86"
-MIPS = "unknown architecture; there are x86_64, arm64, riscv64, ppc64le"
+MIPS = "unknown architecture; there are x86_64, arm64, riscv64, ppc64le, s390x"
 SECRET = ("proxy", "sources.registries")
 """What is never told as it was given."""
 OURS: list[Row] = [

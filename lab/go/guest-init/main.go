@@ -1,5 +1,6 @@
 // Command guest-init is the whole initial RAM file system of the lab's guest images: it loads the kernel modules that
-// /modules/order lists, mounts the root file system that the kernel command line names and becomes its init.
+// /modules/order lists, mounts the root file system that the kernel command line names and becomes its init, or what the
+// command line names as such.
 // Under emulation it saves the seconds that a general initial RAM file system takes.
 package main
 
@@ -48,7 +49,7 @@ func boot() error {
 	if err := os.RemoveAll(modules); err != nil {
 		return err
 	}
-	return switchRoot()
+	return switchRoot(options["init"])
 }
 
 func loadModules() error {
@@ -73,7 +74,7 @@ func commandLine() (map[string]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	options := map[string]string{"root": "/dev/vda1"}
+	options := map[string]string{"root": "/dev/vda1", "init": "/sbin/init"}
 	for _, word := range strings.Fields(string(line)) {
 		name, value, _ := strings.Cut(word, "=")
 		options[name] = value
@@ -91,7 +92,7 @@ func mountRoot(device string) error {
 	return fmt.Errorf("mount %s: %w", device, err)
 }
 
-func switchRoot() error {
+func switchRoot(init string) error {
 	if err := unix.Mount("/dev", newRoot+"/dev", "", unix.MS_MOVE, ""); err != nil {
 		return fmt.Errorf("move /dev: %w", err)
 	}
@@ -107,6 +108,5 @@ func switchRoot() error {
 	if err := unix.Chroot("."); err != nil {
 		return fmt.Errorf("chroot: %w", err)
 	}
-	init := "/sbin/init"
 	return unix.Exec(init, []string{init}, []string{"HOME=/", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "TERM=linux"})
 }
