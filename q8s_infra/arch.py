@@ -153,7 +153,7 @@ _ARM_MODELS: Final = frozenset(
 _RISCV_MODELS: Final = frozenset({"max", "rv64", "rva22s64", "rva23s64", "sifive-u54", "thead-c906", "veyron-v1"})
 # Those before are not little-endian, or no distribution runs on them.
 _POWER_MODELS: Final = frozenset({"power8", "power9", "power10", "power11"})
-# Of the others TCG lacks features, and QEMU does not start: those of mainframes' cryptography at least.
+# Of every other that a distribution runs on TCG lacks features, mostly of its cryptography, and QEMU does not start.
 _S390_MODELS: Final = frozenset({"max", "qemu"})
 _UBUNTU_SUITES: Final = ("noble", "noble-updates", "noble-security")
 
