@@ -1,9 +1,9 @@
 """How fast an emulated worker becomes a node, next to a bare boot of its image on its host; and what it costs idle.
 
 Runs inside the lab's namespace: ``python -m lab enter python -m lab.bench``. For each architecture it makes a cluster
-of one control plane and one worker, so that nothing else is booting. The worker is made anew twice: it boots, as the
-first one of its type, and it goes on from the state that was kept then. Ratios are of one run on one machine; seconds
-are that machine's own.
+of one control plane and one worker, so that nothing else is booting. The worker is made anew in two ways, each several
+times: it boots, as the first one of its type, and it goes on from the state that was kept then. What is printed of
+each is the run of median length. Ratios are of one run on one machine; seconds are that machine's own.
 """
 
 from __future__ import annotations
@@ -12,16 +12,17 @@ import itertools
 import re
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import typer
 from pulumi import automation
 from pulumi.automation.events import EngineEvent
 from rich.console import Console
-from rich.table import Column, Table
+from rich.table import Table
 
 from lab import layout
 from lab.command import run
@@ -43,6 +44,7 @@ _POD, _POD_SECONDS = "bench", 120
 IDLE_TARGET = 0.15
 
 console = Console(highlight=False)
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -150,8 +152,16 @@ def _containers(pod: dict[str, Any]) -> list[dict[str, Any]]:
     return [each for each in pod["status"].get("containerStatuses", ()) if "running" in each["state"]]
 
 
-def measure(worker: str, config: dict[str, Any], key: Path, idle_seconds: int) -> Measured:
-    """Make the cluster of one worker, make the worker anew in both ways, watch it idle, and boot its image bare."""
+def measure(worker: str, config: dict[str, Any], key: Path, *, times: int, idle_seconds: int) -> Measured:
+    """Make the cluster of one worker, make the worker anew in both ways, watch it idle, and boot its image bare.
+
+    Args:
+        worker: its name.
+        config: the cluster's.
+        key: of who may log in at hosts.
+        times: how often for each way, and the bare boot; odd, so that the median is one of them.
+        idle_seconds: how long it is watched.
+    """
     stack = open_stack(STACK, config)
     stack.up()
     first = next(node["name"] for node in stack.outputs()["nodes"].value if node["role"] == "control plane")
@@ -159,15 +169,24 @@ def measure(worker: str, config: dict[str, Any], key: Path, idle_seconds: int) -
     # The control plane is the same for all types.
     kubectl("delete", "deployment", _POD, "--ignore-not-found", "--wait")
     kubectl("create", "deployment", _POD, f"--image=registry.k8s.io/pause:{versions.PAUSE}")
-    host_of(stack, first, key).run("sh -c 'rm -rf /var/lib/q8s-states/*/'")
-    boots, goes_on = made_anew(stack, worker, key), made_anew(stack, worker, key)
+    boots: list[Made] = []
+    for _ in range(times):
+        host_of(stack, first, key).run("sh -c 'rm -rf /var/lib/q8s-states/*/'")
+        boots.append(made_anew(stack, worker, key))
+    goes_on = [made_anew(stack, worker, key) for _ in range(times)]
     emulator = Emulator.of(server_of(worker))
     time.sleep(_SETTLE_SECONDS)
     idle, resident = emulator.load(idle_seconds), emulator.resident_mib()
     program = Path(__file__).with_name("bare_boot.py").read_text()
-    said = host_of(stack, worker, key).run("python3 -", text=program, limit=_BARE_BOOT_SECONDS)
-    bare, cpu = map(float, said.split())
-    return Measured(bare, cpu, boots, goes_on, idle, resident)
+    host = host_of(stack, worker, key)
+    said = [host.run("python3 -", text=program, limit=_BARE_BOOT_SECONDS).split() for _ in range(times)]
+    bare, cpu = _median([(float(seconds), float(cpu)) for seconds, cpu in said], lambda each: each[0])
+    return Measured(bare, cpu, *(_median(made, lambda each: each.guest) for made in (boots, goes_on)), idle, resident)
+
+
+def _median(found: list[T], by: Callable[[T], float]) -> T:
+    """The one in the middle of an odd number."""
+    return sorted(found, key=by)[len(found) // 2]
 
 
 def server_of(node: str) -> str:
@@ -191,54 +210,52 @@ def dominant(boot: Made) -> str:
     return ", ".join(f"{name} {seconds:.0f}" for name, seconds in sorted(lengths.items(), key=lambda it: -it[1]))
 
 
+def table(kind: str, found: Measured) -> Table:
+    """What was measured of a type; fits 80 columns."""
+    shown = Table("", "bare boot", "boots", "from a state", title=f"{kind}, 1 = its bare boot")
+    ways = (found.boots, found.goes_on)
+
+    def add(what: str, bare: float | None, *made: float) -> None:
+        to_bare = ("",) * len(made) if bare is None else tuple(f" ({each / bare:.2f})" for each in made)
+        cells = (f"{each:.0f}{ratio}" for each, ratio in zip(made, to_bare, strict=True))
+        shown.add_row(what, "" if bare is None else f"{bare:.0f}", *cells)
+
+    add("power-on to SSH, to Ready, s", found.bare, *(each.guest for each in ways))
+    add("to a pod that runs, s", None, *(each.pod for each in ways))
+    shown.add_row("host's SSH to Ready, s", "", *(f"{each.host:.0f} ({each.host / found.bare:.2f})" for each in ways))
+    add("QEMU's CPU s until joined", None, *(each.cpu[0] for each in ways))
+    add("QEMU's CPU s until Ready", found.cpu, *(each.cpu[1] for each in ways))
+    return shown
+
+
 def main(
     kinds: Annotated[
         list[str] | None, typer.Argument(metavar="[TYPE]...", help="Which types of Pulumi.dev.yaml.")
     ] = None,
+    times: Annotated[int, typer.Option(help="How often each is measured; an odd number.")] = 3,
     idle: Annotated[int, typer.Option(help="Seconds that an idle worker is watched.")] = 300,
 ) -> None:
     """Print how fast a worker of each type becomes a node, next to a bare boot, and what it costs idle."""
-    kinds = kinds or ["x86-small", "arm-small"]
-    # No name is cut, on 80 columns either.
-    names = Column("worker", min_width=max(map(len, kinds)))
-    table = Table(
-        names, "power-on to Ready", "ratio", "to a pod", "host to Ready", "ratio", "CPU s joined, Ready", "ratio"
-    )
-    told: list[str] = []
+    if times % 2 == 0:
+        raise typer.BadParameter(f"{times} is not odd: there is no median run", param_hint="--times")
     last: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
         key = Path(folder, "key")
         run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key, limit=60)
         try:
-            for kind in kinds:
+            for kind in kinds or ["x86-small", "arm-small"]:
                 last = description("dev", name="bench")
                 cluster = last["q8s:cluster"]
                 cluster["access"]["sshPublicKeys"] = [key.with_suffix(".pub").read_text().strip()]
                 cluster["workers"] = {kind: 1}
                 console.print(f"... a cluster with one {kind}")
-                found = measure(f"bench-{kind}-0", last, key, idle)
-                told.append(
-                    f"{kind}: bare boot {found.bare:.0f} s, {found.cpu:.0f} s of CPU; "
-                    f"idle {found.idle:.2f} host cores, {found.resident:.0f} MiB"
-                )
-                told.append(f"{kind}, seconds of its boot: {dominant(found.boots)}")
-                for how, made in (("boots", found.boots), ("from a state", found.goes_on)):
-                    console.print(f"{kind} {how}: Ready after {made.guest:.0f} s, a pod after {made.pod:.0f} s")
-                    table.add_row(
-                        f"{kind} {how}",
-                        f"{made.guest:.0f} s",
-                        f"{made.guest / found.bare:.2f}",
-                        f"{made.pod:.0f} s",
-                        f"{made.host:.0f} s",
-                        f"{made.host / found.bare:.2f}",
-                        ", ".join(f"{seconds:.0f}" for seconds in made.cpu),
-                        f"{made.cpu[-1] / found.cpu:.2f}",
-                    )
+                found = measure(f"bench-{kind}-0", last, key, times=times, idle_seconds=idle)
+                console.print(table(kind, found))
+                console.print(f"idle: {found.idle:.2f} host cores, {found.resident:.0f} MiB")
+                console.print(f"seconds of its boot: {dominant(found.boots)}")
         finally:
             if last:
                 open_stack(STACK, last).destroy(remove=True)
-    console.print(table)
-    console.print("ratios are to the bare boot", *told, sep="\n")
     console.print(
         f"targets: power-on to Ready {COLD_TARGET}, from a state {RESUMED_TARGET}; "
         f"{HOST_TARGET} for a host with its caches; {IDLE_TARGET} idle"
