@@ -181,7 +181,8 @@ def measure(worker: str, config: dict[str, Any], key: Path, *, times: int, idle_
     host = host_of(stack, worker, key)
     said = [host.run("python3 -", text=program, limit=_BARE_BOOT_SECONDS).split() for _ in range(times)]
     bare, cpu = _median([(float(seconds), float(cpu)) for seconds, cpu in said], lambda each: each[0])
-    return Measured(bare, cpu, *(_median(made, lambda each: each.guest) for made in (boots, goes_on)), idle, resident)
+    booted, went_on = (_median(made, lambda each: each.guest) for made in (boots, goes_on))
+    return Measured(bare, cpu, booted, went_on, idle, resident)
 
 
 def _median(found: list[T], by: Callable[[T], float]) -> T:

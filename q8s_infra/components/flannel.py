@@ -3,7 +3,8 @@
 Source of the objects: Flannel's published manifest for v0.25. Different here: every node announces the address that
 the others reach it at (``HOST_IP``, on an emulated node its host's), and the interface is named, because with the
 public address alone flanneld would take the interface that carries it, which in a guest is the loopback. It asks the
-API server by the endpoint's name, not by the service's address. And one container installs both files of its network.
+API server by the endpoint's name, not by the service's address. One container installs all files of its network. And
+its CNI plugin waits for flanneld (``cloudinit/flannel-cni.sh``): a pod that comes before it need not be tried again.
 """
 
 from __future__ import annotations
@@ -19,13 +20,17 @@ from pulumi_kubernetes.rbac import v1 as rbac
 from q8s_infra import versions
 from q8s_infra.defaults import CONTROL_PLANE_PORT, FLANNEL_RESYNC_SECONDS
 from q8s_infra.render.endpoint import endpoint_name
+from q8s_infra.render.templates import text
 from q8s_infra.spec import ClusterSpec
 
 _NAMESPACE = "kube-flannel"
 _LABELS = {"app": "flannel"}
+# The node is Ready with the last of them. A file that is there may be run at this moment.
 _INSTALL = """
-cp -f /flannel /opt/cni/bin/flannel
-cp -f /etc/kube-flannel/cni-conf.json /etc/cni/net.d/10-flannel.conflist
+install() { cp -f "$1" "$2.part"; chmod "$3" "$2.part"; mv -f "$2.part" "$2"; }
+install /flannel /opt/cni/bin/flannel-plugin 0755
+install /etc/kube-flannel/cni.sh /opt/cni/bin/flannel 0755
+install /etc/kube-flannel/cni-conf.json /etc/cni/net.d/10-flannel.conflist 0644
 """
 
 
@@ -87,7 +92,7 @@ class Flannel(pulumi.ComponentResource):
         settings = k8s.core.v1.ConfigMap(
             f"{name}-flannel-settings",
             metadata=meta.ObjectMetaArgs(name="kube-flannel-cfg", namespace=_NAMESPACE, labels=_LABELS),
-            data={"cni-conf.json": _cni(), "net-conf.json": _network(spec)},
+            data={"cni-conf.json": _cni(), "cni.sh": text("flannel-cni.sh"), "net-conf.json": _network(spec)},
             opts=inside,
         )
         self.daemon = k8s.apps.v1.DaemonSet(
