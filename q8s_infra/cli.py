@@ -226,7 +226,7 @@ def bake_command(
                 cloud=cloud,
                 builder=Builder(cloud.connection),
                 image=image,
-                say=lambda told: console.print(told, markup=False),
+                say=_say,
             )
         )
     for kind, why in baked.without_state.items():
@@ -253,6 +253,11 @@ def tunnel_command(
         )
         with suppress(KeyboardInterrupt):
             asyncio.run(tunnel.keep(bastion, lambda: console.print(usage, markup=False, soft_wrap=True)))
+
+
+def _say(line: str) -> None:
+    """Progress, for who waits."""
+    console.print(line, markup=False, soft_wrap=True)
 
 
 @contextmanager
@@ -284,7 +289,7 @@ def _explained(advice: str = "") -> Iterator[None]:
 
 def _control_planes(planned: ClusterPlan, cloud: OpenStackCloud, keys: StackKeys) -> Hosts:
     instances = cloud.instances(node.name for node in planned.control_planes)
-    return Hosts(Way(planned.spec.access, keys, planned.control_planes[0].name, instances))
+    return Hosts(Way(planned.spec.access, keys, planned.control_planes[0].name, instances), _say)
 
 
 def _known(names: list[str], planned: ClusterPlan) -> list[str]:

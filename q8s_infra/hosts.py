@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -23,9 +24,15 @@ class HostError(Exception):
 
 @dataclass(frozen=True)
 class Hosts:
-    """Those of a stack, by the way to them."""
+    """Those of a stack, by the way to them.
+
+    Attributes:
+        way: to them.
+        say: hears each line of progress while a step runs.
+    """
 
     way: Way
+    say: Callable[[str], None]
 
     @property
     def instances(self) -> Mapping[str, Instance]:
@@ -63,9 +70,25 @@ class Hosts:
         """
         arguments = {name: str(value) for name, value in step.arguments.items()}
         command = command_line(f"{step.node}-{step.script}", step, arguments)
-        async with self.at(step.node) as host:
-            done = await host.run(command, input=archive(files or {}).encode(), encoding=None, timeout=_SECONDS)
-        if done.exit_status or not isinstance(done.stdout, bytes):
-            said = done.stderr.decode(errors="replace") if isinstance(done.stderr, bytes) else ""
-            raise HostError(f"{step.node}: {said.strip() or f'the step ended with {done.exit_status}'}")
-        return done.stdout
+        wrong: list[str] = []
+
+        async def heard(lines: asyncssh.SSHReader[bytes]) -> None:
+            async for line in lines:
+                text = line.decode(errors="replace").rstrip()
+                # As hostscripts/lib.sh and run-step.sh begin their lines of progress.
+                if text.startswith(f"{step.node}: "):
+                    self.say(text)
+                else:
+                    wrong.append(text)
+
+        async with self.at(step.node) as host, asyncio.timeout(_SECONDS):
+            process = await host.create_process(command, encoding=None)
+            process.stdin.write(archive(files or {}).encode())
+            process.stdin.write_eof()
+            result: bytes
+            result, _ = await asyncio.gather(process.stdout.read(), heard(process.stderr))
+            done = await process.wait()
+        if done.exit_status != 0:
+            why = "\n".join(wrong).strip() or f"the step ended with {done.exit_status}"
+            raise HostError(f"{step.node}: {why}")
+        return result

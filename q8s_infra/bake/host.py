@@ -147,7 +147,7 @@ async def bake(
         say(f"{name}: an instance of flavor {request.flavor}")
         builder.make(request)
         way = Way(planned.spec.access, keys, first, cloud.instances([name, first]))
-        hosts = Hosts(way)
+        hosts = Hosts(way, say)
         await _answers(hosts, name)
         await _scripts(hosts, name)
         say(f"{name}: packages")
