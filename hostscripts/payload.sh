@@ -4,7 +4,7 @@
 # payload_build DISK EXECUTABLES: make the payload disk (qcow2) unless it is there, and an archive of what a running guest gets of
 # another version of Kubernetes; their names carry their content's key, and the checksum of each is beside it.
 # Uses architecture (Debian's name), platform (OCI's), room, packages and images from the arguments and inbox/payload, and the
-# folder work, which is on the files' disk.
+# folder work, which is on the files' disk. With images_packed=yes guests unpack the images by themselves.
 payload_build() {
 	local disk=$1 executables=$2 tree=${work:?}/tree free
 	if sha256sum --check --status "$disk.sha256" "$executables.sha256"; then return; fi
@@ -22,7 +22,11 @@ payload_build() {
 	apt_foreign "$work/apt" "$architecture" "$inbox/apt/guest" "$tree/root" "${packages[@]}"
 
 	progress "unpacking the guests' container images ($platform)"
-	payload_images "$work" "$tree/containerd" "${images[@]}"
+	if [[ ${images_packed:-no} = yes ]]; then
+		payload_images "$work" "$work/containerd" "$tree/images.tar" "${images[@]}"
+	else
+		payload_images "$work" "$tree/containerd" "" "${images[@]}"
+	fi
 
 	progress "writing the payload disk ($architecture)"
 	local megabytes
@@ -39,10 +43,11 @@ payload_build() {
 	rm -rf "$work"
 }
 
-# payload_images WORK ROOT IMAGE...: pull images of the guest's platform into a containerd root of their own.
+# payload_images WORK ROOT ARCHIVE IMAGE...: pull images of the guest's platform into a containerd root of their own, and where
+# ARCHIVE is not empty, write them there as well.
 payload_images() {
-	local work=$1 root=$2 image
-	shift 2
+	local work=$1 root=$2 archive=$3 image
+	shift 3
 	registry_hosts "$work/certs.d"
 	local -a containerd=(containerd --config "$work/containerd.toml" --root "$root" --state "$work/state" --address "$work/containerd.sock")
 	printf 'version = 2\nimports = ["/etc/containerd/conf.d/*.toml"]\ndisabled_plugins = ["io.containerd.grpc.v1.cri"]\n' >"$work/containerd.toml"
@@ -60,6 +65,12 @@ payload_images() {
 			fail "cannot pull $image for $platform: is the registry reachable from this host?"
 		}
 	done
+	if [[ $archive ]]; then
+		ctr --address "$work/containerd.sock" --namespace k8s.io images export --platform "$platform" "$archive" "$@" || {
+			kill "$pid"
+			fail "cannot write the images for $platform: see $step_log"
+		}
+	fi
 	kill "$pid"
 	wait "$pid" || true
 }

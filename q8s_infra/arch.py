@@ -34,6 +34,8 @@ class Architecture:
         libvirt_has_cpus: whether libvirt 9 and later knows the architecture's CPU models; where not, QEMU itself is
             told the model.
         pci: whether devices are on a PCI bus; a network card's firmware can be left out only there.
+        big_endian: containerd's databases have the byte order of who writes them, so these guests unpack container
+            images by themselves.
         resumes: whether a guest goes on from a saved state; where not, each boots.
         kubernetes_published: whether pkgs.k8s.io and registry.k8s.io have it.
         image_url: what guests boot where a stack names no image: a dated release, whose checksums Ubuntu signs.
@@ -59,6 +61,7 @@ class Architecture:
     boot_loader: str | None = None
     libvirt_has_cpus: bool = True
     pci: bool = True
+    big_endian: bool = False
     resumes: bool = True
     kubernetes_published: bool = True
 
@@ -258,6 +261,7 @@ ARCHITECTURES: Final[dict[str, Architecture]] = {
             guest_apt=("http://ports.ubuntu.com/ubuntu-ports", _UBUNTU_SUITES),
             libvirt_has_cpus=False,
             pci=False,
+            big_endian=True,
         ),
     )
 }

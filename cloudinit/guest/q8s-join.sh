@@ -46,6 +46,12 @@ sysctl -q --system
 
 note "q8s: containerd"
 systemctl enable --now containerd.service q8s-flannel-offload.service
+# Only where hosts can't unpack them for this architecture.
+if [[ -e $payload/images.tar ]]; then
+	note "q8s: images"
+	ctr --namespace k8s.io images import "$payload/images.tar" >/dev/null
+	rm "$payload/images.tar"
+fi
 # kubelet's configuration names this, whatever the image resolves names by.
 resolvers=/run/systemd/resolve/resolv.conf
 [[ -e $resolvers ]] || resolvers=/etc/resolv.conf

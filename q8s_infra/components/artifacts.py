@@ -68,6 +68,7 @@ class Artifacts(pulumi.ComponentResource):
                     "image_url": image.url,
                     "image_sha256": image.sha256 or "",
                     "room": str(PAYLOAD_GIB * 1024),
+                    **({"images_packed": "yes"} if architecture.big_endian else {}),
                 },
             ),
             delete=Step("remove-payload", node, "payload", {"architecture": architecture.debian}),

@@ -12,6 +12,7 @@ from q8s_infra.arch import ARCHITECTURES
 from q8s_infra.components.worker import guest_arguments
 from q8s_infra.fetched import fetched
 from q8s_infra.plan import plan
+from q8s_infra.remote import HOSTSCRIPTS
 from q8s_infra.render.domain import domain_xml
 from q8s_infra.spec import SpecErrors, validated
 from tests.unit.hostscript import apt_get, step
@@ -64,6 +65,27 @@ def test_where_names_differ_each_layer_has_its_own() -> None:
     assert {name for each in listed for name in each.architectures} == {"ppc64el"}
     proxies = [each for each in fetched(planned) if "kube-proxy" in each.image]
     assert [each.architectures for each in proxies] == [("the hosts' own", "linux/ppc64le")]
+
+
+@pytest.mark.parametrize("archive", ["", "images.tar"], ids=["unpacked", "packed"])
+def test_images_are_packed_for_guests_of_another_byte_order(tmp_path: Path, archive: str) -> None:
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    for name, does in (("containerd", "exec sleep 60"), ("ctr", f'echo "$*" >>{tmp_path}/asked')):
+        (programs / name).write_text(f"#!/bin/bash\n{does}\n")
+        (programs / name).chmod(0o755)
+    script = (
+        f"source {HOSTSCRIPTS}/container-runtime.sh; source {HOSTSCRIPTS}/payload.sh; PATH={programs}:$PATH; "
+        'platform=linux/s390x; registry_hosts() { :; }; proxied() { "$@"; }; proxy_environment() { :; }; '
+        f"payload_images $PWD/work $PWD/root '{archive}' an.example/one an.example/two"
+    )
+    (tmp_path / "work").mkdir()
+    done = step(tmp_path, "eval", script)
+    assert done.returncode == 0, done.stderr
+    said = (tmp_path / "asked").read_text()
+    assert said.count("images pull --platform linux/s390x") == 2
+    packed = "images export --platform linux/s390x images.tar an.example/one an.example/two"
+    assert (packed in said) == bool(archive)
 
 
 def test_only_where_there_is_pci_a_network_card_s_firmware_is_left_out() -> None:

@@ -209,7 +209,7 @@ def test_the_payload_s_images_come_by_the_proxy(tmp_path: Path) -> None:
     program(programs, "ctr", f"[[ -s {programs}/pid ]]")
     sources = "; ".join(f"source {SCRIPTS}/{name}.sh" for name in ("container-runtime", "payload"))
     given = f"PATH={programs}:$PATH; platform=linux/arm64; sleep() {{ command sleep 0.2; }}; progress() {{ :; }}"
-    done = step(tmp_path, "eval", f"{sources}; {given}; payload_images $PWD/work $PWD/root an.example/image")
+    done = step(tmp_path, "eval", f"{sources}; {given}; payload_images $PWD/work $PWD/root '' an.example/image")
     assert done.returncode == 0, done.stderr
     for name in ("containerd", "ctr"):
         assert f"http_proxy={PROXY}\n" in (programs / f"{name}.env").read_text()
