@@ -31,6 +31,8 @@ from tests.unit.specs import GOOD, spoiled
 
 HOST = "127.0.0.1"
 LIMIT = 30
+ANSWER = 5
+"""Seconds for one answer: who connects in the moment that a connection is lost may wait for ever."""
 
 
 def free_port() -> int:
@@ -68,7 +70,7 @@ class Site:
         """Ask the API server as its clients do: by its own address through the proxy, checked by its CA."""
 
         def ask() -> int:
-            with SOCKSProxyManager(self.bastion.proxy_url, ca_certs=str(self.ca), retries=False, timeout=LIMIT) as way:
+            with SOCKSProxyManager(self.bastion.proxy_url, ca_certs=str(self.ca), retries=False, timeout=ANSWER) as way:
                 return way.request("GET", self.api).status
 
         assert await asyncio.to_thread(ask) == 200
