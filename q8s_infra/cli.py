@@ -321,7 +321,7 @@ def _nodes(planned: ClusterPlan) -> Table:
     # A name in pieces is no name: narrow terminals break the other columns.
     table = Table(
         Column("node", no_wrap=True, overflow="fold"),
-        Column("architecture", overflow="fold"),
+        Column("arch", overflow="fold"),
         Column("CPU model", overflow="fold"),
         "CPUs",
         "memory",
@@ -330,6 +330,8 @@ def _nodes(planned: ClusterPlan) -> Table:
         title=f"cluster {planned.name}",
         box=box.SIMPLE_HEAD,
         show_edge=False,
+        pad_edge=False,
+        collapse_padding=True,
     )
     for control_plane in planned.control_planes:
         table.add_row(control_plane.name, "host's", "", "", "", "", escape(control_plane.flavor))
