@@ -2,7 +2,7 @@
 # A guest's root file system as Debian's published image for clouds has it: its packages with what they recommend, all units and
 # cloud-init's modules as they come, the initramfs of the distribution.
 # Usage: build-published-root.sh ARCHITECTURE SUITE ROOT AUTHORITY MIRROR SECURITY_MIRROR (may be empty)
-# Needs root; run in a mount namespace of its own, since it may have to mount binfmt_misc.
+# Needs root, and a kernel that runs the architecture's programs (lab/images/foreign.py).
 set -euo pipefail
 architecture=$1 suite=$2 root=$3 authority=$4 mirror=$5 security_mirror=$6
 here=$(dirname "$0")
