@@ -30,6 +30,7 @@ from lab.demo import description
 from lab.emulator import Emulator, Trace
 from lab.hosts.host import all_hosts
 from lab.kubectl import Kubectl
+from lab.site import AS_PUBLISHED, TRIMMED
 from lab.stack import open_stack
 from q8s_infra import versions
 
@@ -235,6 +236,9 @@ def main(
     ] = None,
     times: Annotated[int, typer.Option(help="How often each is measured; an odd number.")] = 3,
     idle: Annotated[int, typer.Option(help="Seconds that an idle worker is watched.")] = 300,
+    published: Annotated[
+        bool, typer.Option(help="x86_64 guests of an image as a distribution publishes it, not of one that is trimmed.")
+    ] = False,
 ) -> None:
     """Print how fast a worker of each type becomes a node, next to a bare boot, and what it costs idle."""
     if times % 2 == 0:
@@ -245,7 +249,7 @@ def main(
         run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key, limit=60)
         try:
             for kind in kinds or ["x86-small", "arm-small"]:
-                last = description("dev", name="bench")
+                last = description("dev", name="bench", guests=AS_PUBLISHED if published else TRIMMED)
                 cluster = last["q8s:cluster"]
                 cluster["access"]["sshPublicKeys"] = [key.with_suffix(".pub").read_text().strip()]
                 cluster["workers"] = {kind: 1}
