@@ -45,7 +45,9 @@ modprobe -a overlay br_netfilter vxlan
 sysctl -q --system
 
 note "q8s: containerd"
-systemctl enable --now containerd.service q8s-flannel-offload.service
+# systemd has just read its units, and to read all of them again takes it seconds here.
+systemctl --quiet --no-reload enable containerd.service q8s-flannel-offload.service
+systemctl start containerd.service q8s-flannel-offload.service
 # Only where hosts can't unpack them for this architecture.
 if [[ -e $payload/images.tar ]]; then
 	note "q8s: images"

@@ -51,6 +51,8 @@ def guest_files(spec: ClusterSpec) -> tuple[SeedFile, ...]:
         "/etc/systemd/system/q8s-flannel-offload.service": text("q8s-flannel-offload.service"),
         "/etc/modules-load.d/q8s.conf": MODULES,
         "/etc/sysctl.d/90-q8s.conf": SYSCTL,
+        # cloud-init's ssh_pwauth comes once the SSH server runs, and starts it anew.
+        "/etc/ssh/sshd_config.d/10-q8s.conf": "PasswordAuthentication no\n",
         "/etc/containerd/config.toml": containerd_toml(spec, OCI_RUNTIME),
     }
     programs = {

@@ -202,6 +202,12 @@ def test_guests_start_containers_by_crun(cluster: Cluster, node: str) -> None:
     assert "state.json" not in files
 
 
+@pytest.mark.parametrize("node", WORKERS)
+@pytest.mark.usefixtures("pods")
+def test_nobody_logs_in_at_a_guest_by_a_password(cluster: Cluster, node: str) -> None:
+    assert "passwordauthentication no" in cluster.guest(node, "/usr/sbin/sshd -T").splitlines()
+
+
 @pytest.mark.usefixtures("pods")
 def test_no_join_token_is_left_where_a_worker_was_joined(cluster: Cluster, cloud: Connection) -> None:
     for node in WORKERS:
