@@ -22,11 +22,9 @@ payload_build() {
 	apt_foreign "$work/apt" "$architecture" "$inbox/apt/guest" "$tree/root" "${packages[@]}"
 
 	progress "unpacking the guests' container images ($platform)"
-	if [[ ${images_packed:-no} = yes ]]; then
-		payload_images "$work" "$work/containerd" "$tree/images.tar" "${images[@]}"
-	else
-		payload_images "$work" "$tree/containerd" "" "${images[@]}"
-	fi
+	local unpacked=$tree/containerd packed=""
+	if [[ ${images_packed:-no} = yes ]]; then unpacked=$work/containerd packed=$tree/images.tar; fi
+	payload_images "$work" "$unpacked" "$packed" "${images[@]}"
 
 	progress "writing the payload disk ($architecture)"
 	local megabytes

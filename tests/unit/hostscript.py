@@ -58,12 +58,17 @@ def step(folder: Path, *words: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=folder, env=direct, check=False, capture_output=True, text=True, timeout=LIMIT)
 
 
+def stand_in(folder: Path, name: str, does: str) -> None:
+    """A program in a folder of programs, in the place of the machine's own."""
+    folder.mkdir(exist_ok=True)
+    (folder / name).write_text(f"#!/bin/bash\n{does}\n")
+    (folder / name).chmod(0o755)
+
+
 def apt_get(folder: Path, does: str = "") -> tuple[str, str]:
     """The words of a command that has no other programs than an ``apt-get`` that notes its last word and does this."""
     programs = folder / "programs"
-    programs.mkdir()
-    (programs / "apt-get").write_text(f'#!/bin/bash\necho "${{@: -1}}" >>{folder}/asked\n{does}\n')
-    (programs / "apt-get").chmod(0o755)
+    stand_in(programs, "apt-get", f'echo "${{@: -1}}" >>{folder}/asked\n{does}')
     return "eval", f"PATH={programs};"
 
 

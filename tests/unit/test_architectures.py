@@ -15,7 +15,7 @@ from q8s_infra.plan import plan
 from q8s_infra.remote import HOSTSCRIPTS
 from q8s_infra.render.domain import domain_xml
 from q8s_infra.spec import SpecErrors, validated
-from tests.unit.hostscript import apt_get, step
+from tests.unit.hostscript import apt_get, stand_in, step
 from tests.unit.specs import GOOD, KEYED
 
 RISCV: dict[str, Any] = {
@@ -70,10 +70,8 @@ def test_where_names_differ_each_layer_has_its_own() -> None:
 @pytest.mark.parametrize("archive", ["", "images.tar"], ids=["unpacked", "packed"])
 def test_images_are_packed_for_guests_of_another_byte_order(tmp_path: Path, archive: str) -> None:
     programs = tmp_path / "programs"
-    programs.mkdir()
-    for name, does in (("containerd", "exec sleep 60"), ("ctr", f'echo "$*" >>{tmp_path}/asked')):
-        (programs / name).write_text(f"#!/bin/bash\n{does}\n")
-        (programs / name).chmod(0o755)
+    stand_in(programs, "containerd", "exec sleep 60")
+    stand_in(programs, "ctr", f'echo "$*" >>{tmp_path}/asked')
     script = (
         f"source {HOSTSCRIPTS}/container-runtime.sh; source {HOSTSCRIPTS}/payload.sh; PATH={programs}:$PATH; "
         'platform=linux/s390x; registry_hosts() { :; }; proxied() { "$@"; }; proxy_environment() { :; }; '
@@ -122,10 +120,9 @@ def test_of_alternatives_the_first_is_installed_that_a_source_has(
     tmp_path: Path, known: tuple[str, ...], chosen: str
 ) -> None:
     words = apt_get(tmp_path)
-    cache = tmp_path / "programs/apt-cache"
     names = "|".join(known) or "none"
-    cache.write_text(f'#!/bin/bash\ncase ${{@: -1}} in\n{names}) echo "Package: ${{@: -1}}" ;;\n*) exit 100 ;;\nesac\n')
-    cache.chmod(0o755)
+    knows = f'case ${{@: -1}} in\n{names}) echo "Package: ${{@: -1}}" ;;\n*) exit 100 ;;\nesac'
+    stand_in(tmp_path / "programs", "apt-cache", knows)
     done = step(tmp_path, *words[:1], f"{words[1]} apt_install 'new|old'")
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "asked").read_text() == f"{chosen}\n"

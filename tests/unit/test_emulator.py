@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from q8s_infra.render.templates import REPOSITORY
-from tests.unit.hostscript import step
+from tests.unit.hostscript import stand_in, step
 
 # As QEMU 8.2 and QEMU 10.0 print it.
 BEFORE = """Available CPUs:
@@ -70,10 +70,8 @@ etoken               Etoken facility
 def test_a_model_is_one_that_the_host_s_emulator_has(tmp_path: Path, says: str, model: str, has: str) -> None:
     (tmp_path / "help").write_text(says)
     emulator = tmp_path / "qemu-system-any"
-    emulator.write_text(
-        f'#!/bin/sh\ncase $1 in -cpu) cat {tmp_path}/help ;; *) echo "QEMU emulator version 1.2"; echo "(c)" ;; esac\n'
-    )
-    emulator.chmod(0o755)
+    version = 'echo "QEMU emulator version 1.2"; echo "(c)"'
+    stand_in(tmp_path, emulator.name, f"case $1 in -cpu) cat {tmp_path}/help ;; *) {version} ;; esac")
     asked = f"source {REPOSITORY}/hostscripts/emulator.sh; emulator_has {emulator} {model} nodeTypes.a.cpuModel"
     done = step(tmp_path, "eval", asked)
     if model in has.split(", "):

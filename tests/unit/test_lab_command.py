@@ -20,6 +20,7 @@ from lab.artifact import Builder, BuildError
 from lab.command import CommandError, LabError, run
 from lab.services import wait_until
 from lab.stack import LimitedPulumi
+from tests.unit.hostscript import stand_in
 
 pytestmark = pytest.mark.timeout(60)
 # A shell and its child, each of which notes its number; the child heeds no polite signal.
@@ -175,10 +176,7 @@ def pulumi(tmp_path: Path) -> Callable[[str], LimitedPulumi]:
     """A Pulumi whose every command but ``version`` is a shell script."""
 
     def make(script: str) -> LimitedPulumi:
-        path = tmp_path / "bin/pulumi"
-        path.parent.mkdir()
-        path.write_text(f"#!/bin/sh\nif [ $1 = version ]; then echo v3.999.0; exit; fi\n{script}\n")
-        path.chmod(0o755)
+        stand_in(tmp_path / "bin", "pulumi", f"if [ $1 = version ]; then echo v3.999.0; exit; fi\n{script}")
         return LimitedPulumi(tmp_path, limit=1)
 
     return make

@@ -23,6 +23,7 @@ from lab.artifact import Artifact, Builder, BuildError
 from lab.services import LabError, accepts, holder, session_members, wait_until
 from lab.steps import Steps
 from q8s_infra import versions as cluster_versions
+from tests.unit.hostscript import stand_in
 
 LOOPBACK = "127.0.0.1"
 Usage = namedtuple("Usage", "total used free")
@@ -71,20 +72,14 @@ class TestChecks:
 
     def test_a_failed_package_says_what_apt_said(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         fake = tmp_path / "bin"
-        fake.mkdir()
-        for name, script in {
-            "dpkg-query": "exit 1",
-            "apt-get": 'case "$*" in *install*) echo "E: no such package" >&2; exit 100;; esac',
-        }.items():
-            (fake / name).write_text(f"#!/bin/sh\n{script}\n")
-            (fake / name).chmod(0o755)
+        stand_in(fake, "dpkg-query", "exit 1")
+        stand_in(fake, "apt-get", 'case "$*" in *install*) echo "E: no such package" >&2; exit 100;; esac')
         monkeypatch.setenv("PATH", f"{fake}:{os.environ['PATH']}")
         with pytest.raises(LabError, match=r"(?s)apt-get .*install.*no such package"):
             checks.packages(["nothing-of-the-kind"])
 
     def test_installed_packages_need_no_apt(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        (tmp_path / "dpkg-query").write_text("#!/bin/sh\nprintf installed\n")
-        (tmp_path / "dpkg-query").chmod(0o755)
+        stand_in(tmp_path, "dpkg-query", "printf installed")
         monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
         assert checks.packages(["anything"]) is False
 

@@ -20,7 +20,7 @@ from q8s_infra.render.seed import seed
 from q8s_infra.render.sources import apt_files
 from q8s_infra.render.templates import REPOSITORY
 from q8s_infra.spec import ClusterSpec, validated
-from tests.unit.hostscript import LIMIT, step
+from tests.unit.hostscript import LIMIT, stand_in, step
 from tests.unit.rendered import identity
 from tests.unit.specs import spoiled
 
@@ -193,20 +193,17 @@ def test_apt_goes_by_the_proxy_unless_its_source_is_direct(tmp_path: Path, heard
     assert PASSWORD not in done.stdout + done.stderr
 
 
-def program(folder: Path, name: str, does: str) -> None:
+def noting(folder: Path, name: str, does: str) -> None:
     """A program that notes its environment and its arguments, and does this."""
-    folder.mkdir(exist_ok=True)
-    noted = f"env >{folder}/{name}.env\nprintf '%s\\n' \"$@\" >>{folder}/{name}.arguments"
-    (folder / name).write_text(f"#!/bin/bash\n{noted}\n{does}\n")
-    (folder / name).chmod(0o755)
+    stand_in(folder, name, f"env >{folder}/{name}.env\nprintf '%s\\n' \"$@\" >>{folder}/{name}.arguments\n{does}")
 
 
 def test_the_payload_s_images_come_by_the_proxy(tmp_path: Path) -> None:
     laid(tmp_path, behind(http=PROXY))
     programs = tmp_path / "programs"
-    program(programs, "containerd", f"echo $$ >{programs}/pid; exec sleep 60")
+    noting(programs, "containerd", f"echo $$ >{programs}/pid; exec sleep 60")
     # It is ready when the other one is.
-    program(programs, "ctr", f"[[ -s {programs}/pid ]]")
+    noting(programs, "ctr", f"[[ -s {programs}/pid ]]")
     sources = "; ".join(f"source {SCRIPTS}/{name}.sh" for name in ("container-runtime", "payload"))
     given = f"PATH={programs}:$PATH; platform=linux/arm64; sleep() {{ command sleep 0.2; }}; progress() {{ :; }}"
     done = step(tmp_path, "eval", f"{sources}; {given}; payload_images $PWD/work $PWD/root '' an.example/image")

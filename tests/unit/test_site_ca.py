@@ -19,7 +19,7 @@ from q8s_infra.render.templates import REPOSITORY
 from q8s_infra.spec import ClusterSpec, validated
 from q8s_infra.spec.certificates import each_certificate
 from tests.unit.certificate import authority, server
-from tests.unit.hostscript import step
+from tests.unit.hostscript import stand_in, step
 from tests.unit.serving import served
 from tests.unit.specs import GOOD, refused, spoiled
 
@@ -126,9 +126,7 @@ class Machine:
 
     def program(self, name: str, does: str) -> None:
         """A program of the machine's, which notes its arguments."""
-        file = self.folder / "programs" / name
-        file.write_text(f'#!/bin/bash\necho "{name} $*" >>{self.folder}/asked\n{does}\n')
-        file.chmod(0o755)
+        stand_in(self.folder / "programs", name, f'echo "{name} $*" >>{self.folder}/asked\n{does}')
 
     def run(self, spec: ClusterSpec, *, before: str = ":", then: str = ":") -> subprocess.CompletedProcess[str]:
         """A step with the documents of a spec, and what it does before and after it trusts what it is to trust."""

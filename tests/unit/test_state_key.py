@@ -9,7 +9,7 @@ import pytest
 from q8s_infra.remote import HOSTSCRIPTS
 from q8s_infra.render.domain import domain_xml
 from q8s_infra.render.seed import seed
-from tests.unit.hostscript import step
+from tests.unit.hostscript import stand_in, step
 from tests.unit.rendered import LOGIN, planned
 
 GIVEN = {"image_sha256": "a" * 64, "payload_sha256": "b" * 64, "disk": str(10 << 30)}
@@ -97,12 +97,10 @@ def test_another_firmware_is_another_state(documents: Path) -> None:
 
 def test_other_emulators_of_a_host_are_no_part_of_it(documents: Path) -> None:
     """Else no state would go on where the packages of all architectures are (docs/decisions/0027)."""
-    query, installed = documents / "dpkg-query", documents / "installed"
+    installed = documents / "installed"
     matches = "[[ $name != $pattern ]] || echo $name $version"
-    query.write_text(
-        f"#!/bin/bash\nfor pattern; do while read -r name version; do {matches}; done <{installed}; done\n"
-    )
-    query.chmod(0o755)
+    every = f"for pattern; do while read -r name version; do {matches}; done <{installed}; done"
+    stand_in(documents, "dpkg-query", every)
     installed.write_text("libvirt0 1\nqemu-system-common 1\nqemu-system-x86 1\n")
     before = key(documents)
     installed.write_text(f"{installed.read_text()}qemu-system-arm 1\nqemu-efi-aarch64 1\n")
