@@ -39,6 +39,8 @@ if virsh -q dominfo "$domain" >/dev/null 2>&1 && [[ -e $mark ]]; then
 		virsh -q start "$domain" || running || fail "the guest does not start: see /var/log/libvirt/qemu/$domain.log"
 		progress "the guest was off: powered on"
 	fi
+	# A step that was cut off while it handed a state over has left its largest part, and the guest has all of it.
+	rm -f "$data"/states/*/memory
 	# It goes on with its own payload, and gets from another one what a version of Kubernetes is: on its own link, when it is
 	# asked to (upgrade-guest.sh).
 	own=$(of_chain "$guest/payload.qcow2" -1 filename)
@@ -98,10 +100,11 @@ state_resumed || {
 	boots
 	state_made || boots
 }
-# The guest has it all.
-rm -f "$state/memory"
 install -m 0600 "$inbox/join.json" "$guest/join.json"
 # Before the mark: nobody would join a whole guest whose step was cut off between them.
 systemctl restart --no-block q8s-join-guest.service
 touch "$mark"
 progress "guest powered on"
+# Meanwhile it becomes a node.
+state_given
+rm -f "$state/memory"

@@ -26,7 +26,7 @@ states() {
 # state_find: get the state, or the claim to make it.
 state_find() {
 	local free said code=0 needed=$((2 * disk + memory + (1 << 30)))
-	key=$(state_key) claim="" states=$data/states
+	key=$(state_key) claim="" made="" states=$data/states
 	state=$states/$key
 	# No guest is on one any more.
 	rm -rf "$states"
@@ -78,8 +78,8 @@ state_resumed() {
 
 answers() { /usr/local/sbin/q8s-join-guest --answers 20 "$guest/join.json"; }
 
-# state_made: where it is this host's to make it, save the guest's state once the guest has come to rest, let the guest go on
-# from it, and hand it over. False where the guest is off then.
+# state_made: where it is this host's to make it, save the guest's state once the guest has come to rest, and let the guest go on
+# from it. False where the guest is off then.
 state_made() {
 	[[ $claim ]] || return 0
 	local part=$states/.$key name
@@ -102,6 +102,12 @@ state_made() {
 		state_left "the guest itself does not go on from it"
 		return 1
 	fi
+	made=yes
+}
+
+# state_given: hand the state over that was made here.
+state_given() {
+	[[ $made ]] || return 0
 	progress "handing the guest's state over"
 	states give "$claim" "$state" || state_left "the first control plane does not take it, see $step_log"
 }

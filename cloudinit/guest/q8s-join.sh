@@ -35,7 +35,6 @@ for file in "$payload"/root/usr/lib/*-linux-gnu*/*.so.*; do
 done
 
 note "q8s: network"
-systemctl daemon-reload
 # The cluster is joined by the host's own address, so without it only pods would miss the rest of the world.
 if [[ -z $(ip -4 route show default) ]]; then
 	note "q8s: no default route: the image has not taken all of its network settings"
@@ -45,7 +44,7 @@ modprobe -a overlay br_netfilter vxlan
 sysctl -q --system
 
 note "q8s: containerd"
-# systemd has just read its units, and to read all of them again takes it seconds here.
+# systemd finds units that are new by itself, and to read all others anew takes it seconds here.
 systemctl --quiet --no-reload enable containerd.service q8s-flannel-offload.service
 systemctl start containerd.service q8s-flannel-offload.service
 # Only where hosts can't unpack them for this architecture.
