@@ -76,6 +76,7 @@ state_resumed() {
 	return 1
 }
 
+rests() { /usr/local/sbin/q8s-join-guest --rests "$patience" "$guest/join.json"; }
 answers() { /usr/local/sbin/q8s-join-guest --answers 20 "$guest/join.json"; }
 
 # state_made: where it is this host's to make it, save the guest's state once the guest has come to rest, and let the guest go on
@@ -84,9 +85,13 @@ state_made() {
 	[[ $claim ]] || return 0
 	local part=$states/.$key name
 	progress "waiting until the guest has booted, to keep its state"
-	if ! /usr/local/sbin/q8s-join-guest --rests "$patience" "$guest/join.json"; then
-		state_left "it has not come to rest within $patience s"
-		return 0
+	if ! rests; then
+		if running; then
+			state_left "it has not come to rest within $patience s"
+			return 0
+		fi
+		state_left "its emulator has ended, see /var/log/libvirt/qemu/$domain.log"
+		return 1
 	fi
 	install -d -m 0711 "$part"
 	if ! virsh -q save "$domain" "$part/memory"; then

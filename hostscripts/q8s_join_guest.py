@@ -93,29 +93,45 @@ def hand_over(path: Path) -> None:
         raise NotYet("the guest is off")
 
 
+def answers(path: Path, seconds: float) -> bool:
+    """Whether the guest says within a time that it is nobody's."""
+    with suppress(OSError):
+        return says(path, "status", "nobody", seconds)
+    return False
+
+
 def rests(path: Path, seconds: float) -> bool:
-    """Whether the guest, nobody's yet, comes to rest within a time; one that is reset meanwhile is asked again."""
+    """Whether the guest, nobody's yet, comes to rest within a time; one that is reset meanwhile is asked again.
+
+    One whose emulator has ended does not, and is not waited for.
+    """
     until = time.monotonic() + seconds
-    while (left := until - time.monotonic()) > 0:
-        if says(path, "status", "nobody", left) and says(path, "rest", "rested", min(left, RESTS_SECONDS)):
-            return True
-        time.sleep(PAUSE_SECONDS)
+    with suppress(OSError):
+        while (left := until - time.monotonic()) > 0:
+            if says(path, "status", "nobody", left) and says(path, "rest", "rested", min(left, RESTS_SECONDS)):
+                return True
+            time.sleep(PAUSE_SECONDS)
     return False
 
 
 def says(path: Path, asked: str, expected: str, seconds: float) -> bool:
-    """Whether the guest says a word when it is asked for it, within a time."""
+    """Whether the guest says a word when it is asked for it, within a time.
+
+    Raises:
+        OSError: it has no emulator.
+    """
     until = time.monotonic() + seconds
-    with suppress(OSError), socket.socket(socket.AF_UNIX) as channel:
+    with socket.socket(socket.AF_UNIX) as channel:
         channel.connect(str(path.with_name(CHANNEL)))
-        channel.sendall(f"\n{asked}\n".encode())
-        lines = channel.makefile("rb")
-        while (left := until - time.monotonic()) > 0:
-            channel.settimeout(left)
-            if not (line := lines.readline()):
-                break
-            if line.decode(errors="replace").strip() == expected:
-                return True
+        with suppress(OSError):
+            channel.sendall(f"\n{asked}\n".encode())
+            lines = channel.makefile("rb")
+            while (left := until - time.monotonic()) > 0:
+                channel.settimeout(left)
+                if not (line := lines.readline()):
+                    break
+                if line.decode(errors="replace").strip() == expected:
+                    return True
     return False
 
 
@@ -223,7 +239,7 @@ if __name__ == "__main__":
     *question, document = sys.argv[1:]
     match question:
         case ["--answers", within]:
-            sys.exit(not says(Path(document), "status", "nobody", float(within)))
+            sys.exit(not answers(Path(document), float(within)))
         case ["--rests", within]:
             sys.exit(not rests(Path(document), float(within)))
         case _:

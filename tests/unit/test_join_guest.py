@@ -322,9 +322,19 @@ def test_a_guest_rests_when_it_is_asked_until_it_is_a_node(
 
 @pytest.mark.usefixtures("listening")
 def test_a_guest_that_says_nothing_does_not_answer(tmp_path: Path) -> None:
-    assert not host.says(tmp_path / "none/join.json", "status", "nobody", LIMIT_SECONDS)
-    assert not host.says(tmp_path / "join.json", "status", "nobody", 0.2)
+    assert not host.answers(tmp_path / "join.json", 0.2)
     assert not host.rests(tmp_path / "join.json", 0.2)
+
+
+def test_a_guest_whose_emulator_has_ended_is_not_waited_for(listening: socket.socket, tmp_path: Path) -> None:
+    assert not host.answers(tmp_path / "none/join.json", LIMIT_SECONDS)
+    # It ends while it is waited for; its socket stays.
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(host.rests, tmp_path / "join.json", 100 * LIMIT_SECONDS)
+        with listening.accept()[0] as channel:
+            assert channel.recv(100) == b"\nstatus\n"
+            listening.close()
+        assert not asked.result(LIMIT_SECONDS)
 
 
 def _base64(text: str) -> str:
