@@ -1,4 +1,4 @@
-"""What a guest's state depends on, so that no state is resumed by what did not make it; and what is done without one."""
+"""What a guest's state depends on, so that no state is resumed by what did not make it, and what comes without one."""
 
 from __future__ import annotations
 
@@ -122,15 +122,19 @@ def test_where_no_guest_goes_on_from_one_nobody_is_asked_for_it(documents: Path)
 
 
 @pytest.mark.parametrize(
-    ("runs", "why", "code"),
-    [(1, "its emulator has ended, see /var/log/libvirt/qemu/guest.log", 1), (0, "it has not come to rest within 9 s", 0)],
+    ("runs", "why", "then"),
+    [
+        (1, "its emulator has ended, see /var/log/libvirt/qemu/guest.log", "off"),
+        (0, "it has not come to rest within 9 s", "goes on"),
+    ],
 )
 def test_a_guest_that_is_off_before_its_state_is_saved_boots_again(
-    documents: Path, runs: int, why: str, code: int
+    documents: Path, runs: int, why: str, then: str
 ) -> None:
     given = f"source {HOSTSCRIPTS}/guest-state.sh; claim=a states=. key=b type=c patience=9 domain=guest made="
-    stubs = f"rests() {{ return 1; }}; running() {{ return {runs}; }}; states() {{ echo $*; }}; progress() {{ echo $*; }}"
-    done = step(documents, "eval", f"{given}; {stubs}; state_made && echo goes on || echo off; state_given")
+    said_by = " ".join(f"{name}() {{ echo $*; }};" for name in ("states", "progress"))
+    stubs = f"rests() {{ return 1; }}; running() {{ return {runs}; }}; {said_by}"
+    done = step(documents, "eval", f"{given}; {stubs} state_made && echo goes on || echo off; state_given")
     assert done.returncode == 0, done.stderr
     said = done.stdout.splitlines()
-    assert said[1:] == [f"the guest's state is not kept: {why}", "leave a", "off" if code else "goes on"]
+    assert said[1:] == [f"the guest's state is not kept: {why}", "leave a", then]
