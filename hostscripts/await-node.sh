@@ -27,8 +27,6 @@ export KUBECONFIG=/etc/kubernetes/admin.conf
 touch "$inbox/../idle"
 deadline=$((SECONDS + ${timeout:?}))
 left() { echo "$((deadline > SECONDS ? deadline - SECONDS : 0))"; }
-# The host may just have been powered on.
-retry 6 kubectl get --raw /readyz >/dev/null || fail "the API server is not ready"
 
 # joined SECONDS: wait that long for what shows that the node has joined; 0 looks once. A watch, which costs next to nothing.
 case ${role:?} in
@@ -46,6 +44,8 @@ case ${role:?} in
 		;;
 esac
 
+# The host may just have been powered on.
+retry 6 kubectl get --raw /readyz >/dev/null || fail "the API server is not ready"
 if [[ $role = control-plane ]]; then
 	former=$(kubectl get node "$node" --ignore-not-found -o 'jsonpath={.metadata.annotations.q8s\.io/instance}')
 	if [[ $former && $former != "${instance:?}" ]]; then

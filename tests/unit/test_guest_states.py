@@ -1,4 +1,4 @@
-"""States of guests between workers' hosts and the one that keeps them: both real programs, over loopback."""
+"""States of guests between workers' hosts and the one that keeps them: the real programs, over loopback."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from q8s_infra.remote import HOSTSCRIPTS
-from tests.unit.hostscript import program
+from tests.unit.hostscript import program, step
 
 KEY = b"ab" * 32
 STATE = "/states/x86-small/" + "0" * 64
@@ -286,3 +286,22 @@ def test_the_command_says_what_it_found(
         json.loads((keeper.folder / STATE.removeprefix("/") / "manifest.json").read_text())["files"].keys()
         == FILES.keys()
     )
+
+
+@pytest.mark.parametrize(
+    ("runs", "why", "then"),
+    [
+        (1, "its emulator has ended, see /var/log/libvirt/qemu/guest.log", "off"),
+        (0, "it has not come to rest within 9 s", "goes on"),
+    ],
+)
+def test_a_guest_that_is_off_before_its_state_is_saved_boots_again(
+    tmp_path: Path, runs: int, why: str, then: str
+) -> None:
+    given = f"source {HOSTSCRIPTS}/guest-state.sh; claim=a states=. key=b type=c patience=9 domain=guest made="
+    said_by = " ".join(f"{name}() {{ echo $*; }};" for name in ("states", "progress"))
+    stubs = f"rests() {{ return 1; }}; running() {{ return {runs}; }}; {said_by}"
+    done = step(tmp_path, "eval", f"{given}; {stubs} state_made && echo goes on || echo off; state_given")
+    assert done.returncode == 0, done.stderr
+    said = done.stdout.splitlines()
+    assert said[1:] == [f"the guest's state is not kept: {why}", "leave a", then]
