@@ -67,9 +67,11 @@ state_resumed() {
 	chmod 0644 "$state"/*
 	if [[ -e $state/nvram.fd ]]; then install -m 0600 "$state/nvram.fd" "$guest/nvram.fd"; fi
 	disks_on "$state/root.qcow2" "$state/payload.qcow2"
-	if virsh -q restore "$state/memory" && answers; then return 0; fi
+	# It stood still when it was saved.
+	if virsh -q restore --running "$state/memory" && answers; then return 0; fi
 	progress "boots, as it does not go on from a state: see /var/log/libvirt/qemu/$domain.log"
-	! running || virsh -q destroy "$domain"
+	# Whatever it does: one that stands still is not off.
+	virsh -q destroy "$domain" || true
 	rm -rf "$state" "$guest/nvram.fd"
 	# Nobody else is to try it.
 	[[ $claim ]] || claim=$(states anew) || claim=""
@@ -79,11 +81,11 @@ state_resumed() {
 rests() { /usr/local/sbin/q8s-join-guest --rests "$patience" "$guest/join.json"; }
 answers() { /usr/local/sbin/q8s-join-guest --answers 20 "$guest/join.json"; }
 
-# state_made: where it is this host's to make it, save the guest's state once the guest has come to rest, and let the guest go on
-# from it. False where the guest is off then.
+# state_made: where it is this host's to make it, save the guest's state once the guest has come to rest; it goes on meanwhile, in the
+# emulator that it has. False where the guest is off then.
 state_made() {
 	[[ $claim ]] || return 0
-	local part=$states/.$key name
+	local part=$states/.$key
 	progress "waiting until the guest has booted, to keep its state"
 	if ! rests; then
 		if running; then
@@ -94,20 +96,26 @@ state_made() {
 		return 1
 	fi
 	install -d -m 0711 "$part"
-	if ! virsh -q save "$domain" "$part/memory"; then
+	progress "keeping the guest's state"
+	if state_saved "$part"; then
+		mv "$part" "$state"
+		made=yes
+	else
 		state_left "libvirt does not save it, see $step_log"
-		running
-		return
+		rm -rf "$part"
 	fi
+	running || virsh -q resume "$domain"
+}
+
+# state_saved FOLDER: memory and disks of the guest, which stands still from then on.
+state_saved() {
+	local name
+	# libvirt writes the memory, as if it saved the guest; "manual" are disks that others copy before the guest goes on.
+	virsh -q snapshot-create-as "$domain" --no-metadata --memspec "file=$1/memory,snapshot=external" \
+		--diskspec vda,snapshot=manual --diskspec vdb,snapshot=manual --diskspec vdc,snapshot=no || return 1
 	for name in root.qcow2 payload.qcow2 nvram.fd; do
-		if [[ -e $guest/$name ]]; then mv "$guest/$name" "$part/$name"; fi
+		[[ ! -e $guest/$name ]] || cp "$guest/$name" "$1/$name" || return 1
 	done
-	mv "$part" "$state"
-	if ! state_resumed; then
-		state_left "the guest itself does not go on from it"
-		return 1
-	fi
-	made=yes
 }
 
 # state_given: hand the state over that was made here.
@@ -115,6 +123,7 @@ state_given() {
 	[[ $made ]] || return 0
 	progress "handing the guest's state over"
 	states give "$claim" "$state" || state_left "the first control plane does not take it, see $step_log"
+	rm -rf "$state"
 }
 
 # state_left WHY: somebody else may make it.

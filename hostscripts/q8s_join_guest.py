@@ -40,7 +40,8 @@ CHANNEL = "node.sock"
 RUNTIME = "unix:///var/run/containerd/containerd.sock"
 RESOLVERS = "/etc/q8s/resolv.conf"
 """In the guest: a link to the file that has the resolvers themselves."""
-PAUSE_SECONDS = 2
+PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.25, 4.0
+"""Between two attempts: twice as long each time that the same hinders it."""
 LIMIT_SECONDS = 30
 RESTS_SECONDS = 120
 """A guest that is asked to rest does so within half of this (q8s_become.py)."""
@@ -52,15 +53,16 @@ class NotYet(Exception):
 
 def main(path: Path) -> None:
     """Talk with the guest until it has joined; what hinders it is said once."""
-    said = ""
+    said, pause = "", PAUSE_SECONDS
     while path.exists():
         try:
             hand_over(path)
         except (NotYet, OSError, http.client.HTTPException) as hindrance:
             if str(hindrance) != said:
-                said = str(hindrance)
+                said, pause = str(hindrance), PAUSE_SECONDS
                 print(said, flush=True)
-            time.sleep(PAUSE_SECONDS)
+            time.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
 
 
 def hand_over(path: Path) -> None:

@@ -67,8 +67,8 @@ class Emulator:
 class Trace:
     """What emulators of a host have used, looked at twice a second for as long as the trace is open.
 
-    One that is there already is left out; those that follow each other, as when a guest goes on from its own state, are
-    taken together.
+    One that is there already is left out; those that follow each other, as when a guest boots that does not go on from
+    a state, are taken together.
     """
 
     def __init__(self, server: str) -> None:

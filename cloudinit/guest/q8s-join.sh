@@ -46,7 +46,9 @@ sysctl -q --system
 note "q8s: containerd"
 # systemd finds units that are new by itself, and to read all others anew takes it seconds here.
 systemctl --quiet --no-reload enable containerd.service q8s-flannel-offload.service
-systemctl start containerd.service q8s-flannel-offload.service
+systemctl start containerd.service
+# Its turn comes when the system is up.
+systemctl --no-block start q8s-flannel-offload.service
 # Only where hosts can't unpack them for this architecture.
 if [[ -e $payload/images.tar ]]; then
 	note "q8s: images"

@@ -337,5 +337,22 @@ def test_a_guest_whose_emulator_has_ended_is_not_waited_for(listening: socket.so
         assert not asked.result(LIMIT_SECONDS)
 
 
+def test_who_is_hindered_looks_again_soon_and_then_less_often(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    document = tmp_path / "join.json"
+    document.touch()
+    hindrances = iter(["no answer"] * 7 + ["no token"] * 2)
+    pauses: list[float] = []
+
+    def hand_over(path: Path) -> None:
+        if (hindrance := next(hindrances, None)) is not None:
+            raise host.NotYet(hindrance)
+        path.unlink()
+
+    monkeypatch.setattr(host, "hand_over", hand_over)
+    monkeypatch.setattr(host.time, "sleep", pauses.append)
+    host.main(document)
+    assert pauses == [0.25, 0.5, 1, 2, 4, 4, 4, 0.25, 0.5]
+
+
 def _base64(text: str) -> str:
     return base64.b64encode(text.encode()).decode()

@@ -39,6 +39,25 @@ def test_every_document_is_as_expected(shape: str) -> None:
 
 
 @pytest.mark.parametrize("shape", SHAPES)
+def test_cloud_init_runs_what_it_is_asked_for_and_writes_files_before_it_runs_commands(shape: str) -> None:
+    module_of = {
+        "disable_root": "ssh",
+        "ssh_deletekeys": "ssh",
+        "ssh_genkeytypes": "ssh",
+        "users": "users_groups",
+    }
+    no_module = {"preserve_hostname", "manage_etc_hosts"}
+    seeds = [text for name, text in documents(shape).items() if name.endswith("seed/user-data")]
+    assert seeds
+    for text in seeds:
+        asked = yaml.safe_load(text)
+        stages = [asked.pop(f"cloud_{stage}_modules") for stage in ("init", "config", "final")]
+        modules = [module for stage in stages for module in stage]
+        assert {module_of.get(key, key) for key in asked.keys() - no_module} <= set(modules)
+        assert modules.index("write_files") < modules.index("bootcmd")
+
+
+@pytest.mark.parametrize("shape", SHAPES)
 def test_rendering_twice_gives_the_same(shape: str) -> None:
     assert documents(shape) == documents(shape)
 
