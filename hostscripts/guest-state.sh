@@ -101,10 +101,13 @@ state_made() {
 		mv "$part" "$state"
 		made=yes
 	else
-		state_left "libvirt does not save it, see $step_log"
+		state_left "it could not be saved, see $step_log"
 		rm -rf "$part"
 	fi
-	running || virsh -q resume "$domain"
+	running || virsh -q resume "$domain" || {
+		virsh -q destroy "$domain" || true
+		return 1
+	}
 }
 
 # state_saved FOLDER: memory and disks of the guest, which stands still from then on.

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from q8s_infra.remote import HOSTSCRIPTS
-from tests.unit.hostscript import program, step
+from tests.unit.hostscript import program
 
 KEY = b"ab" * 32
 STATE = "/states/x86-small/" + "0" * 64
@@ -286,72 +286,3 @@ def test_the_command_says_what_it_found(
         json.loads((keeper.folder / STATE.removeprefix("/") / "manifest.json").read_text())["files"].keys()
         == FILES.keys()
     )
-
-
-@pytest.mark.parametrize(
-    ("runs", "why", "then"),
-    [
-        (1, "its emulator has ended, see /var/log/libvirt/qemu/guest.log", "off"),
-        (0, "it has not come to rest within 9 s", "goes on"),
-    ],
-)
-def test_a_guest_that_is_off_before_its_state_is_saved_boots_again(
-    tmp_path: Path, runs: int, why: str, then: str
-) -> None:
-    given = f"source {HOSTSCRIPTS}/guest-state.sh; claim=a states=. key=b type=c patience=9 domain=guest made="
-    said_by = " ".join(f"{name}() {{ echo $*; }};" for name in ("states", "progress"))
-    stubs = f"rests() {{ return 1; }}; running() {{ return {runs}; }}; {said_by}"
-    done = step(tmp_path, "eval", f"{given}; {stubs} state_made && echo goes on || echo off; state_given")
-    assert done.returncode == 0, done.stderr
-    said = done.stdout.splitlines()
-    assert said[1:] == [f"the guest's state is not kept: {why}", "leave a", then]
-
-
-@pytest.mark.parametrize(
-    ("writes", "resumes", "then", "files"),
-    [
-        (True, True, "goes on", ["memory", "nvram.fd", "payload.qcow2", "root.qcow2"]),
-        (False, True, "goes on", []),
-        (True, False, "off", ["memory", "nvram.fd", "payload.qcow2", "root.qcow2"]),
-    ],
-)
-def test_a_guest_goes_on_in_its_own_emulator_when_its_state_is_kept(
-    tmp_path: Path, *, writes: bool, resumes: bool, then: str, files: list[str]
-) -> None:
-    guest, states, log = tmp_path / "guest", tmp_path / "states", tmp_path / "log"
-    for folder in (guest, states):
-        folder.mkdir()
-    for name in ("root.qcow2", "payload.qcow2", "nvram.fd", "seed.iso"):
-        (guest / name).write_text(name)
-    given = f"source {HOSTSCRIPTS}/guest-state.sh; claim=a guest={guest} states={states} key=b domain=guest made="
-    virsh = f"""virsh() {{
-        echo "$2" >>{log}
-        case $2 in
-            snapshot-create-as) {f"touch {states}/.b/memory" if writes else "return 1"} ;;
-            resume) {":" if resumes else "return 1"} ;;
-        esac
-    }}"""
-    stubs = f"state=$states/b step_log=log; rests() {{ :; }}; running() {{ return 1; }}; progress() {{ :; }}; {virsh}"
-    stubs += "; states() { echo states $*; }"
-    done = step(tmp_path, "eval", f"{given}; {stubs}; state_made && echo goes on || echo off")
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines() == [*([] if writes else ["states leave a"]), then]
-    assert log.read_text().split() == ["snapshot-create-as", "resume"]
-    assert sorted(path.name for path in states.rglob("*") if path.is_file()) == files
-    assert (guest / "root.qcow2").exists(), "its disk was taken away"
-
-
-@pytest.mark.parametrize("restored", [True, False])
-def test_a_guest_that_does_not_go_on_is_off_before_it_boots(tmp_path: Path, *, restored: bool) -> None:
-    state, log = tmp_path / "state", tmp_path / "log"
-    state.mkdir()
-    (state / "memory").touch()
-    virsh = f"virsh() {{ echo $2 >>{log}; [[ $2 != restore ]] || {str(restored).lower()}; }}"
-    silent = "answers() { return 1; }; disks_on() { :; }; states() { echo another; }; progress() { :; }"
-    stubs = f"{virsh}; {silent}"
-    given = f"source {HOSTSCRIPTS}/guest-state.sh; state={state} guest={tmp_path} type=a domain=guest claim="
-    done = step(tmp_path, "eval", f"{given}; {stubs}; state_resumed || echo boots, claims $claim")
-    assert (done.returncode, done.stdout) == (0, "boots, claims another\n"), done.stderr
-    # It may run, stand still or be off: nothing but this is sure.
-    assert log.read_text().split() == ["restore", "destroy"]
-    assert not state.exists()

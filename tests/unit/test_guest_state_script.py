@@ -1,0 +1,104 @@
+"""What a worker's host does with states (guest-state.sh), with stand-ins for libvirt and for the guest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from q8s_infra.remote import HOSTSCRIPTS
+from tests.unit.hostscript import step
+
+
+def said(tmp_path: Path, commands: str, *, stand_ins: str, **variables: object) -> list[str]:
+    """What the commands print, in which ``states`` and ``virsh`` say what they are asked for."""
+    given = " ".join(f"{name}={value}" for name, value in {"domain": "guest", "key": "b", **variables}.items())
+    asked = 'states() { echo "states $*"; }; virsh() { echo "virsh $2"; }; progress() { :; }'
+    done = step(tmp_path, "eval", f"source {HOSTSCRIPTS}/guest-state.sh; {given}; {asked}; {stand_ins}; {commands}")
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("runs", "why", "then"),
+    [
+        ("false", "its emulator has ended, see /var/log/libvirt/qemu/guest.log", "off"),
+        ("true", "it has not come to rest within 9 s", "goes on"),
+    ],
+)
+def test_a_guest_that_is_off_before_its_state_is_saved_boots_again(
+    tmp_path: Path, runs: str, why: str, then: str
+) -> None:
+    told = said(
+        tmp_path,
+        "state_made && echo goes on || echo off; state_given",
+        stand_ins=f"rests() {{ false; }}; running() {{ {runs}; }}; progress() {{ echo $*; }}",
+        claim="a",
+        states=".",
+        patience=9,
+        made="",
+    )
+    assert told[1:] == [f"the guest's state is not kept: {why}", "states leave a", then]
+
+
+WHOLE = ["memory", "nvram.fd", "payload.qcow2", "root.qcow2"]
+
+
+@pytest.mark.parametrize(
+    ("saves", "resumes", "then", "files"),
+    [
+        ("true", "true", ["goes on"], WHOLE),
+        ("false", "true", ["states leave a", "goes on"], []),
+        # It may stand still: it is off before it boots.
+        ("true", "false", ["virsh destroy", "off"], WHOLE),
+    ],
+)
+def test_a_guest_goes_on_in_its_own_emulator_when_its_state_is_kept(
+    tmp_path: Path, saves: str, resumes: str, then: list[str], files: list[str]
+) -> None:
+    guest, states = tmp_path / "guest", tmp_path / "states"
+    for folder in (guest, states):
+        folder.mkdir()
+    for name in (*WHOLE[1:], "seed.iso"):
+        (guest / name).write_text(name)
+    virsh = f"""virsh() {{
+        echo "virsh $2"
+        case $2 in
+            snapshot-create-as) {saves} && touch {states}/.b/memory ;;
+            resume) {resumes} ;;
+        esac
+    }}"""
+    told = said(
+        tmp_path,
+        "state_made && echo goes on || echo off",
+        stand_ins=f"rests() {{ :; }}; running() {{ false; }}; step_log=log; {virsh}",
+        claim="a",
+        guest=guest,
+        states=states,
+        state=states / "b",
+    )
+    asked = ["virsh snapshot-create-as", "virsh resume"]
+    assert [line for line in told if line not in asked] == then
+    assert [line for line in told if line in asked] == asked
+    assert sorted(path.name for path in states.rglob("*") if path.is_file()) == files
+    assert (guest / "root.qcow2").exists(), "its disk was taken away"
+
+
+@pytest.mark.parametrize("restored", ["true", "false"])
+def test_a_guest_that_does_not_go_on_is_off_before_it_boots(tmp_path: Path, restored: str) -> None:
+    state = tmp_path / "state"
+    state.mkdir()
+    (state / "memory").touch()
+    virsh = f'virsh() {{ echo "virsh $2"; [[ $2 != restore ]] || {restored}; }}'
+    told = said(
+        tmp_path,
+        "state_resumed || echo boots, claims $claim",
+        stand_ins=f"answers() {{ false; }}; disks_on() {{ :; }}; states() {{ echo another; }}; {virsh}",
+        state=state,
+        guest=tmp_path,
+        type="a",
+        claim="",
+    )
+    # It may run, stand still or be off: nothing but this is sure.
+    assert told == ["virsh restore", "virsh destroy", "boots, claims another"]
+    assert not state.exists()
