@@ -6,9 +6,9 @@ from q8s_infra.components import Cluster
 from q8s_infra.stack import load_stack
 from q8s_infra.tunnel import start
 
-plan, rollout = load_stack()
-start(plan.spec.access)
-cluster = Cluster(plan, rollout)
+stack = load_stack()
+start(stack.plan.spec.access)
+cluster = Cluster(stack.plan, stack.rollout, stack.project)
 
 pulumi.export("kubeconfig", pulumi.Output.secret(cluster.kubeconfig))
 pulumi.export("endpoint", cluster.endpoint)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
 import yaml
 from cryptography import x509
 
-from q8s_infra.kept import COMPONENT
+from q8s_infra.state.model import CLUSTER, StackState
 
 OUTPUT: Final = "certificatesExpire"
 """The output of the cluster's component that says when, in ISO 8601."""
@@ -40,17 +39,17 @@ def _certificate(kubeconfig: str) -> x509.Certificate:
     return x509.load_pem_x509_certificate(base64.b64decode(user["client-certificate-data"]))
 
 
-def warnings(resources: Mapping[str, Mapping[str, Any]], now: datetime | None = None) -> tuple[str, ...]:
+def warnings(state: StackState, now: datetime | None = None) -> tuple[str, ...]:
     """What to tell where the certificates of the stack's cluster expire soon, or have.
 
     Args:
-        resources: types and outputs of the stack's resources by their URNs.
+        state: what the stack has.
         now: today, by default.
     """
     certificates = (
         (datetime.fromisoformat(outputs[OUTPUT]), outputs.get(SINCE))
-        for resource in resources.values()
-        if resource["type"] == COMPONENT and OUTPUT in (outputs := resource["outputs"])
+        for cluster in state.of_type(CLUSTER)
+        if OUTPUT in (outputs := cluster.outputs)
     )
     return tuple(
         f"the cluster's certificates expire on {date:%Y-%m-%d}: renew them with python -m q8s_infra renew --stack STACK"

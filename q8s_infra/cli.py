@@ -6,11 +6,11 @@ import asyncio
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 from pulumi import automation
@@ -21,20 +21,33 @@ from rich.table import Column, Table
 
 from q8s_infra import diagnose, fetched, init, snapshot, tunnel
 from q8s_infra.bake import BakeError, Builder, bake
-from q8s_infra.cloud import FAILURES, OpenStackCloud, connect, failure
+from q8s_infra.cloud import OpenStackCloud, connect
+from q8s_infra.connection import FAILURES, failure
+from q8s_infra.drift import missing
+from q8s_infra.forget import StillThere, forgotten
 from q8s_infra.hosts import HostError, Hosts
 from q8s_infra.kept import with_images
+from q8s_infra.other_changes import OtherChanges, refuse_other_changes
 from q8s_infra.plan import ClusterPlan, plan
 from q8s_infra.preflight import Need, check, needs
 from q8s_infra.prompts import Terminal
 from q8s_infra.remote import Step
 from q8s_infra.render import kubeadm
+from q8s_infra.rollout import replaced_hosts, rollout
 from q8s_infra.spec import ClusterSpec, Mistake, SpecErrors, load, read
 from q8s_infra.spec.reference import reference
 from q8s_infra.ssh import NoState, StackKeys, Way, exported, stack_keys
-from q8s_infra.strays import known, lost
+from q8s_infra.stacks import SelectedStack, WrongCloud, selected
+from q8s_infra.state.model import StackState
 
+_STACK: Final = "A stack of this directory, as Pulumi takes it; by default the one that Pulumi has selected."
 cli = typer.Typer(no_args_is_help=True, add_completion=False)
+_EMPTY: Final = StackState()
+_REFUSALS: Final = (
+    *(NoState, HostError, BakeError, StillThere, WrongCloud, OtherChanges),
+    *(snapshot.SnapshotError, tunnel.TunnelError),
+)
+"""Errors whose text is all that a user needs."""
 console, errors = Console(highlight=False), Console(stderr=True, highlight=False)
 
 
@@ -48,13 +61,18 @@ def check_command(
     file: Annotated[
         Path | None, typer.Argument(help="A stack's file, a description, or a prototype's cluster.yaml.")
     ] = None,
-    stack: Annotated[str | None, typer.Option(help="A stack of this directory, by name.")] = None,
+    stack: Annotated[str | None, typer.Option(help=_STACK)] = None,
     offline: Annotated[bool, typer.Option("--offline", help="Ask no cloud.")] = False,
 ) -> None:
     """Print the plan (nodes, sizes, totals, quota); exit 1 with all mistakes where there are any."""
     with _explained():
-        planned = plan(_spec(file, stack))
-        _show(planned, None if offline else connect())
+        chosen = None if file else selected(stack)
+        planned = plan(_spec(file, chosen))
+        if offline:
+            _show(planned, None)
+            return
+        state, cloud = _state_of(chosen) if chosen else (None, connect({}))
+        _show(planned, cloud, StackState.from_deployment(state))
 
 
 @cli.command("init")
@@ -76,16 +94,17 @@ def init_command(
     given = init.Given(
         stack, network, host_image, control_plane_flavor, worker_flavor, allowed_cidr or (), user, subnet, zone
     )
-    path = Path(f"Pulumi.{stack}.yaml")
+    chosen = selected(stack)
+    path = chosen.file
     with _explained():
         kept = init.kept(path, force=force)
-        cloud = connect()
+        cloud = chosen.connect()
         decision = init.decide(given, cloud, _asker())
         init.write(path, init.text(decision, kept), force=force)
     console.print(f"written: {path}", markup=False)
     again = f"python -m q8s_infra check --stack {stack}"
     with _explained(f"change {path} and run: {again}"):
-        _show(plan(_spec(None, stack)), cloud)
+        _show(plan(_spec(None, chosen)), cloud)
     console.print(f"next:\n  pulumi stack init {stack}\n  pulumi up --stack {stack}", markup=False)
 
 
@@ -93,7 +112,7 @@ def _asker() -> Terminal | None:
     return Terminal(console) if sys.stdin.isatty() and sys.stdout.isatty() else None
 
 
-def _show(planned: ClusterPlan, cloud: OpenStackCloud | None) -> None:
+def _show(planned: ClusterPlan, cloud: OpenStackCloud | None, state: StackState = _EMPTY) -> None:
     """Print a plan, and what the cloud says of it where there is one.
 
     Raises:
@@ -102,9 +121,10 @@ def _show(planned: ClusterPlan, cloud: OpenStackCloud | None) -> None:
     console.print(_nodes(planned))
     console.print(_totals(planned), markup=False)
     # The table comes before the word on it: where a quota is too small, it says which and by how much.
-    if cloud and (quotas := needs(planned, cloud)):
+    replaced = replaced_hosts(planned, state)
+    if cloud and (quotas := needs(planned, cloud, replaced)):
         console.print(_quotas(quotas))
-    warnings = (*planned.warnings, *(check(planned, cloud) if cloud else ()))
+    warnings = (*planned.warnings, *(check(planned, cloud, replaced) if cloud else ()))
     for warning in warnings:
         errors.print(f"warning: {warning}", markup=False, soft_wrap=True)
 
@@ -120,12 +140,12 @@ def sources_command(
     file: Annotated[
         Path | None, typer.Argument(help="A stack's file, a description, or a prototype's cluster.yaml.")
     ] = None,
-    stack: Annotated[str | None, typer.Option(help="A stack of this directory, by name.")] = None,
+    stack: Annotated[str | None, typer.Option(help=_STACK)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
 ) -> None:
     """Print all that a stack fetches, from where, and what it is checked by; asks no cloud."""
     with _explained():
-        planned = plan(_spec(file, stack))
+        planned = plan(_spec(file, None if file else selected(stack)))
     if as_json:
         typer.echo(json.dumps(fetched.document(planned), indent=2))
         return
@@ -138,15 +158,17 @@ def sources_command(
 @cli.command("diagnose")
 def diagnose_command(
     names: Annotated[list[str] | None, typer.Argument(metavar="[NODE]...", help="Which nodes; all if none.")] = None,
-    stack: Annotated[str, typer.Option(help="A stack of this directory, by name.")] = "dev",
+    stack: Annotated[str | None, typer.Option(help=_STACK)] = None,
     output: Annotated[Path | None, typer.Option(help="The archive to write.")] = None,
 ) -> None:
     """Collect the logs of nodes into an archive, without their secrets; print each node's first broken layer."""
     with _explained():
-        planned = plan(_spec(None, stack))
+        chosen = selected(stack)
+        planned = plan(_spec(None, chosen))
         wanted = _known(names or [node.name for node in planned.nodes], planned)
-        keys = stack_keys(exported(stack))
-        instances = connect().instances(node.name for node in planned.nodes)
+        state = exported(chosen.name)
+        keys = stack_keys(state)
+        instances = chosen.connect(state).instances(node.name for node in planned.nodes)
     console.print(f"asking {len(wanted)} node(s)")
     collected = asyncio.run(diagnose.collect(planned, wanted, instances, keys))
     path = output or Path(f"q8s-{planned.name}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.tar.gz")
@@ -159,14 +181,15 @@ def diagnose_command(
 
 @cli.command("snapshot")
 def snapshot_command(
-    stack: Annotated[str, typer.Option(help="A stack of this directory, by name.")] = "dev",
+    stack: Annotated[str | None, typer.Option(help=_STACK)] = None,
     output: Annotated[Path | None, typer.Option(help="The file to write.")] = None,
 ) -> None:
     """Take a snapshot of the cluster: etcd's data and the cluster's keys, sealed for this stack."""
     with _explained():
-        planned = plan(_spec(None, stack))
-        keys = stack_keys(exported(stack))
-        taken = asyncio.run(snapshot.take(planned, _control_planes(planned, connect(), keys)))
+        chosen = selected(stack)
+        planned, state = plan(_spec(None, chosen)), exported(chosen.name)
+        keys = stack_keys(state)
+        taken = asyncio.run(snapshot.take(planned, _control_planes(planned, chosen.connect(state), keys)))
         path = output or Path(f"q8s-{planned.name}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.snapshot")
         snapshot.write(path, taken.sealed(keys.seed))
     console.print(f"snapshot: {path}", markup=False, soft_wrap=True)
@@ -175,49 +198,70 @@ def snapshot_command(
 @cli.command("restore")
 def restore_command(
     file: Annotated[Path, typer.Argument(help="What `snapshot` has written.", exists=True, dir_okay=False)],
-    stack: Annotated[str, typer.Option(help="A stack of this directory, by name.")] = "dev",
+    stack: Annotated[str | None, typer.Option(help=_STACK)] = None,
 ) -> None:
     """Make a cluster whose control planes are lost again, from a snapshot; workers and their pods go on."""
     with _explained():
-        planned, cloud, state = plan(_spec(None, stack)), connect(), exported(stack)
-        keys = stack_keys(state)
+        chosen = selected(stack)
+        planned, state = plan(_spec(None, chosen)), exported(chosen.name)
+        keys, cloud = stack_keys(state), chosen.connect(state, missing=True)
+        _refuse_edits(planned, StackState.from_deployment(state))
         content = snapshot.unsealed(file.read_bytes(), keys.seed)
         there = _control_planes(planned, cloud, keys)
         snapshot.refuse_living(planned, there.instances, content)
         asyncio.run(snapshot.refuse_member(planned, there))
-        selected = automation.select_stack(stack, work_dir=".")
-        snapshot.make_host(selected, planned, lost(known(state), cloud))
+        gone = missing(StackState.from_deployment(state), cloud.all_servers())
+        _forget(chosen, [each.name for each in gone], cloud)
+        running = automation.select_stack(chosen.name, work_dir=".")
+        snapshot.make_host(running, planned)
         asyncio.run(snapshot.lay(planned, _control_planes(planned, cloud, keys), content))
-        selected.up(on_output=print)
+        running.up(on_output=print)
 
 
 @cli.command("renew")
 def renew_command(
-    stack: Annotated[str, typer.Option(help="A stack of this directory, by name.")] = "dev",
+    stack: Annotated[str | None, typer.Option(help=_STACK)] = None,
 ) -> None:
     """Renew the certificates of all control planes, one control plane after the other."""
     with _explained():
-        planned = plan(_spec(None, stack))
-        hosts = _control_planes(planned, connect(), stack_keys(exported(stack)))
+        chosen = selected(stack)
+        planned, state = plan(_spec(None, chosen)), exported(chosen.name)
+        running = automation.select_stack(chosen.name, work_dir=".")
+        first = planned.control_planes[0].name
+        replaced = [f"**::{first}-init"]
+        refuse_other_changes(running, replaced, {f"{first}-init"})
+        hosts = _control_planes(planned, chosen.connect(state), stack_keys(state))
         files = {"kubeadm.yaml": kubeadm.renewal_configuration(planned.spec)}
         for node in planned.control_planes:
             console.print(f"{node.name}: renewing its certificates", markup=False)
             asyncio.run(hosts.run(Step("renew-certificates", node.name, "Kubernetes"), files))
         # The administrator's kubeconfig is a result of the first one's step.
-        first = planned.control_planes[0].name
-        automation.select_stack(stack, work_dir=".").up(replace=[f"**::{first}-init"], on_output=print)
+        running.up(replace=replaced, on_output=print)
+
+
+@cli.command("forget")
+def forget_command(
+    names: Annotated[list[str], typer.Argument(metavar="NODE...", help="Nodes whose instances no longer exist.")],
+    stack: Annotated[str | None, typer.Option(help=_STACK)] = None,
+) -> None:
+    """Remove hosts that no longer exist from the stack's state; the next `pulumi up` creates them again."""
+    with _explained():
+        chosen = selected(stack)
+        _forget(chosen, names, chosen.connect(chosen.deployment()["deployment"], missing=True))
+    console.print("next:\n  pulumi up", markup=False)
 
 
 @cli.command("bake")
 def bake_command(
-    stack: Annotated[str, typer.Option(help="A stack of this directory, by name.")] = "dev",
+    stack: Annotated[str | None, typer.Option(help=_STACK)] = None,
     name: Annotated[str | None, typer.Option(help="What the image is called; by default CLUSTER-host.")] = None,
 ) -> None:
     """Make an image of a host that has all that workers need: new ones that boot it install and fetch nothing."""
     with _explained():
-        state = exported(stack)
-        planned = plan(with_images(_spec(None, stack), known(state)))
-        cloud, image = connect(), name or f"{planned.name}-host"
+        chosen = selected(stack)
+        state = exported(chosen.name)
+        planned = plan(with_images(_spec(None, chosen), StackState.from_deployment(state)))
+        cloud, image = chosen.connect(state), name or f"{planned.name}-host"
         baked = asyncio.run(
             bake(
                 planned,
@@ -232,23 +276,22 @@ def bake_command(
     for kind, why in baked.without_state.items():
         errors.print(f"note: guests of type {kind} boot, as {why}", markup=False, soft_wrap=True)
     console.print(f"image: {image} ({baked.id})", markup=False, soft_wrap=True)
-    console.print(
-        f"for new hosts, in Pulumi.{stack}.yaml:\n  hostImage: {{name: {image}}}", markup=False, soft_wrap=True
-    )
+    console.print(f"for new hosts, in {chosen.file}:\n  hostImage: {{name: {image}}}", markup=False, soft_wrap=True)
 
 
 @cli.command("tunnel")
 def tunnel_command(
-    stack: Annotated[str, typer.Option(help="A stack of this directory, by name.")] = "dev",
+    stack: Annotated[str | None, typer.Option(help=_STACK)] = None,
 ) -> None:
     """Keep the proxy to the API server behind a bastion, for kubectl and `pulumi refresh`, until Ctrl-C."""
     with _explained():
-        access = _spec(None, stack).access
+        chosen = selected(stack)
+        access = _spec(None, chosen).access
         if (bastion := access.bastion) is None:
             raise SpecErrors([Mistake("access.mode", access.mode, "only bastion has a tunnel: kubectl needs none")])
         usage = (
             f"{bastion.proxy_url} leads through {bastion.host} until Ctrl-C; beside it:\n"
-            f"  pulumi stack output kubeconfig --show-secrets --stack {stack} > kubeconfig\n"
+            f"  pulumi stack output kubeconfig --show-secrets --stack {chosen.name} > kubeconfig\n"
             "  kubectl --kubeconfig kubeconfig get nodes"
         )
         with suppress(KeyboardInterrupt):
@@ -275,16 +318,46 @@ def _explained(advice: str = "") -> Iterator[None]:
     except FAILURES as error:
         errors.print(f"error: {failure(error)}", markup=False, soft_wrap=True)
         raise typer.Exit(1) from None
-    except (NoState, HostError, BakeError, snapshot.SnapshotError, tunnel.TunnelError, OSError) as error:
+    except (*_REFUSALS, OSError) as error:
         errors.print(f"error: {error}", markup=False, soft_wrap=True)
         raise typer.Exit(1) from None
     except automation.CommandError:
         errors.print(
-            "error: Pulumi has failed, see above; run this once more when the cause is mended",
+            "error: Pulumi has failed, see above: fix the cause and run the command again",
             markup=False,
             soft_wrap=True,
         )
         raise typer.Exit(1) from None
+
+
+def _state_of(chosen: SelectedStack) -> tuple[Mapping[str, Any] | None, OpenStackCloud]:
+    """The stack's state, where it is made already, and the cloud that it is in."""
+    try:
+        exported = chosen.deployment()["deployment"]
+    except NoState:
+        exported = None
+    return exported, chosen.connect(exported)
+
+
+def _forget(chosen: SelectedStack, names: Sequence[str], cloud: OpenStackCloud) -> None:
+    """Remove hosts that no longer exist from the stack's state."""
+    if not names:
+        return
+    exported = chosen.deployment()
+    there = [server.id for server in cloud.all_servers()]
+    chosen.replace_deployment({**exported, "deployment": forgotten(exported["deployment"], names, there)})
+    console.print(f"removed from the state of stack {chosen.name}: {', '.join(names)}", markup=False, soft_wrap=True)
+
+
+def _refuse_edits(planned: ClusterPlan, state: StackState) -> None:
+    """Stop where the description has changes that no `pulumi up` has made yet.
+
+    Raises:
+        SpecErrors: it has.
+    """
+    if changes := rollout(planned, state).notes:
+        text = f"describes changes beside the restored control planes: {'; '.join(changes)}. Take them back for now"
+        raise SpecErrors([Mistake("q8s:cluster", None, text)])
 
 
 def _control_planes(planned: ClusterPlan, cloud: OpenStackCloud, keys: StackKeys) -> Hosts:
@@ -309,12 +382,11 @@ def _findings(findings: list[diagnose.Finding]) -> Table:
     return table
 
 
-def _spec(file: Path | None, stack: str | None) -> ClusterSpec:
-    if (file is None) == (stack is None):
-        raise SpecErrors([Mistake("FILE or --stack", None, "name one of them")])
-    path = file or Path(f"Pulumi.{stack}.yaml")
-    config: dict[str, Any] = read(path)
-    return load(config, stack or path.stem.removeprefix("Pulumi."), base=path.parent)
+def _spec(file: Path | None, stack: SelectedStack | None) -> ClusterSpec:
+    if file is not None:
+        return load(read(file), file.stem.removeprefix("Pulumi."), base=file.parent)
+    chosen = stack or selected(None)
+    return load(read(chosen.file), chosen.short, base=chosen.file.parent)
 
 
 def _nodes(planned: ClusterPlan) -> Table:

@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-import os
-import pwd
 from collections import Counter
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
-import openstack
-from keystoneauth1.exceptions import ClientException
 from openstack import exceptions
-from openstack.config import OpenStackConfig
 
-from q8s_infra.spec import Mistake, Network, SpecErrors
+from q8s_infra.connection import connected, project_of
+from q8s_infra.drift import OWNER, Kind, Port, Server
+from q8s_infra.spec import Network
 from q8s_infra.spec.types import is_id
-from q8s_infra.strays import OWNER, Port, Server
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    import openstack
+
+    from q8s_infra.openstack_project import OpenStackProject
+
 _DELETE_SECONDS: Final = 300
-FAILURES: Final = (exceptions.SDKException, ClientException)
-"""What a look-up raises where OpenStack does not answer, or refuses."""
 
 
 @dataclass(frozen=True)
@@ -173,6 +170,11 @@ class OpenStackCloud:
     def __init__(self, connection: openstack.connection.Connection) -> None:
         self.connection = connection
 
+    @property
+    def project(self) -> OpenStackProject:
+        """The project that the connection acts in."""
+        return project_of(self.connection)
+
     def flavor(self, name: str) -> Flavor | None:
         """See :class:`Cloud`."""
         found = self.connection.compute.find_flavor(name)
@@ -196,6 +198,11 @@ class OpenStackCloud:
             Subnet(each.id, each.name or "", IPv4Network(each.cidr), _pool_size(each.allocation_pools) - taken[each.id])
             for each in subnets
         )
+
+    def network_id(self, network: Network) -> str | None:
+        """The id of a network, or None where there is no such network."""
+        found = self.connection.network.find_network(network.id or network.name or "")
+        return None if found is None else str(found.id)
 
     def quotas(self) -> Mapping[str, Quota]:
         """See :class:`Cloud`."""
@@ -273,17 +280,19 @@ class OpenStackCloud:
         }
 
     def all_servers(self) -> Iterable[Server]:
-        """See :class:`q8s_infra.strays.Cloud`."""
-        servers = self.connection.compute.servers()
-        return (Server(each.id, each.name, (each.metadata or {}).get(OWNER, "")) for each in servers)
+        """See :class:`q8s_infra.drift.Cloud`."""
+        for each in self.connection.compute.servers():
+            yield Server(
+                each.id, each.name, (each.metadata or {}).get(OWNER, ""), launched=each.launched_at is not None
+            )
 
     def ports(self) -> Iterable[Port]:
-        """See :class:`q8s_infra.strays.Cloud`."""
+        """See :class:`q8s_infra.drift.Cloud`."""
         for port in self.connection.network.ports(project_id=self.connection.current_project_id):
             yield Port(port.id, port.name or "", frozenset(port.security_group_ids or ()), not port.device_id)
 
-    def delete(self, kind: Literal["instance", "port"], identity: str) -> None:
-        """See :class:`q8s_infra.strays.Cloud`."""
+    def delete(self, kind: Kind, identity: str) -> None:
+        """See :class:`q8s_infra.drift.Cloud`."""
         if kind == "port":
             self.connection.network.delete_port(identity)
             return
@@ -310,52 +319,16 @@ class OpenStackCloud:
         )
 
 
-def connect(cloud: str | None = None) -> OpenStackCloud:
-    """The cloud that ``clouds.yaml`` or the ``OS_*`` variables describe.
+def connect(settings: Mapping[str, str]) -> OpenStackCloud:
+    """The cloud that Pulumi's OpenStack provider acts in.
 
     Args:
-        cloud: its name in ``clouds.yaml``; by default ``$OS_CLOUD``.
+        settings: ``openstack:*`` of the stack's configuration, without the prefix.
 
     Raises:
-        SpecErrors: no such cloud, or it lets nobody in with these credentials; or Pulumi's provider would not find it.
+        SpecErrors: see :func:`q8s_infra.connection.connected`.
     """
-    if hidden := hidden_file():
-        told = f"clouds.yaml is {hidden}, where Pulumi's OpenStack provider does not look"
-        told = f"{told}: export OS_CLIENT_CONFIG_FILE={hidden}"
-        raise SpecErrors([Mistake("OS_CLIENT_CONFIG_FILE", None, told)])
-    try:
-        connection = openstack.connect(cloud=cloud)
-        connection.authorize()
-    except (*FAILURES, OSError) as error:
-        told = f"the OpenStack layer does not let us in: {_first_line(error)}"
-        raise SpecErrors([Mistake("OS_CLOUD", cloud, told)]) from None
-    return OpenStackCloud(connection)
-
-
-def hidden_file() -> Path | None:
-    """The file ``clouds.yaml`` that openstacksdk reads, where Pulumi's provider would not find it.
-
-    The provider looks into the working directory, the home that passwd(5) names and not ``$HOME``, and
-    ``/etc/openstack`` (gophercloud/utils, openstack/clientconfig, ``FindAndReadYAML``).
-    """
-    if "OS_CLIENT_CONFIG_FILE" in os.environ:
-        return None
-    found = OpenStackConfig(load_envvars=False).config_filename
-    if found is None:
-        return None
-    home = pwd.getpwuid(os.getuid()).pw_dir
-    folders = (Path.cwd(), Path(home, ".config/openstack"), Path("/etc/openstack"))
-    path = Path(found)
-    return None if any(path.parent.resolve() == folder.resolve() for folder in folders) else path.absolute()
-
-
-def failure(error: Exception) -> str:
-    """What a look-up that failed says of itself, in a line."""
-    return f"the OpenStack layer does not answer what it is asked: {_first_line(error)}"
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)
+    return OpenStackCloud(connected(settings))
 
 
 def _network_quota(details: Any) -> Quota:

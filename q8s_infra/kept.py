@@ -1,23 +1,21 @@
-"""What a cluster keeps as it was made, whoever describes or makes it later.
+"""The immutable fields of a cluster, and the images that its guests were made from.
 
-Another value of some fields is refused before anything is changed, by previews and runs. Guests' images stay where no
-other ones are asked for: a release of this program with other defaults makes no guest anew.
+Another value of an immutable field is refused before anything is changed, by previews and runs. Guests' images stay
+where the description names none: a release of this program with other defaults replaces no guest.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Iterator, Mapping
+from typing import Final
 
 from q8s_infra.arch import ARCHITECTURES
+from q8s_infra.plan import ClusterPlan
 from q8s_infra.spec import ClusterSpec, GuestImage
 from q8s_infra.spec.errors import Mistake
+from q8s_infra.state.model import ARTIFACTS, CLUSTER, CONTROL_PLANE, PORT, StackState
 
-COMPONENT: Final = "q8s:index:Cluster"
-"""Type of the component whose outputs say what the cluster was made with."""
 OUTPUT: Final = "kept"
-ARTIFACTS: Final = "q8s:index:Artifacts"
-"""Type of the component whose outputs say what the guests of an architecture are made from."""
 IMAGE: Final = "image"
 
 
@@ -26,24 +24,24 @@ def image_field(image: GuestImage) -> dict[str, str]:
     return {"url": image.url, **({"sha256": image.sha256} if image.sha256 else {})}
 
 
-def with_images(spec: ClusterSpec, resources: Mapping[str, Mapping[str, Any]]) -> ClusterSpec:
-    """A description with the images that guests are made from already, where it asks for none.
+def with_images(spec: ClusterSpec, state: StackState) -> ClusterSpec:
+    """A description with the images that guests were made from, where it names none.
 
     Args:
-        spec: what is asked for.
-        resources: type and outputs of the stack's resources by their URNs.
+        spec: the description.
+        state: what the stack has.
     """
     there = {
-        name: GuestImage.model_validate(resource["outputs"][IMAGE])
-        for urn, resource in resources.items()
+        name: GuestImage.model_validate(resource.outputs[IMAGE])
+        for resource in state.of_type(ARTIFACTS)
         for name in ARCHITECTURES
-        if resource["type"] == ARTIFACTS and IMAGE in resource["outputs"] and urn.endswith(f"-{name}")
+        if IMAGE in resource.outputs and resource.name.endswith(f"-{name}")
     }
     return spec.model_copy(update={"guest_images": {**there, **spec.guest_images}})
 
 
 def kept_fields(spec: ClusterSpec) -> dict[str, str]:
-    """What no Kubernetes cluster can change, by the fields' paths in the description."""
+    """The fields that no Kubernetes cluster can change, by their paths in the description."""
     return {
         "kubernetes.podCidr": str(spec.kubernetes.pod_cidr),
         "kubernetes.nodeCidrMaskSize": str(spec.kubernetes.node_cidr_mask_size),
@@ -52,33 +50,80 @@ def kept_fields(spec: ClusterSpec) -> dict[str, str]:
     }
 
 
+def recorded_fields(spec: ClusterSpec) -> dict[str, str]:
+    """The immutable fields that the cluster's component records: those of Kubernetes, and the cgroup driver."""
+    return {**kept_fields(spec), "kubernetes.cgroupDriver": spec.kubernetes.cgroup_driver}
+
+
 def kept_document(spec: ClusterSpec) -> str:
-    """The same, a line each: for the host that makes the cluster, and refuses as well."""
+    """The fields of Kubernetes, a line each: for the host that makes the cluster, and refuses as well."""
     return "".join(f"{path} {value}\n" for path, value in kept_fields(spec).items())
 
 
-def made_with(resources: Mapping[str, Mapping[str, Any]]) -> Mapping[str, str]:
-    """What the stack's cluster was made with; nothing before it is made.
-
-    Args:
-        resources: type and outputs of the stack's resources by their URNs.
-    """
-    found: dict[str, str] = {}
-    for resource in resources.values():
-        if resource["type"] == COMPONENT:
-            found.update(resource["outputs"].get(OUTPUT, {}))
-    return found
+def made_with(state: StackState, name: str) -> Mapping[str, str]:
+    """The immutable fields of the cluster of this name; nothing before it is made."""
+    return dict(state.outputs(CLUSTER, name).get(OUTPUT) or {})
 
 
 def refused(kept: Mapping[str, str], spec: ClusterSpec) -> tuple[Mistake, ...]:
-    """The fields of a description that a cluster can't follow.
+    """The immutable fields that a description changes.
 
     Args:
-        kept: what it was made with.
-        spec: what it is to be.
+        kept: the cluster's, see :func:`made_with`.
+        spec: the description.
     """
     return tuple(
-        Mistake(path, value, f"the cluster was made with {kept[path]} and keeps it: make another cluster")
-        for path, value in kept_fields(spec).items()
+        Mistake(path, value, f"cannot be changed: the cluster was made with {kept[path]}. Make another cluster")
+        for path, value in recorded_fields(spec).items()
         if path in kept and kept[path] != value
     )
+
+
+def renamed(planned: ClusterPlan, state: StackState) -> Iterator[Mistake]:
+    """Names of which another value would replace the cluster, or its first control plane.
+
+    Args:
+        planned: the plan of the stack's only cluster.
+        state: what the stack has.
+    """
+    clusters = state.cluster_names()
+    if clusters and planned.name not in clusters:
+        yield Mistake(
+            "name",
+            planned.name,
+            f"cannot be changed: the stack's cluster is called {clusters[0]}, and another name would delete it and "
+            f"make a new one. Set name: {clusters[0]}. To replace it on purpose, run pulumi destroy first",
+        )
+        return
+    first = planned.control_planes[0].name
+    firsts = [
+        each.name
+        for each in state.of_type(CONTROL_PLANE)
+        if each.parent.endswith(f"::{planned.name}") or not each.parent
+    ]
+    if firsts and first not in firsts:
+        yield Mistake(
+            "controlPlanes.name",
+            planned.spec.control_planes.name,
+            f"cannot be changed: the cluster's first control plane is called {firsts[0]}, and another name would "
+            "replace it and leave its etcd member behind. Take the former value",
+        )
+
+
+def moved(planned: ClusterPlan, state: StackState, network_id: str | None) -> Iterator[Mistake]:
+    """Another network, which would replace every host at once.
+
+    Args:
+        planned: the plan.
+        state: what the stack has.
+        network_id: id of the network that the description names; None where it is not known.
+    """
+    there = {str(each.outputs["networkId"]) for each in state.of_type(PORT) if each.outputs.get("networkId")}
+    if network_id and there and network_id not in there:
+        network = planned.spec.network
+        path, given = ("network.id", network.id) if network.id else ("network.name", network.name)
+        yield Mistake(
+            path,
+            given,
+            f"cannot be changed: the cluster's hosts are on network {', '.join(sorted(there))}. Make another cluster",
+        )

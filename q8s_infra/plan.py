@@ -70,6 +70,11 @@ class ClusterPlan:
         return self.spec.name
 
     @property
+    def bake_host(self) -> str:
+        """Name of the instance that an image of a host is made from; it is no node."""
+        return f"{self.name}-bake"
+
+    @property
     def nodes(self) -> tuple[ControlPlane | Worker, ...]:
         """Control planes, then workers."""
         return (*self.control_planes, *self.workers)

@@ -16,8 +16,8 @@ from typing import Any
 from q8s_infra.plan import ClusterPlan, Worker
 from q8s_infra.render.seed import GUEST_FORMAT
 from q8s_infra.spec import ClusterSpec
-from q8s_infra.strays import INSTANCE
-from q8s_infra.upgrade import COMMAND, Version, running
+from q8s_infra.state.model import COMMAND, INSTANCE, StackState
+from q8s_infra.upgrade import Version, running
 
 
 class What(Enum):
@@ -87,15 +87,14 @@ def guest_parts(spec: ClusterSpec, planned: Worker) -> tuple[str, str]:
     return made_from, json.dumps(described)
 
 
-def rollout(planned: ClusterPlan, resources: Mapping[str, Mapping[str, Any]]) -> Rollout:
+def rollout(planned: ClusterPlan, state: StackState) -> Rollout:
     """Which workers are made anew or upgraded, in which order, and why.
 
     Args:
         planned: the cluster as it is to be.
-        resources: types and outputs of what the stack has, by URNs.
+        state: what the stack has.
     """
-    outputs = {(it["type"], urn.split("::")[-1]): it["outputs"] for urn, it in resources.items()}
-    versions = running(planned, resources)
+    versions = running(planned, state)
     turns: dict[str, Turn] = {}
     asked = Version.of(planned.spec.kubernetes.version)
     upgrading = any(versions.get(node.name, asked) != asked for node in planned.control_planes)
@@ -103,40 +102,60 @@ def rollout(planned: ClusterPlan, resources: Mapping[str, Mapping[str, Any]]) ->
     if upgrading:
         notes.append(f"Kubernetes {asked}: control planes get it one after the other, and workers then")
     for _, workers in groupby(planned.workers, key=lambda worker: worker.type_name):
-        there = [worker for worker in workers if (COMMAND, f"{worker.name}-guest") in outputs]
+        there = [worker for worker in workers if _exists(worker.name, state)]
         changes = {
             worker.name: found
             for worker in there
-            if (found := _anew(planned.spec, worker, outputs) or _upgraded(asked, versions.get(worker.name)))
+            if (found := _anew(planned.spec, worker, state) or _upgraded(asked, versions.get(worker.name)))
         }
         if not changes:
             continue
         at_once = there[0].node_type.max_unavailable
-        # Those whose host is lost, or that an earlier run left without a node, are down already and go on at once.
-        down = [
-            worker.name
-            for worker in there
-            if not {(INSTANCE, worker.name), (COMMAND, f"{worker.name}-node")} <= outputs.keys()
-        ]
+        # Those whose host is lost, or that an earlier run left without a guest or a node, are down: they come first,
+        # and count as unavailable whether this edit changes them or not.
+        down = [worker.name for worker in there if _is_down(worker.name, state)]
         waiting = [name for name in changes if name not in down]
         queue = [*down, *waiting]
         for before, name in zip(queue, queue[at_once:], strict=False):
             if name in waiting:
                 turns[name] = Turn(before, changes[name].what)
         notes += _told(changes, at_once)
-    return Rollout(turns, upgrading, tuple(notes), tuple(_half_made(planned, outputs)))
+    return Rollout(turns, upgrading, tuple(notes), tuple(_half_made(planned, state)))
 
 
-def _half_made(planned: ClusterPlan, outputs: Mapping[tuple[str, str], Mapping[str, Any]]) -> Iterator[str]:
+def replaced_hosts(planned: ClusterPlan, state: StackState) -> dict[str, str]:
+    """The workers whose hosts this run deletes and creates again, with the flavors that the hosts have now."""
+    known = {
+        worker.name: str(state.outputs(INSTANCE, worker.name).get("flavorName") or worker.flavor)
+        for worker in planned.workers
+    }
+    return {worker.name: known[worker.name] for worker in planned.workers if known[worker.name] != worker.flavor}
+
+
+def _exists(name: str, state: StackState) -> bool:
+    """Whether a worker has been made, or is being replaced by a run that failed or was cut off."""
+    parts = ((INSTANCE, name), (COMMAND, f"{name}-guest"), (COMMAND, f"{name}-node"))
+    return state.has(COMMAND, f"{name}-guest") or any(state.is_pending(*part) for part in parts)
+
+
+def _is_down(name: str, state: StackState) -> bool:
+    steps = all(state.has(COMMAND, f"{name}-{step}") for step in ("guest", "node"))
+    return not (steps and state.has(INSTANCE, name))
+
+
+def _half_made(planned: ClusterPlan, state: StackState) -> Iterator[str]:
     stay = {worker.name for worker in planned.workers}
-    guests = (name.removesuffix("-guest") for kind, name in outputs if kind == COMMAND and name.endswith("-guest"))
-    return (name for name in guests if name not in stay and (COMMAND, f"{name}-node") not in outputs)
+    guests = (each.name.removesuffix("-guest") for each in state.of_type(COMMAND) if each.name.endswith("-guest"))
+    return (name for name in guests if name not in stay and not state.has(COMMAND, f"{name}-node"))
 
 
-def _anew(spec: ClusterSpec, worker: Worker, outputs: Mapping[tuple[str, str], Mapping[str, Any]]) -> _Change | None:
-    flavor = outputs.get((INSTANCE, worker.name), {}).get("flavorName", worker.flavor)
+def _anew(spec: ClusterSpec, worker: Worker, state: StackState) -> _Change | None:
+    guest = state.get(COMMAND, f"{worker.name}-guest")
+    if guest is None:
+        return None
+    flavor = state.outputs(INSTANCE, worker.name).get("flavorName", worker.flavor)
     # The instance and the cluster come first.
-    was = tuple(outputs[COMMAND, f"{worker.name}-guest"].get("triggers") or ())[2:]
+    was = tuple(guest.outputs.get("triggers") or ())[2:]
     parts = guest_parts(spec, worker)
     reasons = [f"flavor {worker.flavor}, was {flavor}"] if flavor != worker.flavor else []
     if was != parts:

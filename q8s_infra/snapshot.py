@@ -10,7 +10,7 @@ import base64
 import io
 import os
 import tarfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -24,7 +24,6 @@ from q8s_infra.hosts import HostError, Hosts
 from q8s_infra.plan import ClusterPlan
 from q8s_infra.remote import Step
 from q8s_infra.spec import Mistake, SpecErrors
-from q8s_infra.strays import Lost
 
 _SECONDS: Final = 60
 """For a question to a host."""
@@ -164,13 +163,11 @@ def refuse_living(planned: ClusterPlan, there: Mapping[str, Instance], snapshot:
         raise SpecErrors(mistakes)
 
 
-def make_host(stack: automation.Stack, planned: ClusterPlan, missing: Sequence[Lost]) -> None:
-    """Let the stack forget lost instances, and make the first control plane's host, and nothing else.
+def make_host(stack: automation.Stack, planned: ClusterPlan) -> None:
+    """Make the first control plane's host, and nothing else.
 
     Raises:
         pulumi.automation.CommandError: Pulumi failed; it has printed why.
     """
-    if missing:
-        stack.refresh(target=[instance.urn for instance in missing], on_output=print)
     first = planned.control_planes[0].name
     stack.up(target=[f"**::{name}" for name in (first, f"{first}-scripts", f"{first}-host")], on_output=print)

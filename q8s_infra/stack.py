@@ -1,71 +1,129 @@
-"""The spec from the running stack's configuration."""
+"""The plan of the running stack: its configuration, checked against its state and the cloud before any change."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pulumi
 
 from q8s_infra import certificates, upgrade
-from q8s_infra.cloud import FAILURES, connect, failure
-from q8s_infra.kept import made_with, refused, with_images
+from q8s_infra.cloud import OpenStackCloud, connect
+from q8s_infra.connection import FAILURES, SETTINGS, failure
+from q8s_infra.drift import (
+    Orphan,
+    how_to_recreate,
+    how_to_resolve,
+    missing,
+    orphaned_instances,
+    orphaned_ports,
+    unused,
+)
+from q8s_infra.kept import made_with, moved, refused, renamed, with_images
+from q8s_infra.openstack_project import OpenStackProject, mismatch, recorded
 from q8s_infra.plan import ClusterPlan, plan
 from q8s_infra.preflight import check
-from q8s_infra.rollout import Rollout, rollout
+from q8s_infra.probe import never_prepared
+from q8s_infra.rollout import Rollout, replaced_hosts, rollout
 from q8s_infra.spec import SpecErrors, load
-from q8s_infra.strays import how_to_forget, ids, lost, remove, strays
+from q8s_infra.state.model import StackState
+from q8s_infra.state.read import running_stack
 
 
-def load_stack() -> tuple[ClusterPlan, Rollout]:
-    """The plan of what ``q8s:cluster`` or ``q8s:clusterFile`` describes, checked against the cloud.
+@dataclass(frozen=True)
+class Loaded:
+    """A stack that is ready to be declared.
 
-    Returns:
-        The plan, and how what the stack has comes to it.
+    Attributes:
+        plan: its nodes.
+        rollout: in which order what exists comes to the plan.
+        project: the OpenStack project that it is in, to be recorded with the stack.
+    """
+
+    plan: ClusterPlan
+    rollout: Rollout
+    project: OpenStackProject
+
+
+def load_stack() -> Loaded:
+    """The plan of what ``q8s:cluster`` or ``q8s:clusterFile`` describes.
 
     Raises:
-        pulumi.RunError: the spec has mistakes; all of them are in the message, and nothing has been created.
+        pulumi.RunError: the description has mistakes, all of which are in the message; or the state and the cloud
+            differ in a way that the program can't resolve without risk. Nothing has been changed.
     """
     config = pulumi.Config("q8s")
     given = {"cluster": config.get_object("cluster"), "clusterFile": config.get("clusterFile")}
     try:
-        spec, known = load(given, pulumi.get_stack(), base=Path.cwd()), _known_resources()
-        planned = plan(with_images(spec, known))
-        if mistakes := (*refused(made_with(known), spec), *upgrade.refused(planned, upgrade.running(planned, known))):
+        spec, state = load(given, pulumi.get_stack(), base=Path.cwd()), running_stack()
+        planned = plan(with_images(spec, state))
+        mistakes = (
+            *renamed(planned, state),
+            *refused(made_with(state, planned.name), spec),
+            *upgrade.refused(planned, upgrade.running(planned, state)),
+        )
+        if mistakes:
             raise SpecErrors(mistakes)
-        warnings = planned.warnings if config.get_bool("offline") else (*planned.warnings, *_fits(planned, known))
+        project, warnings = recorded(state), planned.warnings
+        if not config.get_bool("offline"):
+            cloud = connect(_provider_settings())
+            project = cloud.project
+            warnings = (*warnings, *_checked(planned, state, cloud))
     except SpecErrors as errors:
         raise pulumi.RunError(f"the cluster's description has mistakes; nothing was changed\n{errors}") from None
     except FAILURES as error:
-        raise pulumi.RunError(f"{failure(error)}\nThe cluster was not changed; run the same again") from None
-    for warning in (*warnings, *certificates.warnings(known)):
+        raise pulumi.RunError(f"{failure(error)}\nThe cluster was not changed; run the same command again") from None
+    for warning in (*warnings, *certificates.warnings(state)):
         pulumi.log.warn(warning)
-    rolled = rollout(planned, known)
+    rolled = rollout(planned, state)
     for note in rolled.notes:
         pulumi.log.info(note)
-    return planned, rolled
+    return Loaded(planned, rolled, project)
 
 
-def _known_resources() -> Mapping[str, Mapping[str, Any]]:
-    """Types and outputs of what the running stack knows, by URNs."""
-    name = f"{pulumi.get_organization()}/{pulumi.get_project()}/{pulumi.get_stack()}"
-    answer = pulumi.runtime.invoke("pulumi:pulumi:readStackResourceOutputs", {"stackName": name})
-    known: Mapping[str, Mapping[str, Any]] = answer.value["outputs"]
-    return known
+def _provider_settings() -> Mapping[str, str]:
+    """``openstack:*`` of the running stack's configuration."""
+    config = pulumi.Config("openstack")
+    return {name: value for name in SETTINGS if (value := config.get(name))}
 
 
-def _fits(planned: ClusterPlan, known: Mapping[str, Mapping[str, Any]]) -> tuple[str, ...]:
-    """The cloud's word on a plan, once what a killed run has left in the way is gone.
+def _checked(planned: ClusterPlan, state: StackState, cloud: OpenStackCloud) -> tuple[str, ...]:
+    """Compare the state and the plan with the cloud.
+
+    Returns:
+        Warnings.
 
     Raises:
-        pulumi.RunError: instances of the stack are gone.
+        pulumi.RunError: state and cloud differ, and the user has to say what holds.
+        SpecErrors: the cloud refuses the plan.
     """
-    cloud = connect(pulumi.Config("openstack").get("cloud"))
-    if missing := lost(known, cloud):
-        raise pulumi.RunError(how_to_forget(missing, (node.name for node in planned.control_planes)))
-    found = strays(planned.name, ids(known), cloud)
-    if pulumi.runtime.is_dry_run():
-        return (*(f"{stray}, and pulumi up deletes it" for stray in found), *check(planned, cloud))
-    remove(found, cloud)
-    return check(planned, cloud)
+    servers = list(cloud.all_servers())
+    gone = missing(state, servers)
+    if wrong := mismatch(recorded(state), cloud.project, missing=bool(gone)):
+        raise pulumi.RunError(wrong)
+    control_planes = [node.name for node in planned.control_planes]
+    if gone:
+        raise pulumi.RunError(how_to_recreate(gone, cloud.project, control_planes))
+    if mistakes := (*moved(planned, state, cloud.network_id(planned.spec.network)),):
+        raise SpecErrors(mistakes)
+    orphans = list(orphaned_instances(state, servers, ignored=[planned.bake_host]))
+    leftovers = [each for each in orphans if unused(each, control_planes, never_prepared(planned, cloud))]
+    if alive := [each for each in orphans if each not in leftovers]:
+        raise pulumi.RunError(how_to_resolve(alive, pulumi.get_stack(), state))
+    warnings = [*_resolved(leftovers, cloud)]
+    names = [node.name for node in planned.nodes]
+    ports = list(orphaned_ports(state, cloud.ports(), names))
+    warnings += _resolved([each for each in ports if each.interrupted], cloud)
+    warnings += [f"{each} is not in the stack's state: it is left alone" for each in ports if not each.interrupted]
+    return (*warnings, *check(planned, cloud, replaced_hosts(planned, state)))
+
+
+def _resolved(leftovers: list[Orphan], cloud: OpenStackCloud) -> Iterator[str]:
+    """Delete what a killed run began to create and nothing lives on; a preview only says so."""
+    for each in leftovers:
+        if pulumi.runtime.is_dry_run():
+            yield f"{each}: a killed run began to create it and no step ran on it; pulumi up deletes it"
+            continue
+        pulumi.log.info(f"{each}: a killed run began to create it and no step ran on it: deleting it")
+        cloud.delete(each.kind, each.id)

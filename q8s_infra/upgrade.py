@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from q8s_infra.plan import ClusterPlan, ControlPlane, Worker
 from q8s_infra.spec.errors import Mistake
+from q8s_infra.state.model import COMMAND, StackState
 
-COMMAND: Final = "command:remote:Command"
-"""Type of the resources that are steps on hosts."""
 _VERSION: Final = re.compile(r"v?(\d+)\.(\d+)\.(\d+)")
 
 
@@ -31,19 +30,15 @@ class Version(NamedTuple):
         return ".".join(str(number) for number in self)
 
 
-def running(planned: ClusterPlan, resources: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Version]:
+def running(planned: ClusterPlan, state: StackState) -> Mapping[str, Version]:
     """The version that each node runs, as far as the stack knows: its last step prints it.
 
     Args:
         planned: the cluster as it is to be.
-        resources: types and outputs of what the stack has, by URNs.
+        state: what the stack has.
     """
-    printed = {
-        urn.split("::")[-1]: str(it["outputs"].get("stdout") or "")
-        for urn, it in resources.items()
-        if it["type"] == COMMAND
-    }
-    found = {node.name: Version.of(printed.get(step_of(node), "")) for node in planned.nodes}
+    printed = {node.name: str(state.outputs(COMMAND, step_of(node)).get("stdout") or "") for node in planned.nodes}
+    found = {name: Version.of(text) for name, text in printed.items()}
     return {name: version for name, version in found.items() if version}
 
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 from openstack.exceptions import ResourceFailure
 
+from q8s_infra.drift import OWNER
 from q8s_infra.spec.types import is_id
-from q8s_infra.strays import OWNER
 
 if TYPE_CHECKING:
     from openstack.compute.v2.server import Server
@@ -30,7 +30,7 @@ class ServerRequest:
         image: what it boots, by id, or by the name that the newest one is taken of.
         like: id of the port whose network, subnets and security groups its own gets.
         keypair: by name.
-        group: id of the cluster's security group, see :data:`q8s_infra.strays.OWNER`.
+        group: id of the cluster's security group, see :data:`q8s_infra.drift.OWNER`.
         zone: availability zone; None for any.
         config_drive: as the cluster's hosts have it.
         user_data: cloud-init's; a secret.

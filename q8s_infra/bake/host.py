@@ -9,11 +9,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from q8s_infra import strays
 from q8s_infra.bake.cloud import ServerRequest
 from q8s_infra.components.host import ipv4
 from q8s_infra.components.worker import guest_arguments, host_sources
 from q8s_infra.defaults import ARTIFACTS_PORT
+from q8s_infra.drift import Cloud as ProjectCloud
 from q8s_infra.hostkeys import derive, states_key
 from q8s_infra.hosts import HostError, Hosts
 from q8s_infra.remote import FOLDER, HOSTSCRIPTS, Step
@@ -22,7 +22,7 @@ from q8s_infra.render.payload import payload
 from q8s_infra.render.seed import seed
 from q8s_infra.render.templates import render
 from q8s_infra.ssh import StackKeys, Way, printed
-from q8s_infra.upgrade import COMMAND
+from q8s_infra.state.model import COMMAND, GROUP, PORT, StackState
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -51,7 +51,7 @@ class Baked:
     without_state: Mapping[str, str]
 
 
-class Cloud(strays.Cloud, Protocol):
+class Cloud(ProjectCloud, Protocol):
     """What can be looked up; tests give one of their own."""
 
     def flavor(self, name: str) -> Flavor | None:
@@ -75,32 +75,22 @@ class ImageBuilder(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class _Stack:
-    """What a stack's state says.
+def _outputs(state: StackState, kind: str, name: str) -> Mapping[str, Any]:
+    """The outputs of a resource.
 
-    Attributes:
-        resources: types and outputs by URNs.
+    Raises:
+        BakeError: there is none.
     """
-
-    resources: Mapping[str, Mapping[str, Any]]
-
-    def outputs(self, kind: str, name: str) -> Mapping[str, Any]:
-        """Those of a resource.
-
-        Raises:
-            BakeError: there is none.
-        """
-        for urn, resource in self.resources.items():
-            if resource["type"] == kind and urn.endswith(f"::{name}"):
-                found: Mapping[str, Any] = resource["outputs"]
-                return found
+    found = state.get(kind, name)
+    if found is None:
         raise BakeError(f"the stack has no {name} yet, and an image is made with what its cluster has: pulumi up first")
+    return found.outputs
 
-    def sums(self, name: str) -> Mapping[str, str]:
-        """What the first control plane has said of an architecture's artifacts."""
-        found: Mapping[str, str] = json.loads(printed(self.outputs(COMMAND, f"{name}-checksums")))
-        return {f"{what}_sha256": found[what] for what in ("image", "payload")}
+
+def _sums(state: StackState, name: str) -> Mapping[str, str]:
+    """What the first control plane has said of an architecture's artifacts."""
+    found: Mapping[str, str] = json.loads(printed(_outputs(state, COMMAND, f"{name}-checksums")))
+    return {f"{what}_sha256": found[what] for what in ("image", "payload")}
 
 
 async def bake(
@@ -128,21 +118,22 @@ async def bake(
         BakeError: the cluster has no workers, or is not made yet, or none of its flavors has a disk.
         HostError: a step failed.
     """
-    stack, first, name = _Stack(strays.known(deployment)), planned.control_planes[0].name, f"{planned.name}-bake"
+    state, first = StackState.from_deployment(deployment), planned.control_planes[0].name
+    name = planned.bake_host
     request = ServerRequest(
         name=name,
         flavor=smallest(planned, cloud),
         image=planned.spec.host_image.name,
-        like=stack.outputs(strays.PORT, f"{first}-port")["id"],
+        like=_outputs(state, PORT, f"{first}-port")["id"],
         keypair=planned.name,
-        group=stack.outputs(strays.GROUP, f"{planned.name}-group")["id"],
+        group=_outputs(state, GROUP, f"{planned.name}-group")["id"],
         zone=planned.workers[0].availability_zone,
         config_drive=planned.spec.config_drive,
         user_data=render("host.yaml.j2", host_key=derive(keys.seed, f"host/{name}")),
     )
     # Before anything is made: it may not be there yet.
-    guests = [_guest_step(planned, worker, stack, name) for worker in _one_of_each_type(planned)]
-    _taken_away(planned, request, cloud)
+    guests = [_guest_step(planned, worker, state, name) for worker in _one_of_each_type(planned)]
+    _taken_away(request, cloud)
     try:
         say(f"{name}: an instance of flavor {request.flavor}")
         builder.make(request)
@@ -163,7 +154,7 @@ async def bake(
         say(f"{name}: becomes image {image}")
         return Baked(builder.keep(name, image), without)
     finally:
-        _taken_away(planned, request, cloud)
+        _taken_away(request, cloud)
 
 
 def smallest(planned: ClusterPlan, cloud: Cloud) -> str:
@@ -181,12 +172,14 @@ def smallest(planned: ClusterPlan, cloud: Cloud) -> str:
     return min(disks, key=lambda name: disks[name])
 
 
-def _taken_away(planned: ClusterPlan, request: ServerRequest, cloud: Cloud) -> None:
+def _taken_away(request: ServerRequest, cloud: Cloud) -> None:
     """The instance and its port, of this run or of one that was killed; the port is free once the instance is gone."""
-    for kind in ("instance", "port"):
-        for stray in strays.strays(planned.name, {strays.GROUP: frozenset({request.group})}, cloud):
-            if (stray.kind, stray.name) == (kind, request.name):
-                cloud.delete(stray.kind, stray.id)
+    for server in cloud.all_servers():
+        if (server.name, server.owner) == (request.name, request.group):
+            cloud.delete("instance", server.id)
+    for port in cloud.ports():
+        if port.name == request.name and port.free and request.group in port.groups:
+            cloud.delete("port", port.id)
 
 
 def _one_of_each_type(planned: ClusterPlan) -> list[Worker]:
@@ -224,11 +217,11 @@ def _all_packages(planned: ClusterPlan) -> Mapping[str, str]:
     }
 
 
-def _guest_step(planned: ClusterPlan, worker: Worker, stack: _Stack, name: str) -> Step:
+def _guest_step(planned: ClusterPlan, worker: Worker, state: StackState, name: str) -> Step:
     """The step by which a guest of the type is made, for this host."""
     first, architecture = planned.control_planes[0].name, worker.architecture
     image, disk = planned.spec.guest_image(architecture.name), payload(planned.spec, architecture)
-    addresses = stack.outputs(strays.PORT, f"{first}-port")["allFixedIps"]
+    addresses = _outputs(state, PORT, f"{first}-port")["allFixedIps"]
     return Step(
         "bake-guest",
         name,
@@ -238,7 +231,7 @@ def _guest_step(planned: ClusterPlan, worker: Worker, stack: _Stack, name: str) 
             "architecture": architecture.debian,
             "image": image.key,
             "payload_key": disk.key,
-            **stack.sums(f"{first}-{architecture.name}"),
+            **_sums(state, f"{first}-{architecture.name}"),
             **guest_arguments(worker),
         },
     )

@@ -16,6 +16,7 @@ from q8s_infra.render.payload import payload
 from q8s_infra.render.proxy import proxy_files
 from q8s_infra.render.sources import guest_apt_files, image_files, registry_files
 from q8s_infra.spec import ClusterSpec
+from q8s_infra.state.model import ARTIFACTS
 
 _SERVICE = ("q8s-artifacts.service", "q8s_artifacts.py")
 
@@ -50,7 +51,7 @@ class Artifacts(pulumi.ComponentResource):
             opts: the component's options.
         """
         name = f"{node}-{architecture.name}"
-        super().__init__(kept.ARTIFACTS, name, None, opts)
+        super().__init__(ARTIFACTS, name, None, opts)
         image, disk = spec.guest_image(architecture.name), payload(spec, architecture)
         named = {"architecture": architecture.debian, "image": image.key, "payload_key": disk.key}
         built = run(
@@ -99,4 +100,5 @@ class Artifacts(pulumi.ComponentResource):
             "artifacts": host.address.apply(lambda address: f"http://{address}:{ARTIFACTS_PORT}"),
             **{f"{what}_sha256": sums[what] for what in ("image", "payload", "kubernetes")},
         }
-        self.register_outputs({kept.IMAGE: kept.image_field(image)})
+        # Only what guests can be made from: an image that could not be downloaded must not become the default.
+        self.register_outputs({kept.IMAGE: identified.id.apply(lambda _: kept.image_field(image))})

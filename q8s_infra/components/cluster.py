@@ -8,18 +8,21 @@ from typing import Final
 import pulumi
 import pulumi_kubernetes as k8s
 
-from q8s_infra import certificates, kept
+from q8s_infra import certificates, kept, openstack_project
 from q8s_infra.components.artifacts import Artifacts
 from q8s_infra.components.control_plane import ControlPlane, JoiningControlPlane
 from q8s_infra.components.flannel import Flannel
 from q8s_infra.components.keys import ClusterKeys
 from q8s_infra.components.network import ClusterNetwork
 from q8s_infra.components.worker import Worker, leaving
+from q8s_infra.openstack_project import OpenStackProject
 from q8s_infra.plan import ClusterPlan
 from q8s_infra.remote import run
 from q8s_infra.rollout import Rollout
+from q8s_infra.state.model import CLUSTER
 
 _ALL_AT_ONCE: Final = Rollout()
+_UNKNOWN: Final = OpenStackProject()
 
 
 class Cluster(pulumi.ComponentResource):
@@ -32,16 +35,21 @@ class Cluster(pulumi.ComponentResource):
     """
 
     def __init__(
-        self, plan: ClusterPlan, rollout: Rollout = _ALL_AT_ONCE, opts: pulumi.ResourceOptions | None = None
+        self,
+        plan: ClusterPlan,
+        rollout: Rollout = _ALL_AT_ONCE,
+        project: OpenStackProject = _UNKNOWN,
+        opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """Declare the cluster.
 
         Args:
             plan: its nodes.
             rollout: how what is there comes to it: what waits for what.
+            project: the OpenStack project that it is in, recorded with the stack.
             opts: the component's options.
         """
-        super().__init__(kept.COMPONENT, plan.name, None, opts)
+        super().__init__(CLUSTER, plan.name, None, opts)
         spec, inside = plan.spec, pulumi.ResourceOptions(parent=self)
         keys = ClusterKeys(plan.name, opts=inside)
         network = ClusterNetwork(plan.name, spec, keys, first=plan.control_planes[0].name, opts=inside)
@@ -143,7 +151,8 @@ class Cluster(pulumi.ComponentResource):
                 "endpoint": self.endpoint,
                 "nodes": self.nodes,
                 "kubeconfig": self.kubeconfig,
-                kept.OUTPUT: kept.kept_fields(spec),
+                kept.OUTPUT: kept.recorded_fields(spec),
+                openstack_project.OUTPUT: project.output(),
                 certificates.OUTPUT: pulumi.Output.unsecret(self.kubeconfig.apply(certificates.expires)),
                 certificates.SINCE: pulumi.Output.unsecret(self.kubeconfig.apply(certificates.since)),
             }

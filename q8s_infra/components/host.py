@@ -12,12 +12,12 @@ from pulumi_command import remote
 
 from q8s_infra.components.keys import ClusterKeys
 from q8s_infra.components.network import ClusterNetwork
+from q8s_infra.drift import OWNER
 from q8s_infra.hostkeys import HostKey
 from q8s_infra.plan import ControlPlane, Worker
 from q8s_infra.remote import shell
 from q8s_infra.render.templates import render
 from q8s_infra.spec import BootVolume, ClusterSpec
-from q8s_infra.strays import OWNER
 
 # 60 dials with the provider's back-off are about 4 minutes: a cloud image's first boot on a busy cloud.
 _DIALS = 60
@@ -97,7 +97,7 @@ class Host(pulumi.ComponentResource):
             if server_group
             else None,
             tags=list(spec.tags),
-            # What tells this stack's instances from all others, whatever they are called (q8s_infra/strays.py).
+            # What tells this stack's instances from all others, whatever they are called (q8s_infra/drift.py).
             metadata={OWNER: network.group_id},
             opts=pulumi.ResourceOptions(
                 parent=self,

@@ -284,7 +284,7 @@ def test_what_a_cluster_keeps_is_refused_another_value(cluster: Cluster) -> None
     for ask in (cluster.preview, cluster.up):
         with pytest.raises(automation.CommandError) as refused:
             ask()
-        assert "kubernetes.podCidr: the cluster was made with 10.244.0.0/16 and keeps it" in str(refused.value)
+        assert "kubernetes.podCidr: cannot be changed: the cluster was made with 10.244.0.0/16" in str(refused.value)
     assert cluster.kubectl(*settings) == before
 
 

@@ -92,7 +92,7 @@ def test_an_instance_that_a_killed_run_has_asked_for_is_no_obstacle(cluster: Clu
         run.wait(60)
         left = cloud.compute.find_server(ADDED)
         cluster.configure(workers={"x86-small": 2})
-        assert "a run that was killed made it" in cluster.up()
+        assert "a killed run began to create it and no step ran on it" in cluster.up()
         assert cloud.compute.find_server(ADDED).id != left.id
         assert cluster.kubectl.ready()[ADDED] == "True"
     finally:

@@ -26,6 +26,7 @@ from pulumi.runtime.proto import resource_pb2
 from q8s_infra.components import Cluster
 from q8s_infra.plan import ClusterPlan
 from q8s_infra.rollout import rollout
+from q8s_infra.state.model import Resource, StackState
 from tests.program import rules
 from tests.unit.certificate import client_certificate_data
 
@@ -47,6 +48,8 @@ class Declared:
         generation: how many times it was made.
         runs: how many times it was made or changed.
         lost: gone behind the program's back, and known to be: it is made once more, and not in place of itself.
+        pending: deleted before its replacement, whose creation failed. The engine keeps it with its old outputs, and
+            creates it at the next run (pulumi/pkg/resource/deploy, ``PendingReplacement``).
     """
 
     type: str
@@ -61,6 +64,7 @@ class Declared:
     generation: int = 1
     runs: int = 1
     lost: bool = False
+    pending: bool = False
 
     @property
     def id(self) -> str:
@@ -105,7 +109,10 @@ class Recorder(mocks.Mocks):
         declared = Declared(request.type, request.name, {name: _compared(value) for name, value in inputs.items()})
         former = self.before.get(declared.key)
         done: Literal["created", "unchanged", "updated", "replaced"] = "created"
-        if former and not former.lost:
+        asked = dict(declared.inputs)
+        if former and former.pending:
+            done = "replaced"
+        elif former and not former.lost:
             for name in request.ignoreChanges:
                 declared.inputs.pop(name, None)
                 declared.inputs.update({name: former.inputs[name]} if name in former.inputs else {})
@@ -114,7 +121,8 @@ class Recorder(mocks.Mocks):
         return Declared(
             declared.type,
             declared.name,
-            declared.inputs,
+            # A replacement is made of all inputs, also of those whose changes are no reason for one.
+            asked if done == "replaced" else declared.inputs,
             secret_outputs=frozenset(request.additionalSecretOutputs),
             after=frozenset(_named(urn).name for urn in request.dependencies),
             deleted_with=_named(request.deletedWith).name if request.deletedWith else "",
@@ -218,10 +226,20 @@ def record(program: Callable[[], None], keys: str = "", before: Mapping[str, Dec
 def run(planned: ClusterPlan, keys: str, before: Mapping[str, Declared] | None = None) -> tuple[Recorder, Cluster]:
     """The same with the program of a cluster."""
     made: list[Cluster] = []
-    known = {f"::::::{it.name}": {"type": it.type, "outputs": it.outputs} for it in (before or {}).values()}
-    rolled = rollout(planned, known)
+    rolled = rollout(planned, state_of(before or {}))
     recorder = record(lambda: made.append(Cluster(planned, rolled)), keys, before)
     return recorder, made[0]
+
+
+def state_of(declared: Mapping[str, Declared]) -> StackState:
+    """The state that the engine has of a stack."""
+    return StackState(
+        tuple(
+            Resource(f"::::{it.type}::{it.name}", it.type, it.id, outputs=it.outputs, pending=it.pending)
+            for it in declared.values()
+            if not it.lost
+        )
+    )
 
 
 def changes(before: Any, after: Any, path: str = "") -> Iterator[str]:

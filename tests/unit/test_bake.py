@@ -18,11 +18,11 @@ from q8s_infra.bake import BakeError, bake
 from q8s_infra.bake.cloud import ServerRequest
 from q8s_infra.bake.host import smallest
 from q8s_infra.cloud import Flavor, Instance
+from q8s_infra.drift import Port, Server
 from q8s_infra.plan import ClusterPlan, plan
 from q8s_infra.remote import HOSTSCRIPTS
 from q8s_infra.spec import validated
 from q8s_infra.ssh import StackKeys
-from q8s_infra.strays import Port, Server
 from tests.unit.hostscript import step
 from tests.unit.specs import spoiled
 

@@ -9,18 +9,21 @@ import pytest
 import yaml
 
 from q8s_infra.certificates import OUTPUT, SINCE, expires, since, warnings
-from q8s_infra.kept import COMPONENT
 from q8s_infra.render.kubeadm import certificate_files, init_configuration, renewal_configuration
 from q8s_infra.render.templates import REPOSITORY
 from q8s_infra.spec import validated
+from q8s_infra.state.model import CLUSTER, StackState
 from tests.unit.certificate import EXPIRES, client_certificate_data
 from tests.unit.hostscript import step
 from tests.unit.specs import spoiled
+from tests.unit.states import state
 
 
-def stack(**outputs: str) -> dict[str, dict[str, object]]:
+def stack(**outputs: str) -> StackState:
     """What a stack knows of its cluster."""
-    return {"urn:1": {"type": COMPONENT, "outputs": outputs}, "urn:2": {"type": "another", "outputs": {OUTPUT: "no"}}}
+    return state(
+        {"urn::1": {"type": CLUSTER, "outputs": outputs}, "urn::2": {"type": "another", "outputs": {OUTPUT: "no"}}}
+    )
 
 
 def test_a_kubeconfig_says_when_its_certificate_was_made_and_expires() -> None:
@@ -48,7 +51,7 @@ def test_of_a_short_time_it_is_said_for_the_last_third(valid: int, left: float) 
 
 
 def test_a_stack_without_a_cluster_says_nothing() -> None:
-    assert warnings({}) == ()
+    assert warnings(StackState()) == ()
     assert warnings(stack(endpoint="10.0.0.1:6443")) == ()
 
 

@@ -13,7 +13,10 @@ from q8s_infra.render.templates import REPOSITORY
 
 CLOUDS = "clouds: {here: {auth: {auth_url: 'http://127.0.0.1:9/v3'}}}\n"
 # openstacksdk looks for homes when it is imported.
-ASK = "from q8s_infra.cloud import connect, hidden_file; print(hidden_file()); connect('here')"
+ASK = (
+    "from q8s_infra.cloud import connect; from q8s_infra.connection import hidden_file; "
+    "print(hidden_file()); connect({'cloud': 'here'})"
+)
 
 
 @pytest.fixture

@@ -381,7 +381,7 @@ class TestCommand:
         monkeypatch.setattr(site, "networks", refuse)
         result = CliRunner().invoke(cli.cli, WORDS)
         assert (result.exit_code, type(result.exception)) == (1, SystemExit)
-        assert result.output.startswith("error: the OpenStack layer does not answer what it is asked: ")
+        assert result.output.startswith("error: OpenStack did not answer a request: ")
         assert said in result.output
         assert result.output.count("\n") == 1
 

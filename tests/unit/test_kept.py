@@ -7,10 +7,13 @@ from typing import Any
 import pytest
 
 from q8s_infra.arch import ARCHITECTURES
-from q8s_infra.kept import ARTIFACTS, COMPONENT, image_field, kept_fields, made_with, refused, with_images
+from q8s_infra.kept import image_field, made_with, moved, recorded_fields, refused, renamed, with_images
+from q8s_infra.plan import plan
 from q8s_infra.spec import ClusterSpec, GuestImage, load
 from q8s_infra.spec.load import merged
+from q8s_infra.state.model import ARTIFACTS, CLUSTER, CONTROL_PLANE, PORT, StackState
 from tests.unit import rendered
+from tests.unit.states import state
 
 
 def spec(changes: dict[str, Any]) -> ClusterSpec:
@@ -19,53 +22,62 @@ def spec(changes: dict[str, Any]) -> ClusterSpec:
     return load({"cluster": description}, "dev", base=rendered.REPOSITORY)
 
 
-def stack(kept: dict[str, str]) -> dict[str, dict[str, Any]]:
-    """A stack's resources, with a cluster that was made with this."""
-    return {
-        "urn of a port": {"type": "openstack:networking/port:Port", "outputs": {"id": "1", "kept": "no"}},
-        "urn of the cluster": {"type": COMPONENT, "outputs": {"endpoint": "10.0.0.1:6443", "kept": kept}},
-    }
+URN = "urn:pulumi:dev::q8s::"
+
+
+def stack(kept: dict[str, str], name: str = "dev") -> StackState:
+    """A stack with a cluster that was made with these fields."""
+    cluster = f"{URN}{CLUSTER}::{name}"
+    return state(
+        {
+            f"{URN}{PORT}::{name}-control-plane-0-port": {"type": PORT, "outputs": {"id": "1", "networkId": "net"}},
+            cluster: {"type": CLUSTER, "outputs": {"endpoint": "10.0.0.1:6443", "kept": kept}},
+            f"{cluster}${CONTROL_PLANE}::{name}-control-plane-0": {"type": CONTROL_PLANE, "parent": cluster},
+        }
+    )
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "path", "former"),
     [
-        ({"kubernetes": {"podCidr": "10.200.0.0/16"}}, "kubernetes.podCidr: the cluster was made with 10.244.0.0/16"),
-        ({"kubernetes": {"nodeCidrMaskSize": 25}}, "kubernetes.nodeCidrMaskSize: the cluster was made with 24"),
-        ({"kubernetes": {"serviceCidr": "10.97.0.0/16"}}, "kubernetes.serviceCidr: the cluster was made with 10.96.0"),
-        ({"nodePorts": "30000-31000"}, "nodePorts: the cluster was made with 30000-32767"),
+        ({"kubernetes": {"podCidr": "10.200.0.0/16"}}, "kubernetes.podCidr", "10.244.0.0/16"),
+        ({"kubernetes": {"nodeCidrMaskSize": 25}}, "kubernetes.nodeCidrMaskSize", "24"),
+        ({"kubernetes": {"serviceCidr": "10.97.0.0/16"}}, "kubernetes.serviceCidr", "10.96.0.0/12"),
+        ({"kubernetes": {"cgroupDriver": "cgroupfs"}}, "kubernetes.cgroupDriver", "systemd"),
+        ({"nodePorts": "30000-31000"}, "nodePorts", "30000-32767"),
     ],
-)  # fmt: skip
-def test_another_value_is_refused_by_its_field(changes: dict[str, Any], said: str) -> None:
-    before = made_with(stack(kept_fields(spec({}))))
+)
+def test_another_value_of_an_immutable_field_is_refused(changes: dict[str, Any], path: str, former: str) -> None:
+    before = made_with(stack(recorded_fields(spec({}))), "dev")
     (mistake,) = refused(before, spec(changes))
-    assert str(mistake).startswith(said)
+    assert str(mistake).startswith(f"{path}: cannot be changed: the cluster was made with {former}")
 
 
 def test_what_has_not_changed_is_not_refused() -> None:
-    before = made_with(stack(kept_fields(spec({}))))
-    assert set(before) == set(kept_fields(spec({})))
+    before = made_with(stack(recorded_fields(spec({}))), "dev")
+    assert set(before) == set(recorded_fields(spec({})))
     assert refused(before, spec({"workers": {"x86-small": 3}})) == ()
 
 
 def test_a_stack_without_a_cluster_keeps_nothing() -> None:
-    assert made_with({}) == {}
-    assert refused(made_with({}), spec({"nodePorts": "30000-31000"})) == ()
+    assert made_with(StackState(), "dev") == {}
+    assert refused(made_with(StackState(), "dev"), spec({"nodePorts": "30000-31000"})) == ()
 
 
 OLD = GuestImage(url="https://images.example/ubuntu/release-20250101/old.img")
 OWN = GuestImage(url="https://images.example/own.img", sha256="a" * 64)
 
 
-def made_from(**images: GuestImage) -> dict[str, dict[str, Any]]:
-    """A stack's resources, with what guests of each architecture are made from."""
-    return {
+def made_from(**images: GuestImage) -> StackState:
+    """A stack whose guests were made from these images."""
+    resources = {
         f"urn:pulumi:dev::q8s::{ARTIFACTS}::dev-control-plane-0-{name}": {
             "type": ARTIFACTS,
             "outputs": {"image": image_field(image)},
         }
         for name, image in images.items()
     }
+    return state(resources)
 
 
 def test_guests_keep_their_image_where_no_other_is_asked_for() -> None:
@@ -80,3 +92,29 @@ def test_an_image_that_is_asked_for_is_taken() -> None:
     asked = spec({}).model_copy(update={"guest_images": {"x86_64": OWN}})
     found = with_images(asked, made_from(x86_64=OLD, arm64=OLD))
     assert (found.guest_image("x86_64"), found.guest_image("arm64")) == (OWN, OLD)
+
+
+@pytest.mark.parametrize("changes", [{"name": "other"}, {"controlPlanes": {"name": "main"}}])
+def test_another_name_is_refused_before_it_replaces_the_cluster(changes: dict[str, Any]) -> None:
+    (mistake,) = renamed(plan(spec(changes)), stack({}))
+    assert mistake.path == ("name" if "name" in changes else "controlPlanes.name")
+    assert mistake.allowed.startswith("cannot be changed: ")
+    assert "dev" in mistake.allowed
+
+
+def test_the_names_that_a_cluster_has_are_accepted() -> None:
+    assert list(renamed(plan(spec({})), stack({}))) == []
+    assert list(renamed(plan(spec({"name": "other"})), StackState())) == []
+
+
+def test_each_cluster_of_a_stack_keeps_its_own_fields() -> None:
+    both = stack({"nodePorts": "30000-30100"}, "one").resources + stack({"nodePorts": "31000-31100"}, "two").resources
+    assert made_with(StackState(both), "two") == {"nodePorts": "31000-31100"}
+
+
+def test_another_network_is_refused_before_it_replaces_every_host() -> None:
+    (mistake,) = moved(plan(spec({})), stack({}), "other")
+    assert mistake.path.startswith("network.")
+    assert "hosts are on network net" in mistake.allowed
+    assert list(moved(plan(spec({})), stack({}), "net")) == []
+    assert list(moved(plan(spec({})), StackState(), "other")) == []

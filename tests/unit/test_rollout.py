@@ -7,10 +7,14 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from q8s_infra.plan import ClusterPlan, plan
-from q8s_infra.rollout import Rollout, Turn, What, guest_parts, rollout
+from q8s_infra.rollout import Rollout, Turn, What, guest_parts, replaced_hosts, rollout
 from q8s_infra.spec import validated
+from q8s_infra.state.model import StackState
 from tests.unit.specs import GOOD
+from tests.unit.states import state
 
 
 def planned(**arm: object) -> ClusterPlan:
@@ -21,8 +25,8 @@ def planned(**arm: object) -> ClusterPlan:
     return plan(validated(description))
 
 
-def stack(made: ClusterPlan, *missing: str, version: str = "") -> Mapping[str, Mapping[str, Any]]:
-    """What a stack knows of nodes that run a version; some of it is missing."""
+def stack(made: ClusterPlan, *missing: str, version: str = "", pending: tuple[str, ...] = ()) -> StackState:
+    """What a stack knows of nodes that run a version; some of it is missing, or pending replacement."""
     known: dict[str, Mapping[str, Any]] = {}
     for worker in made.workers:
         triggers = ["instance id", "cluster", *guest_parts(made.spec, worker)]
@@ -36,7 +40,7 @@ def stack(made: ClusterPlan, *missing: str, version: str = "") -> Mapping[str, M
     for node in made.control_planes:
         urn = f"urn:pulumi:dev::q8s::command:remote:Command::{node.name}-upgrade"
         known[urn] = {"type": "command:remote:Command", "outputs": {"stdout": version}}
-    return {urn: each for urn, each in known.items() if urn.rpartition("::")[2] not in missing}
+    return state({urn: each for urn, each in known.items() if urn.rpartition("::")[2] not in missing}, *pending)
 
 
 def test_what_stays_is_not_said() -> None:
@@ -44,7 +48,7 @@ def test_what_stays_is_not_said() -> None:
 
 
 def test_a_new_stack_waits_for_nothing() -> None:
-    assert rollout(planned(), {}) == Rollout({})
+    assert rollout(planned(), StackState()) == Rollout({})
 
 
 def test_one_follows_the_other() -> None:
@@ -89,14 +93,11 @@ def test_one_that_is_new_is_in_no_queue() -> None:
 
 
 def test_a_guest_of_an_older_form_is_told_apart() -> None:
-    former = {
-        urn: {
-            **it,
-            "outputs": {"triggers": ["instance id", "cluster", "hash"]} if urn.endswith("-guest") else it["outputs"],
-        }
-        for urn, it in stack(planned()).items()
-    }
-    (arm, x86) = rollout(planned(), former).notes
+    older = {"triggers": ["instance id", "cluster", "hash"]}
+    former = (
+        replace(each, outputs=older) if each.name.endswith("-guest") else each for each in stack(planned()).resources
+    )
+    (arm, x86) = rollout(planned(), StackState(tuple(former))).notes
     assert "memory 4GiB, was unknown" in arm
     assert x86.startswith("demo-x86-0 is made anew: ")
 
@@ -132,10 +133,37 @@ def test_a_guest_that_is_made_anew_comes_in_the_new_version() -> None:
 
 
 def test_workers_that_were_left_behind_wait_for_no_control_plane() -> None:
-    known = dict(stack(planned(), version="v1.34.4\n"))
-    for urn, resource in known.items():
-        if urn.endswith("-upgrade"):
-            known[urn] = {**resource, "outputs": {"stdout": "v1.34.9\n"}}
-    rolled = rollout(other_version(), known)
+    later = {"stdout": "v1.34.9\n"}
+    known = stack(planned(), version="v1.34.4\n").resources
+    upgraded = (replace(each, outputs=later) if each.name.endswith("-upgrade") else each for each in known)
+    rolled = rollout(other_version(), StackState(tuple(upgraded)))
     assert not rolled.upgrading
     assert set(rolled.turns) == {"demo-arm-1", "demo-arm-2", "demo-arm-3"}
+
+
+@pytest.mark.parametrize("failed", ["demo-arm-0", "demo-arm-0-guest", "demo-arm-0-node"])
+def test_a_failed_rolling_replacement_goes_on_with_the_worker_that_failed(failed: str) -> None:
+    # The engine deleted it before its replacement, which failed: it stays in the state, pending replacement.
+    turns = rollout(planned(memory="5GiB"), stack(planned(), pending=(failed,))).turns
+    assert turns == {
+        "demo-arm-1": Turn("demo-arm-0", What.GUEST),
+        "demo-arm-2": Turn("demo-arm-1", What.GUEST),
+        "demo-arm-3": Turn("demo-arm-2", What.GUEST),
+    }
+
+
+def test_a_worker_that_is_down_counts_even_where_the_edit_is_not_for_it() -> None:
+    done = stack(planned(memory="5GiB"), pending=("demo-arm-0-node",)).resources
+    others = stack(planned()).resources
+    mixed = [*(each for each in done if "arm-0" in each.name), *(each for each in others if "arm-0" not in each.name)]
+    assert rollout(planned(memory="5GiB"), StackState(tuple(mixed))).turns["demo-arm-1"].after == "demo-arm-0"
+
+
+def test_hosts_with_another_flavor_are_replaced() -> None:
+    assert replaced_hosts(planned(), stack(planned())) == {}
+    was = planned().spec.node_types["arm"].flavor
+    assert replaced_hosts(planned(flavor="c1.huge"), stack(planned())) == {
+        f"demo-arm-{number}": was for number in range(4)
+    }
+    # The engine has deleted this one already.
+    assert "demo-arm-2" not in replaced_hosts(planned(flavor="c1.huge"), stack(planned(), pending=("demo-arm-2",)))

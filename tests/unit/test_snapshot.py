@@ -13,7 +13,6 @@ from q8s_infra.cloud import Instance
 from q8s_infra.plan import plan
 from q8s_infra.snapshot import Snapshot, SnapshotError, refuse_living, unsealed, write
 from q8s_infra.spec import SpecErrors, validated
-from q8s_infra.strays import known
 from tests.unit.specs import GOOD, spoiled
 
 SEED, OTHER = "5e" * 32, "0e" * 32
@@ -79,13 +78,3 @@ def test_a_patch_of_the_same_minor_is_no_obstacle() -> None:
     planned = plan(validated(GOOD))
     major, minor, _ = planned.spec.kubernetes.version.split(".")
     refuse_living(planned, {}, snapshot(f"v{major}.{minor}.0\n"))
-
-
-def test_the_state_without_what_is_on_its_way_out() -> None:
-    kept = {"urn": "urn:1", "type": "a", "outputs": {"id": "1"}}
-    leaving = {**kept, "outputs": {"id": "0"}, "delete": True}
-    bare = {"urn": "urn:2", "type": "component"}
-    assert known({"resources": [kept, leaving, bare]}) == {
-        "urn:1": {"type": "a", "outputs": {"id": "1"}},
-        "urn:2": {"type": "component", "outputs": {}},
-    }

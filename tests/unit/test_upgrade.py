@@ -5,9 +5,7 @@ from __future__ import annotations
 import copy
 import os
 import subprocess
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -16,8 +14,10 @@ from q8s_infra.plan import ClusterPlan, plan
 from q8s_infra.render.kubeadm import upgrade_configuration
 from q8s_infra.render.templates import REPOSITORY
 from q8s_infra.spec import validated
+from q8s_infra.state.model import StackState
 from q8s_infra.upgrade import Version, refused, running, step_of
 from tests.unit.specs import GOOD
+from tests.unit.states import state
 
 
 def planned(version: str, control_planes: int = 3, **kubernetes: object) -> ClusterPlan:
@@ -27,13 +27,15 @@ def planned(version: str, control_planes: int = 3, **kubernetes: object) -> Clus
     return plan(validated(description))
 
 
-def stack(cluster: ClusterPlan, *printed: str) -> Mapping[str, Mapping[str, Any]]:
+def stack(cluster: ClusterPlan, *printed: str) -> StackState:
     """What a stack knows of a cluster's nodes, of control planes first."""
     kind = "command:remote:Command"
-    return {
-        f"urn:pulumi:dev::q8s::{kind}::{step_of(node)}": {"type": kind, "outputs": {"stdout": said}}
-        for node, said in zip(cluster.nodes, printed, strict=False)
-    }
+    return state(
+        {
+            f"urn:pulumi:dev::q8s::{kind}::{step_of(node)}": {"type": kind, "outputs": {"stdout": said}}
+            for node, said in zip(cluster.nodes, printed, strict=False)
+        }
+    )
 
 
 def test_later_releases_are_greater() -> None:

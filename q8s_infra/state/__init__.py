@@ -1,0 +1,1 @@
+"""What the stack knows: its resources as Pulumi's engine recorded them."""
