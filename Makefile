@@ -10,24 +10,24 @@ ARGS ?=
 .PHONY: help venv lock check lint types docs test test-full phase bench lab lab-status lab-down lab-clean lab-logs demo demo-down kubectl
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 venv: ## the Python environment, from pinned and hashed requirements
-	@.ci/venv $(PYTHON)
+	@$(PYTHON) .ci/environment.py
 
 lock: ## requirements.txt and requirements-dev.txt anew from the .in files
-	uv pip compile --quiet --generate-hashes --python-version 3.11 --no-annotate requirements.in -o requirements.txt
-	uv pip compile --quiet --generate-hashes --python-version 3.11 --no-annotate requirements-dev.in -o requirements-dev.txt
+	uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-annotate requirements.in -o requirements.txt
+	uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-annotate requirements-dev.in -o requirements-dev.txt
 
 check: venv lint types ## types and lint
 
 lint:
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
-	$(VENV)/bin/shellcheck -x .ci/run .ci/venv $$(git ls-files '*.sh')
+	$(VENV)/bin/shellcheck -x .ci/run $$(git ls-files '*.sh')
 
 types:
-	$(VENV)/bin/mypy lab q8s_infra hostscripts cloudinit/guest .ci/phases.py
+	$(VENV)/bin/mypy lab q8s_infra hostscripts cloudinit/guest .ci/phases.py .ci/environment.py
 
 docs: venv ## the configuration reference anew, from the models
 	$(PY) -m q8s_infra reference > docs/configuration.md

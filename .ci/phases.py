@@ -58,7 +58,7 @@ def phases(*, own_lab: bool) -> tuple[Phase, ...]:
     """
     inside = (*LAB, "enter", *PYTEST)
     return (
-        Phase("environment", 1200, [[".ci/venv"]]),
+        Phase("environment", 1200, [[sys.executable, ".ci/environment.py"]]),
         Phase("lint", 180, [["make", "--no-print-directory", "lint"]]),
         Phase("types", 400, [["make", "--no-print-directory", "types"]]),
         Phase("packages", 1800, [[*LAB, "packages"]]),
@@ -93,7 +93,7 @@ def said(text: str) -> None:
 
 def last_line(log: Path) -> str:
     """The last line of a log that is not empty."""
-    lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
     return lines[-1] if lines else ""
 
 
@@ -166,7 +166,7 @@ def run_phase(phase: Phase, log: Path) -> bool:
     if not wrong:
         said(f"<== {phase.name} passed in {took:.0f} s: {last_line(log)}")
         return True
-    said("\n".join(log.read_text(errors="replace").splitlines()[-TAIL_LINES:]))
+    said("\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-TAIL_LINES:]))
     said(f"<== {phase.name} FAILED after {took:.0f} s (limit {phase.limit} s): {wrong}")
     said(f"    log: {log}\n    alone: make phase NAME={phase.name}")
     return False

@@ -81,7 +81,7 @@ class Artifacts(pulumi.ComponentResource):
                 "payload/packages": "".join(f"{package}\n" for package in disk.packages),
                 "payload/images": "".join(f"{reference}\n" for reference in disk.images),
                 "states.key": keys.states_key,
-                **{name: (HOSTSCRIPTS / name).read_text() for name in _SERVICE},
+                **{name: (HOSTSCRIPTS / name).read_text(encoding="utf-8") for name in _SERVICE},
             },
             triggers=[host.instance.id],
             opts=pulumi.ResourceOptions(parent=self, depends_on=[prepared]),

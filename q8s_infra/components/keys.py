@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import inspect
 import json
+import sys
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Final
 
 import pulumi
 from pulumi_command import local
 
+from q8s_infra import new_keys
 from q8s_infra.hostkeys import HostKey, certificate_key, derive, join_token, machine_id, states_key
-from q8s_infra.remote import HOSTSCRIPTS, secret
+from q8s_infra.remote import secret
+
+RECIPE: Final = inspect.getsource(new_keys)
+"""The program that makes the keys."""
 
 
 class ClusterKeys(pulumi.ComponentResource):
@@ -20,14 +26,15 @@ class ClusterKeys(pulumi.ComponentResource):
         super().__init__("q8s:index:ClusterKeys", name, None, opts)
         made = local.Command(
             f"{name}-keys",
-            create=(HOSTSCRIPTS / "new-keys.sh").read_text(),
-            interpreter=["/bin/bash", "-c"],
+            create=RECIPE,
+            interpreter=[sys.executable, "-c"],
             logging=local.Logging.NONE,
             add_previous_output_in_env=False,
             opts=pulumi.ResourceOptions(
                 parent=self,
                 additional_secret_outputs=["stdout", "stderr"],
-                # Keys are made once: a changed recipe must not change the keys of a running cluster.
+                # Any update runs `create` again, which would give a running cluster other keys. The interpreter is
+                # another one on another machine; that of the state is not run again, a deletion runs nothing.
                 ignore_changes=["create", "interpreter"],
             ),
         )

@@ -209,7 +209,7 @@ def _host_files(spec: ClusterSpec, planned: PlannedWorker) -> dict[str, str]:
         "host-packages": "".join(f"{package}\n" for package in planned.architecture.host_packages),
         "network.xml": network_xml(),
         "q8s-payload.socket": payload_socket(),
-        **{name: (HOSTSCRIPTS / name).read_text() for name in _HOST_SERVICES},
+        **{name: (HOSTSCRIPTS / name).read_text(encoding="utf-8") for name in _HOST_SERVICES},
     }
 
 

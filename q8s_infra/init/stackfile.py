@@ -79,7 +79,7 @@ def kept(path: Path, *, force: bool) -> dict[str, Any]:
     if not force:
         raise SpecErrors([Mistake(str(path), None, "is there already, --force writes its q8s:cluster anew")])
     try:
-        content = yaml.safe_load(path.read_text()) or {}
+        content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except yaml.YAMLError as error:
         raise SpecErrors([Mistake(str(path), None, f"is no valid YAML, mend or remove it: {error}")]) from None
     config = content.get("config") or {} if isinstance(content, dict) else None

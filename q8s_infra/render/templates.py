@@ -36,4 +36,4 @@ def render(template: str, **values: object) -> str:
 
 def text(name: str) -> str:
     """A file of ``cloudinit/`` as it is."""
-    return (CLOUDINIT / name).read_text()
+    return (CLOUDINIT / name).read_text(encoding="utf-8")

@@ -44,7 +44,7 @@ class Bastion(Model):
         Raises:
             OSError: the file can't be read.
         """
-        return self.private_key_file.expanduser().read_text()
+        return self.private_key_file.expanduser().read_text(encoding="utf-8")
 
 
 class Access(Model):

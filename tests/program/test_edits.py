@@ -128,8 +128,9 @@ def commented(path: str) -> Patch:
     def patch(monkeypatch: pytest.MonkeyPatch) -> None:
         read_text = Path.read_text
 
-        def edited(file: Path) -> str:
-            return f"{read_text(file)}# a comment\n" if file == REPOSITORY / path else read_text(file)
+        def edited(file: Path, encoding: str | None = None) -> str:
+            text = read_text(file, encoding)
+            return f"{text}# a comment\n" if file == REPOSITORY / path else text
 
         monkeypatch.setattr(Path, "read_text", edited)
 
@@ -226,11 +227,6 @@ EDITS = (
         given=put("antiAffinity", "soft"),
     ),
     Edit("comment in the hosts' user data", NOTHING, program=hosts_user_data),
-    Edit(
-        "comment in the script that makes keys",
-        Cost(updated=of(("control-plane-0", *DEV), "-scripts")),
-        program=commented("hostscripts/new-keys.sh"),
-    ),
     # Guests
     Edit("memory", NEW_GUEST, put(f"{X86}/memory", "3GiB")),
     Edit("the same memory in another unit", NOTHING, put(f"{X86}/memory", "2048MiB")),

@@ -19,6 +19,7 @@ from q8s_infra.bake.cloud import ServerRequest
 from q8s_infra.bake.host import smallest
 from q8s_infra.cloud import Flavor, Instance
 from q8s_infra.drift import Port, Server
+from q8s_infra.new_keys import new_keys
 from q8s_infra.plan import ClusterPlan, plan
 from q8s_infra.remote import HOSTSCRIPTS
 from q8s_infra.spec import validated
@@ -145,8 +146,7 @@ def test_an_image_boots_on_the_smallest_disk_of_the_cluster() -> None:
 
 
 def test_the_stacks_public_key_is_the_one_that_its_recipe_prints() -> None:
-    made = subprocess.run(["bash", HOSTSCRIPTS / "new-keys.sh"], check=True, capture_output=True, timeout=60)
-    keys = json.loads(made.stdout)
+    keys = new_keys()
     assert StackKeys(keys["privateKey"], keys["hostKeySeed"]).public == keys["publicKey"]
 
 

@@ -14,7 +14,6 @@ from q8s_infra.remote import HOSTSCRIPTS, Step, archive, command_line
 ALONE = {
     "q8s-forward",
     "q8s-guest-watch",
-    "new-keys",
     "collect-logs",
     "run-step",
     "step-unit",
