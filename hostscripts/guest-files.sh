@@ -20,8 +20,11 @@ guest_seed() {
 	local server=${artifacts#*://} nic mtu
 	server=${server%%[:/]*}
 	# That of the cluster's network, which is where the first control plane is.
-	nic=$(ip -json -4 route get "$server" | python3 -c 'import json, sys; print(json.load(sys.stdin)[0]["dev"])') ||
-		fail "this host has no route to the first control plane at $server: see ip route"
+	nic=$(ip -oneline -4 route get "$server") ||
+		fail "this host has no route to the first control plane at $server: compare ip route with the routes of its subnet"
+	# Some words, "dev", the interface, and more words.
+	nic=${nic#* dev }
+	nic=${nic%% *}
 	mtu=$(cat "/sys/class/net/$nic/mtu")
 	sed -i "s/@MTU@/$mtu/" "$inbox/seed/network-config"
 }

@@ -1,4 +1,4 @@
-"""Machines that are network namespaces: what their firewalls let through is seen by packets that are sent. Needs root."""
+"""Machines that are network namespaces: packets show what their firewalls let through. Needs root."""
 
 from __future__ import annotations
 
