@@ -23,8 +23,7 @@ for link in json.load(sys.stdin):
 	virsh -q net-autostart q8s
 	link_current || progress "the guest runs, so its link changes when the host boots next, or with the next guest on this host"
 
-	printf '%s=%s\n' NIC "$nic" NODE_ADDRESS "$address" GUEST_ADDRESS "${guest_address:?}" LINK q8s0 \
-		LINK_ADDRESS "${link_address:?}" LINK_PORTS "${link_ports:?}" >"$inbox/forward.env"
+	printf 'NIC=%s\nNODE_ADDRESS=%s\nGUEST_ADDRESS=%s\n' "$nic" "$address" "${guest_address:?}" >"$inbox/forward.env"
 	host_service forward "$changed"
 	iptables --wait -t nat -C PREROUTING -j Q8S-PREROUTING || fail "the forwarding rules are not in place"
 }

@@ -21,9 +21,10 @@ link_current() {
 		[[ -z $(virsh -q list --name) ]] || return 1
 		virsh -q net-destroy q8s
 	fi
-	link_active || virsh -q net-start q8s ||
-		fail "the link to the guest does not start: does this host have its addresses or its port 53 in use? See libvirt's words in ${step_log:?}"
-	rm -f "$link_changed"
+	if ! link_active; then
+		virsh -q net-start q8s || fail "the link to the guest does not start: does this host have its addresses or its port 53 in use? See libvirt's words in ${step_log:?}"
+		rm -f "$link_changed"
+	fi
 }
 
 link_active() { [[ $(virsh -q net-info q8s | awk '$1 == "Active:" { print $2 }') = yes ]]; }

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # A worker's host: libvirt and QEMU, and the network that the guest answers on.
-# Arguments: address, guest_address; link_address (this host's on the link to the guest), link_ports (what the guest needs there)
+# Arguments: address, guest_address
 # shellcheck source=hostscripts/lib.sh
 . ./lib.sh
 # shellcheck source=hostscripts/access.sh
@@ -16,7 +16,7 @@
 # shellcheck source=hostscripts/guest-network.sh
 . ./guest-network.sh
 
-: "${address:?}" "${guest_address:?}" "${link_address:?}" "${link_ports:?}"
+: "${address:?}" "${guest_address:?}"
 data=/var/lib/libvirt/q8s
 install -d -m 0755 "$data" "$data/images" /var/lib/q8s /etc/q8s
 

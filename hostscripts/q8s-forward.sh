@@ -3,15 +3,17 @@
 # The guest reaches neither the cloud's metadata, in which this host's user data has its private SSH key, nor any service of this
 # host but those that it needs. IPv6 needs no rules: libvirt disables it on a link that has no IPv6 address.
 # Own chains, filled in one transaction, so that a second run changes nothing that a first one made.
-# Environment: NIC and NODE_ADDRESS (of this host), LINK (the bridge to the guest), LINK_ADDRESS (of this host there), LINK_PORTS (TCP
-# ports there, with commas between them), GUEST_ADDRESS
+# Environment: NIC and NODE_ADDRESS (of this host), GUEST_ADDRESS
 # Source of the scheme: section 3.1 (Networking) of the Q8S paper.
 set -euo pipefail
-: "${NIC:?}" "${NODE_ADDRESS:?}" "${LINK:?}" "${LINK_ADDRESS:?}" "${LINK_PORTS:?}" "${GUEST_ADDRESS:?}"
+: "${NIC:?}" "${NODE_ADDRESS:?}" "${GUEST_ADDRESS:?}"
+# The bridge to the guest (render/domain.py), and there DNS, the API servers and another version's executables (defaults.py).
+readonly link=q8s0 dns=53 api=6443 executables=9473
 
 sysctl -q -w net.ipv4.ip_forward=1
 
-# By the interface, not by the guest's address: root in a guest may send from any.
+# What is refused does not depend on the guest's address: root in a guest may send from any. What is not refused is still for the host's
+# own firewall to decide, where it has one.
 iptables-restore --noflush --wait <<RULES
 *nat
 :Q8S-PREROUTING - [0:0]
@@ -26,15 +28,14 @@ COMMIT
 *filter
 :Q8S-FORWARD - [0:0]
 :Q8S-INPUT - [0:0]
--A Q8S-FORWARD -i $LINK -d 169.254.0.0/16 -j REJECT
+-A Q8S-FORWARD -d 169.254.0.0/16 -j REJECT
 -A Q8S-FORWARD -d $GUEST_ADDRESS -j ACCEPT
 -A Q8S-FORWARD -s $GUEST_ADDRESS -j ACCEPT
--A Q8S-INPUT ! -i $LINK -j RETURN
--A Q8S-INPUT -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT
--A Q8S-INPUT -p icmp -j ACCEPT
--A Q8S-INPUT -d $LINK_ADDRESS -p udp --dport 53 -j ACCEPT
--A Q8S-INPUT -d $LINK_ADDRESS -p tcp -m multiport --dports 53,$LINK_PORTS -j ACCEPT
--A Q8S-INPUT -p tcp -j REJECT --reject-with tcp-reset
+-A Q8S-INPUT ! -i $link -j RETURN
+-A Q8S-INPUT -m conntrack --ctstate ESTABLISHED,RELATED -j RETURN
+-A Q8S-INPUT -p icmp -j RETURN
+-A Q8S-INPUT -p udp --dport $dns -j RETURN
+-A Q8S-INPUT -p tcp -m multiport --dports $dns,$api,$executables -j RETURN
 -A Q8S-INPUT -j REJECT
 COMMIT
 RULES

@@ -12,7 +12,7 @@ from q8s_infra.components.control_plane import ControlPlane
 from q8s_infra.components.host import Host
 from q8s_infra.components.keys import ClusterKeys
 from q8s_infra.components.network import ClusterNetwork
-from q8s_infra.defaults import BOOT_SECONDS, CONTROL_PLANE_PORT, DRAIN_SECONDS, GUEST_LINK, PAYLOAD_PORT
+from q8s_infra.defaults import BOOT_SECONDS, DRAIN_SECONDS, GUEST_LINK, PAYLOAD_PORT
 from q8s_infra.plan import Worker as PlannedWorker
 from q8s_infra.remote import HOSTSCRIPTS, Step, run
 from q8s_infra.render.authorities import authority_files
@@ -92,13 +92,7 @@ class Worker(pulumi.ComponentResource):
                 "prepare-worker",
                 name,
                 "host",
-                {
-                    "address": self.host.address,
-                    "guest_address": GUEST_LINK.guest,
-                    "link_address": GUEST_LINK.host,
-                    # Beside DNS: the API servers, and another version's executables.
-                    "link_ports": f"{CONTROL_PLANE_PORT},{PAYLOAD_PORT}",
-                },
+                {"address": self.host.address, "guest_address": GUEST_LINK.guest},
             ),
             files={**_host_files(spec, planned), "haproxy.cfg": pulumi.Output.all(*api_servers).apply(balancer)},
             triggers=[self.host.instance.id],

@@ -6,14 +6,17 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import pytest
 
 from q8s_infra.defaults import CONTROL_PLANE_PORT, GUEST_LINK, PAYLOAD_PORT
 from q8s_infra.remote import HOSTSCRIPTS
+from q8s_infra.render.domain import network_xml
 from tests.unit.namespaces import Machine
 
 METADATA, ELSEWHERE = "169.254.169.254:80", "192.0.2.1:80"
+BRIDGE = ET.fromstring(network_xml()).find("bridge").attrib["name"]  # type: ignore[union-attr]
 LINK, NODE, CLOUD = GUEST_LINK.host, "10.0.0.5", "10.0.0.1"
 
 
@@ -33,9 +36,7 @@ class Site:
 
     def forward(self) -> None:
         """Run q8s-forward.sh as guest-network.sh does."""
-        ports = f"{CONTROL_PLANE_PORT},{PAYLOAD_PORT}"
-        link = {"LINK": "q8s0", "LINK_ADDRESS": LINK, "LINK_PORTS": ports, "GUEST_ADDRESS": GUEST_LINK.guest}
-        self.script("q8s-forward.sh", NIC="ens3", NODE_ADDRESS=NODE, **link)
+        self.script("q8s-forward.sh", NIC="ens3", NODE_ADDRESS=NODE, GUEST_ADDRESS=GUEST_LINK.guest)
 
     def rules(self, *words: str) -> str:
         """Run iptables on the host."""
@@ -66,7 +67,7 @@ def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
 @pytest.fixture
 def worker(site: Site) -> Site:
     """A worker's host with its guest, before any of our rules."""
-    site.host.wire("q8s0", f"{LINK}/30", site.inner, "eth0", f"{GUEST_LINK.guest}/30")
+    site.host.wire(BRIDGE, f"{LINK}/30", site.inner, "eth0", f"{GUEST_LINK.guest}/30")
     site.inner.run("ip", "route", "add", "default", "via", LINK)
     site.inner.listen(22, 8080)
     site.host.listen(22, 53, CONTROL_PLANE_PORT, PAYLOAD_PORT, 9999)
@@ -109,8 +110,14 @@ def test_a_guest_is_refused_metadata_from_any_address_of_its_own(worker: Site) -
 def test_a_guest_reaches_of_its_host_what_it_needs(worker: Site) -> None:
     worker.forward()
     needed = [f"{LINK}:{port}" for port in ("53", "53/udp", CONTROL_PLANE_PORT, PAYLOAD_PORT)]
-    others = [f"{LINK}:22", f"{LINK}:9999", f"{LINK}:9999/udp", f"{NODE}:22", f"{NODE}:{CONTROL_PLANE_PORT}"]
+    others = [f"{LINK}:22", f"{LINK}:9999", f"{LINK}:9999/udp", f"{NODE}:22"]
     assert worker.inner.asks(*needed, *others) == dict.fromkeys(needed, "open") | dict.fromkeys(others, "refused")
+
+
+def test_what_a_host_s_own_firewall_refuses_stays_refused(worker: Site) -> None:
+    worker.rules("-A", "INPUT", "-i", BRIDGE, "-p", "tcp", "--dport", str(CONTROL_PLANE_PORT), "-j", "REJECT")
+    worker.forward()
+    assert worker.inner.asks(f"{LINK}:{CONTROL_PLANE_PORT}") == {f"{LINK}:{CONTROL_PLANE_PORT}": "refused"}
 
 
 def test_a_host_reaches_its_guest_and_others_reach_both(worker: Site) -> None:
@@ -126,7 +133,7 @@ def test_forwarding_is_the_same_after_a_second_run_and_before_what_others_add(wo
     worker.forward()
     assert worker.rules("-S") == once
     for chain in ("FORWARD", "INPUT"):
-        worker.rules("-I", chain, "-i", "q8s0", "-j", "ACCEPT")
+        worker.rules("-I", chain, "-i", BRIDGE, "-j", "ACCEPT")
     assert worker.inner.asks(METADATA, f"{LINK}:22") == {METADATA: "open", f"{LINK}:22": "open"}
     worker.forward()
     assert worker.inner.asks(METADATA, f"{LINK}:22") == {METADATA: "refused", f"{LINK}:22": "refused"}

@@ -55,9 +55,7 @@ def run(host: Path, commands: str) -> subprocess.CompletedProcess[str]:
     """Run commands of a host's step."""
     library = (HOSTSCRIPTS / "link.sh").read_text().replace("/run/", f"{host}/")
     (host / "link.sh").write_text(library)
-    given = (
-        f"data={host}/data address={OF_THE_HOST} guest_address=192.168.123.2 link_address=192.168.123.1 link_ports=6443"
-    )
+    given = f"data={host}/data address={OF_THE_HOST} guest_address=192.168.123.2"
     ours = "progress() { echo $*; }; host_service() { :; }"
     path = f"PATH={host}/programs:{os.environ['PATH']}"
     sources = f"source link.sh; source {HOSTSCRIPTS}/guest-network.sh; source {HOSTSCRIPTS}/guest-files.sh"
