@@ -15,6 +15,8 @@
 . ./guest-files.sh
 # shellcheck source=hostscripts/guest-state.sh
 . ./guest-state.sh
+# shellcheck source=hostscripts/link.sh
+. ./link.sh
 
 : "${artifacts:?}" "${architecture:?}" "${image:?}" "${payload_key:?}" "${disk:?}" "${memory:?}" "${type:?}" "${patience:?}"
 data=/var/lib/libvirt/q8s
@@ -95,6 +97,8 @@ boots() {
 	virsh -q start "$domain" || fail "the guest does not start: see /var/log/libvirt/qemu/$domain.log"
 	running || fail "the guest stopped at once: see /var/log/libvirt/qemu/$domain.log"
 }
+# It may have changed while the former guest ran.
+link_current
 state_find
 state_resumed || {
 	boots

@@ -17,9 +17,14 @@ guest_base() {
 
 # guest_seed: what of the seed only the host knows, in inbox/seed.
 guest_seed() {
-	local mtu nameservers resolvers=/run/systemd/resolve/resolv.conf
-	mtu=$(cat "/sys/class/net/$(ip -json -4 route show default | python3 -c 'import json, sys; print(json.load(sys.stdin)[0]["dev"])')/mtu")
-	[[ -e $resolvers ]] || resolvers=/etc/resolv.conf
-	nameservers=$(awk '$1 == "nameserver" && $2 !~ /^(127|::1)/ { printf "%s\"%s\"", sep, $2; sep = ", " }' "$resolvers")
-	sed -i "s/@MTU@/$mtu/; s/@NAMESERVERS@/$nameservers/" "$inbox/seed/network-config"
+	local server=${artifacts#*://} nic mtu
+	server=${server%%[:/]*}
+	# That of the cluster's network, which is where the first control plane is.
+	nic=$(ip -oneline -4 route get "$server") ||
+		fail "this host has no route to the first control plane at $server: compare ip route with the routes of its subnet"
+	# Some words, "dev", the interface, and more words.
+	nic=${nic#* dev }
+	nic=${nic%% *}
+	mtu=$(cat "/sys/class/net/$nic/mtu")
+	sed -i "s/@MTU@/$mtu/" "$inbox/seed/network-config"
 }

@@ -4,22 +4,28 @@
 
 # guest_network: a libvirt network of our own and the service that owns its NAT rules.
 guest_network() {
-	local mtu nic changed=no
-	nic=$(ip -json -4 route show default | python3 -c 'import json, sys; print(json.load(sys.stdin)[0]["dev"])')
+	local nic mtu changed=no
+	nic=$(ip -json -4 address | python3 -c '
+import json, sys
+for link in json.load(sys.stdin):
+    if sys.argv[1] in (each.get("local") for each in link.get("addr_info", ())):
+        print(link["ifname"])
+        break' "${address:?}")
+	[[ $nic ]] || fail "no interface of this host has the node's address $address: compare ip address with the port's address in OpenStack"
 	mtu=$(cat "/sys/class/net/$nic/mtu")
 
 	sed "s/@MTU@/$mtu/" "$inbox/network.xml" >"$inbox/network.filled.xml"
-	if place "$inbox/network.filled.xml" "$data/network.xml" 0644 || ! virsh -q net-info q8s >/dev/null 2>&1; then
-		virsh -q net-destroy q8s >/dev/null 2>&1 || true
-		virsh -q net-define "$data/network.xml"
+	if ! cmp -s "$inbox/network.filled.xml" "$data/network.xml" || ! virsh -q net-info q8s >/dev/null 2>&1; then
+		link_defined "$inbox/network.filled.xml"
+		place "$inbox/network.filled.xml" "$data/network.xml" 0644 || true
 		changed=yes
 	fi
 	virsh -q net-autostart q8s
-	[[ $(virsh -q net-info q8s | awk '$1 == "Active:" { print $2 }') = yes ]] || virsh -q net-start q8s
+	link_current || progress "the guest runs, so its link changes when the host boots next, or with the next guest on this host"
 
-	printf 'NIC=%s\nNODE_ADDRESS=%s\nGUEST_ADDRESS=%s\n' "$nic" "$address" "$guest_address" >"$inbox/forward.env"
+	printf 'NIC=%s\nNODE_ADDRESS=%s\nGUEST_ADDRESS=%s\n' "$nic" "$address" "${guest_address:?}" >"$inbox/forward.env"
 	host_service forward "$changed"
-	iptables -t nat -C PREROUTING -j Q8S-PREROUTING || fail "the forwarding rules are not in place"
+	iptables --wait -t nat -C PREROUTING -j Q8S-PREROUTING || fail "the forwarding rules are not in place"
 }
 
 # guest_watch: the service that powers the guest on where it is off, and resets it where it hangs while it boots.

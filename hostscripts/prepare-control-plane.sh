@@ -13,6 +13,8 @@
 . ./site-ca.sh
 # shellcheck source=hostscripts/container-runtime.sh
 . ./container-runtime.sh
+# shellcheck source=hostscripts/metadata.sh
+. ./metadata.sh
 
 : "${kubernetes:?}"
 
@@ -37,6 +39,8 @@ if [[ -e $inbox/certificates.yaml ]]; then
 else
 	rm -f /etc/kubernetes/q8s-certificates.yaml
 fi
+
+no_metadata_for_pods
 
 progress "kernel settings and container runtime"
 place "$inbox/node/modules.conf" /etc/modules-load.d/q8s.conf 0644 || true

@@ -11,6 +11,8 @@
 . ./cloud-init.sh
 # shellcheck source=hostscripts/site-ca.sh
 . ./site-ca.sh
+# shellcheck source=hostscripts/link.sh
+. ./link.sh
 # shellcheck source=hostscripts/guest-network.sh
 . ./guest-network.sh
 

@@ -69,7 +69,7 @@ class Architecture:
 _COMMON_PACKAGES: Final = (
     "libvirt-daemon-system",
     "libvirt-clients",
-    # libvirt 9 crashes at start without it, though our network has no DHCP or DNS.
+    # The DNS server on the guest's link.
     "dnsmasq-base",
     "qemu-utils",
     "genisoimage",

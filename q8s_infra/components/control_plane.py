@@ -14,7 +14,7 @@ from q8s_infra.components.network import ClusterNetwork
 from q8s_infra.defaults import CONTROL_PLANE_PORT, DRAIN_SECONDS, JOIN_SECONDS
 from q8s_infra.kept import kept_document
 from q8s_infra.plan import ControlPlane as PlannedControlPlane
-from q8s_infra.remote import Step, run, secret
+from q8s_infra.remote import HOSTSCRIPTS, Step, run, secret
 from q8s_infra.render import kubeadm
 from q8s_infra.render.authorities import authority_files
 from q8s_infra.render.endpoint import endpoint_name
@@ -269,6 +269,7 @@ def _prepared(
             **containerd_files(spec),
             **node_files(spec),
             **authorized_keys(spec),
+            **{name: (HOSTSCRIPTS / name).read_text() for name in ("q8s-metadata.sh", "q8s-metadata.service")},
             **files,
         },
         triggers=[host.instance.id],

@@ -63,15 +63,23 @@ def domain_xml(worker: Worker) -> str:
 
 
 def network_xml() -> str:
-    """The link between host and guest. The host's MTU stands as ``@MTU@``: only the host knows it."""
+    """The link between host and guest, and the guest's DNS server on it: dnsmasq, which asks the host's own resolvers.
+
+    The host's MTU stands as ``@MTU@``: only the host knows it.
+    """
     network = ET.Element("network")
     _add(network, "name", NETWORK)
     # "open": libvirt adds no firewall rules; q8s-forward.service owns them all.
     _add(network, "forward", mode="open")
     _add(network, "bridge", name="q8s0", stp="off", delay="0")
     _add(network, "mtu", size="@MTU@")
-    _add(network, "dns", enable="no")
+    _add(network, "dns", enable="yes")
     _add(network, "ip", address=GUEST_LINK.host, netmask=GUEST_LINK.netmask)
+    # /etc/hosts of a host has its own name at a loopback address, which would be the guest's.
+    namespace = "http://libvirt.org/schemas/network/dnsmasq/1.0"
+    ET.register_namespace("dnsmasq", namespace)
+    options = _add(network, f"{{{namespace}}}options")
+    _add(options, f"{{{namespace}}}option", value="no-hosts")
     return _text(network)
 
 

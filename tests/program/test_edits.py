@@ -399,6 +399,11 @@ EDITS = (
         Cost(updated=of(("control-plane-0", *DEV), "-scripts") | of(DEV, "-host")),
         program=commented("hostscripts/q8s-forward.sh"),
     ),
+    Edit(
+        "comment in the script that keeps pods from the cloud's metadata",
+        Cost(updated=of(("control-plane-0", *DEV), "-scripts") | of(("control-plane-0",), "-host")),
+        program=commented("hostscripts/q8s-metadata.sh"),
+    ),
 )
 
 KNOWN_TO_COST_TOO_MUCH = (

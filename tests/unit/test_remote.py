@@ -14,6 +14,7 @@ from q8s_infra.remote import HOSTSCRIPTS, Step, archive, command_line
 ALONE = {
     "q8s-forward",
     "q8s-guest-watch",
+    "q8s-metadata",
     "collect-logs",
     "run-step",
     "step-unit",

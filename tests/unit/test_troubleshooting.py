@@ -35,6 +35,7 @@ LEFT_OUT: Final = {
     "containerd does not answer: see journalctl -u containerd",
     "kernel settings of /etc/sysctl.d/90-q8s.conf are refused",
     "the forwarding rules are not in place",
+    "pods are not kept from the cloud's metadata: see journalctl -u q8s-metadata",
 }
 """Messages of steps that the page leaves out."""
 
