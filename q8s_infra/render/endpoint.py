@@ -34,14 +34,14 @@ def balancer(addresses: Sequence[str]) -> str:
 
     Fail-over, until the server is out and its connections are closed:
 
-    - it refuses (its process has ended): the guest's next connection goes to another server at once (``redispatch``)
-      and has the server checked within a second, and that check is the last (``sudden-death``). Without new
-      connections: 12 s at most (10 + 1 + 1).
+    - it refuses (its process has ended): the guest's next connection goes to another server (``redispatch``) and has
+      this one checked within a second; that check, or a second connection that fails, takes it out (``sudden-death``).
+      One connection may be lost. Without new connections: 12 s at most (10 + 1 + 1).
     - it is silent (its host is gone): 3 s for a connection, then as above, 7 s in all. Without new connections 21 s at
       most (10 until the next check, 3 for it, twice 1 + 3), 16 s on average. Checks every 3 s took 18 s at most, 16 s
       on average, at 333 handshakes a second for each API server.
 
-    A single lost connection takes no server out: the check after it has to fail, too. Source: HAProxy's configuration
+    A single failed connection takes no server out. Source: HAProxy's configuration
     manual (5.2, ``inter``, ``observe``, ``on-error``).
 
     Args:
