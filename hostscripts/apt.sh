@@ -8,12 +8,12 @@ needrestart_configuration=${needrestart_configuration:-/etc/needrestart/conf.d}
 # needrestart restarts nothing after our own calls of apt.
 export NEEDRESTART_SUSPEND=yes NEEDRESTART_MODE=l
 
-# apt_get WORD...: apt-get, which waits for another program's locks for ten minutes: its own Lock::Timeout waits for dpkg's only, and
-# a new host's timers hold those of package lists and downloads, too.
+# apt_get WORD...: apt-get, which waits for another program's locks for ten minutes. Its own DPkg::Lock::Timeout waits for dpkg's lock
+# only, and a new host's timers hold those of package lists and downloads, too.
 apt_get() {
 	local errors=$inbox/apt-errors attempt said
 	for attempt in {1..60}; do
-		if apt-get -q -o DPkg::Lock::Timeout=600 "$@" 2>"$errors"; then
+		if apt-get -q "$@" 2>"$errors"; then
 			printf '%s\n' "$(<"$errors")"
 			return 0
 		fi
