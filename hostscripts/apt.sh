@@ -4,6 +4,35 @@
 apt_keyrings=${apt_keyrings:-/etc/apt/keyrings}
 apt_configuration=${apt_configuration:-/etc/apt/apt.conf.d}
 apt_sources=${apt_sources:-/etc/apt}
+needrestart_configuration=${needrestart_configuration:-/etc/needrestart/conf.d}
+# needrestart restarts nothing after our own calls of apt.
+export NEEDRESTART_SUSPEND=yes NEEDRESTART_MODE=l
+
+# apt_get WORD...: apt-get, which waits for another program's locks for ten minutes. Its own DPkg::Lock::Timeout waits for dpkg's lock
+# only, and a new host's timers hold those of package lists and downloads, too.
+apt_get() {
+	local errors=$inbox/apt-errors attempt said
+	for attempt in {1..60}; do
+		if apt-get -q "$@" 2>"$errors"; then
+			printf '%s\n' "$(<"$errors")"
+			return 0
+		fi
+		said=$(<"$errors")
+		printf '%s\n' "$said"
+		[[ $said =~ Could\ not\ get\ lock[^$'\n']* ]] || return 1
+		said=${BASH_REMATCH[0]}
+		((attempt > 1)) || progress "waiting for another apt on this host: $said"
+		sleep 10
+	done
+	fail "apt is locked on this host for ten minutes: $said. Wait for that program, or end it, then run the command again"
+}
+
+# apt_needrestart: what unattended upgrades of this host install later restarts none of our services, and no step that runs.
+apt_needrestart() {
+	# shellcheck disable=SC2016 # A variable of Perl's.
+	printf '$nrconf{override_rc}{qr(^%s)} = 0;\n' q8s- libvirt-guests >"$inbox/needrestart.conf"
+	place "$inbox/needrestart.conf" "$needrestart_configuration/q8s.conf" 0644 || true
+}
 
 # apt_keys: the keys that inbox/apt/keys lists, verified, in /etc/apt/keyrings. A line is SHA256 URL, of the whole file;
 # or FINGERPRINT[,FINGERPRINT...] URL NAME, of every primary key in it.
@@ -38,7 +67,7 @@ apt_gpg() {
 
 # apt_lists_so_far: for what sources themselves need. Those that lack it yet are refused here, one by one; the others are enough.
 apt_lists_so_far() {
-	apt-get -q -o DPkg::Lock::Timeout=600 update || echo "some package sources can't be used yet"
+	apt_get update || echo "some package sources can't be used yet"
 }
 
 # apt_fetch_key URL FILE FINGERPRINT[,FINGERPRINT...]: a key file, downloaded anew as its expiry may have been extended.
@@ -106,6 +135,7 @@ apt_place_sources() {
 # apt_host_sources: the host's own sources, where the spec replaces them, and the Kubernetes packages'.
 apt_host_sources() {
 	local changed=no
+	apt_needrestart
 	if apt_place_sources; then changed=yes; fi
 	if apt_proxy; then changed=yes; fi
 	# Gone until the lists are there, whatever fails in between.
@@ -121,13 +151,13 @@ apt_host_sources() {
 
 # apt_update: what the sources have now.
 apt_update() {
-	retry 4 apt-get -q -o DPkg::Lock::Timeout=600 -o APT::Update::Error-Mode=any update ||
+	retry 4 apt_get -o APT::Update::Error-Mode=any update ||
 		fail "apt-get update failed: a package source is unreachable or its signature is wrong"
 }
 
 # apt_try_install PACKAGE...: install what is missing, without recommendations; false where that fails.
 apt_try_install() {
-	retry 3 apt-get -q -y -o DPkg::Lock::Timeout=600 -o Dpkg::Use-Pty=0 --no-install-recommends \
+	retry 3 apt_get -y -o Dpkg::Use-Pty=0 --no-install-recommends \
 		--allow-change-held-packages install "$@"
 }
 

@@ -6,6 +6,8 @@
 . ./lib.sh
 # shellcheck source=hostscripts/guest-files.sh
 . ./guest-files.sh
+# shellcheck source=hostscripts/requirements.sh
+. ./requirements.sh
 # shellcheck source=hostscripts/guest-state.sh
 . ./guest-state.sh
 

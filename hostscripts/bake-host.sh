@@ -7,11 +7,16 @@
 . ./apt.sh
 # shellcheck source=hostscripts/cloud-init.sh
 . ./cloud-init.sh
+# shellcheck source=hostscripts/requirements.sh
+. ./requirements.sh
 # shellcheck source=hostscripts/site-ca.sh
 . ./site-ca.sh
 
 first_boot
+host_has systemd
+no_own_firewall
 install -d -m 0755 /etc/q8s
 apt_host_sources
 mapfile -t host_packages <"$inbox/host-packages"
 apt_install "${host_packages[@]}"
+host_has Python libvirt QEMU

@@ -9,10 +9,14 @@
 . ./lib.sh
 # shellcheck source=hostscripts/domain.sh
 . ./domain.sh
+# shellcheck source=hostscripts/guest-power.sh
+. ./guest-power.sh
 # shellcheck source=hostscripts/emulator.sh
 . ./emulator.sh
 # shellcheck source=hostscripts/guest-files.sh
 . ./guest-files.sh
+# shellcheck source=hostscripts/requirements.sh
+. ./requirements.sh
 # shellcheck source=hostscripts/guest-state.sh
 . ./guest-state.sh
 # shellcheck source=hostscripts/link.sh
@@ -29,18 +33,11 @@ of_chain() {
 		python3 -c 'import json, sys; print(json.load(sys.stdin)[int(sys.argv[1])][sys.argv[2]])' "$2" "$3"
 }
 
-running() { [[ $(virsh -q domstate "$domain" 2>/dev/null) = running ]]; }
 # The mark is written last, so where it is, the guest is whole: it is never made anew but by being removed first, and other
 # documents are for the next one.
 mark=$guest/whole
 if virsh -q dominfo "$domain" >/dev/null 2>&1 && [[ -e $mark ]]; then
-	if running; then
-		progress "the guest runs already"
-	else
-		# The host's watch may have been faster.
-		virsh -q start "$domain" || running || fail "the guest does not start: see /var/log/libvirt/qemu/$domain.log"
-		progress "the guest was off: powered on"
-	fi
+	guest_powered
 	# A step that was cut off while it handed a state over has left its largest part, and the guest has all of it.
 	rm -f "$data"/states/*/memory
 	# It goes on with its own payload, and gets from another one what a version of Kubernetes is: on its own link, when it is

@@ -1,7 +1,11 @@
 # shellcheck shell=bash
 # A guest goes on from the state of another one of its type, where there is one, and boots where there is none
 # (docs/decisions/0024). The first control plane keeps states (q8s_artifacts.py); which host makes one, it says, too.
-# Uses data, guest, disk, memory, type, emulator, domain, artifacts, architecture, patience, resumes and the checksums of define-guest.sh.
+# Uses data, guest, disk, memory, type, emulator, domain, artifacts, architecture, patience, resumes and the checksums of define-guest.sh,
+# and requirements.sh.
+
+# The first release of libvirt whose snapshots leave disks to others ("manual").
+state_release=8.2
 
 # state_key: all that a state depends on: what the guest is made of, and who emulates it. A host may have other emulators, too.
 state_key() {
@@ -25,7 +29,7 @@ states() {
 
 # state_find: get the state, or the claim to make it.
 state_find() {
-	local free said code=0 needed=$((2 * disk + memory + (1 << 30)))
+	local free said release code=0 needed=$((2 * disk + memory + (1 << 30)))
 	key=$(state_key) claim="" made="" states=$data/states
 	state=$states/$key
 	# No guest is on one any more.
@@ -33,6 +37,11 @@ state_find() {
 	install -d -m 0711 "$states"
 	if [[ ${resumes:-} = no ]]; then
 		progress "boots, as guests of $architecture do not go on from a state"
+		return 0
+	fi
+	release=$(host_release libvirt)
+	if ! at_least "$state_release" "$release"; then
+		progress "cold boot: saving a guest's state needs libvirt $state_release, and this host has ${release:-none}"
 		return 0
 	fi
 	if [[ -e $data/baked/$key ]]; then

@@ -15,6 +15,9 @@ mkdir -p /var/log/q8s
 chmod 750 /var/log/q8s
 # One of the node's own for steps that run for many nodes on the same host: those set log_of_node.
 step_log=/var/log/q8s/${step:?}${log_of_node:+-${node:?}}.log
+# A step that is run often, or by a cluster of a thousand nodes, does not fill the disk: this file and the one before it.
+step_log_bytes=$((4 << 20))
+if [[ -e $step_log ]] && (($(stat --format %s "$step_log") > step_log_bytes)); then mv -f "$step_log" "$step_log.1"; fi
 # 3: results, 4: people; everything else goes to the log.
 exec 3>&1 4>&2 >>"$step_log" 2>&1
 printf -- '--- %s %s\n' "$(date -u +%FT%TZ)" "$step"

@@ -9,6 +9,8 @@
 . ./apt.sh
 # shellcheck source=hostscripts/cloud-init.sh
 . ./cloud-init.sh
+# shellcheck source=hostscripts/requirements.sh
+. ./requirements.sh
 # shellcheck source=hostscripts/site-ca.sh
 . ./site-ca.sh
 # shellcheck source=hostscripts/container-runtime.sh
@@ -21,6 +23,9 @@
 user_keys
 unused_connections
 first_boot
+host_has systemd Python
+no_own_firewall
+swap_off
 progress "package sources"
 apt_host_sources
 

@@ -9,6 +9,8 @@
 . ./apt.sh
 # shellcheck source=hostscripts/cloud-init.sh
 . ./cloud-init.sh
+# shellcheck source=hostscripts/requirements.sh
+. ./requirements.sh
 # shellcheck source=hostscripts/site-ca.sh
 . ./site-ca.sh
 # shellcheck source=hostscripts/link.sh
@@ -23,17 +25,21 @@ install -d -m 0755 "$data" "$data/images" /var/lib/q8s /etc/q8s
 user_keys
 unused_connections
 first_boot
+host_has systemd
+no_own_firewall
 progress "package sources"
 apt_host_sources
 
 progress "installing libvirt and QEMU"
 mapfile -t host_packages <"$inbox/host-packages"
 apt_install "${host_packages[@]}"
+host_has Python libvirt QEMU
 # libvirt keeps its networks' MAC tables here, and makes the folder only for networks with DHCP.
 install -d -m 0755 /var/lib/libvirt/dnsmasq
 systemctl reset-failed libvirtd.service libvirtd.socket || true
 systemctl enable --now libvirtd.service
 retry 5 virsh -q uri >/dev/null || fail "libvirtd does not answer: see journalctl -u libvirtd"
+unused_default_network
 
 progress "guest network"
 guest_network

@@ -227,16 +227,17 @@ def main(command: str, *words: str) -> int:
         Path(os.environ["KEYFILE"]).read_bytes().strip(),
     )
     try:
-        match command, words:
-            case "give", [claim, folder]:
-                give(server, claim, Path(folder))
-                return 0
-            case "leave", [claim]:
-                leave(server, claim)
-                return 0
-            case "anew", []:
-                print(anew(server))
-                return 0
+        if command == "give":
+            claim, folder = words
+            give(server, claim, Path(folder))
+            return 0
+        if command == "leave":
+            (claim,) = words
+            leave(server, claim)
+            return 0
+        if command == "anew":
+            print(anew(server))
+            return 0
         (folder,) = words
         claimed = find(server, Path(folder))
     except NoState as reason:

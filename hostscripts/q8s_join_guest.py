@@ -239,10 +239,8 @@ def _openssl(*words: str, given: bytes) -> bytes:
 
 if __name__ == "__main__":
     *question, document = sys.argv[1:]
-    match question:
-        case ["--answers", within]:
-            sys.exit(not answers(Path(document), float(within)))
-        case ["--rests", within]:
-            sys.exit(not rests(Path(document), float(within)))
-        case _:
-            main(Path(document))
+    if question:
+        option, within = question
+        asked = {"--answers": answers, "--rests": rests}[option]
+        sys.exit(not asked(Path(document), float(within)))
+    main(Path(document))

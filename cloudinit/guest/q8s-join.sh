@@ -13,6 +13,14 @@ payload=/opt/q8s
 note() { printf '%s %s\n' "$(cut -d' ' -f1 /proc/uptime)" "$*" | tee /dev/console; }
 trap 'note "q8s: join failed at line $LINENO: $BASH_COMMAND"' ERR
 
+# kubelet does not start with swap. What brings it at the next boot: fstab, units of the image, partitions that systemd finds.
+if [[ $(wc -l </proc/swaps) -gt 1 ]]; then
+	note "q8s: turning swap off"
+	sed -Ei 's/^[^#[:space:]]+[[:space:]]+[^[:space:]]+[[:space:]]+swap[[:space:]]/# q8s: &/' /etc/fstab
+	systemctl --quiet --no-reload mask swap.target
+	swapoff --all
+fi
+
 note "q8s: payload"
 mkdir -p "$payload" /var/lib/containerd /opt/cni/bin /etc/cni/net.d
 grep -q "$payload" /etc/fstab || cat >>/etc/fstab <<-FSTAB

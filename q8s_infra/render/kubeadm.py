@@ -97,6 +97,7 @@ def init_configuration(spec: ClusterSpec, *, node: str, address: str, names: Seq
         # What kubelet looks at all the time costs an emulated CPU dearly (docs/decisions/0005).
         "volumeStatsAggPeriod": "10m0s",
         "containerLogMonitorInterval": "1m0s",
+        **_reserves(),
     }
     proxy: dict[str, Any] = {
         "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
@@ -216,6 +217,21 @@ def _node_subnets(spec: ClusterSpec) -> dict[str, str]:
 
 def _validity(spec: ClusterSpec) -> dict[str, str]:
     return {"certificateValidityPeriod": f"{spec.kubernetes.certificate_validity_period.hours}h"}
+
+
+def _reserves() -> dict[str, Any]:
+    """What pods leave to the node itself: enough for kubelet, containerd and the system, and little of a 2 GiB guest.
+
+    All nodes of a cluster have one kubelet configuration, so the smallest kind sets the values. They lessen what is
+    allocatable (``enforceNodeAllocatable`` is ``pods`` by default), so pods are killed before the system is. No pod
+    takes all processes that the kernel has (32,768 with few CPUs). Source: "Reserve Compute Resources for System
+    Daemons" and "Process ID Limits And Reservations" of the Kubernetes documentation.
+    """
+    return {
+        "systemReserved": {"cpu": "50m", "memory": "100Mi", "pid": "1000"},
+        "kubeReserved": {"cpu": "50m", "memory": "150Mi", "pid": "1000"},
+        "podPidsLimit": 4096,
+    }
 
 
 def _timeouts() -> dict[str, str]:

@@ -157,7 +157,8 @@ def test_a_host_goes_on_from_the_state_of_its_type_on_its_image(tmp_path: Path, 
         (tmp_path / "data/baked" / name / "memory").write_text(name)
     # Nobody is asked where it is here; who would be asked says that there is none.
     script = (
-        f"source {HOSTSCRIPTS}/guest-state.sh; data=$PWD/data type=x86 disk={room} memory=0; "
+        f"source {HOSTSCRIPTS}/requirements.sh; source {HOSTSCRIPTS}/guest-state.sh; host_release() {{ echo 9.0.0; }}; "
+        f"data=$PWD/data type=x86 disk={room} memory=0; "
         "progress() { :; }; state_key() { echo own; }; states() { echo asked >>$PWD/asked; return 11; }; state_find; "
         '[[ -e $state ]] && cat "$state/memory" || echo none'
     )
