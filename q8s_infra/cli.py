@@ -166,9 +166,8 @@ def snapshot_command(
     with _explained():
         planned = plan(_spec(None, stack))
         keys = stack_keys(exported(stack))
-        taken = asyncio.run(snapshot.take(planned, _control_planes(planned, connect(), keys)))
         path = output or Path(f"q8s-{planned.name}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.snapshot")
-        snapshot.write(path, taken.sealed(keys.seed))
+        asyncio.run(snapshot.take(planned, _control_planes(planned, connect(), keys), path, keys.seed))
     console.print(f"snapshot: {path}", markup=False, soft_wrap=True)
 
 
@@ -181,7 +180,7 @@ def restore_command(
     with _explained():
         planned, cloud, state = plan(_spec(None, stack)), connect(), exported(stack)
         keys = stack_keys(state)
-        content = snapshot.unsealed(file.read_bytes(), keys.seed)
+        content = snapshot.checked(file, keys.seed)
         there = _control_planes(planned, cloud, keys)
         snapshot.refuse_living(planned, there.instances, content)
         asyncio.run(snapshot.refuse_member(planned, there))
