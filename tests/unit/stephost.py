@@ -1,4 +1,4 @@
-"""A host in a folder: the real scripts with other paths, and stand-ins for systemd, sudo and a control plane's tools."""
+"""A host in a folder: the real scripts with other paths, and stand-ins for systemd and a control plane's tools."""
 
 from __future__ import annotations
 
@@ -60,7 +60,8 @@ class StepHost:
     def made(cls, root: Path) -> StepHost:
         """A host on which nothing was run yet."""
         host = cls(root)
-        (root / "units").mkdir(parents=True)
+        for folder in ("units", "run"):
+            (root / folder).mkdir(parents=True)
         for name, does in _STAND_INS.items():
             stand_in(root / "programs", name, does.replace("@UNITS@", str(root / "units")))
         for source in HOSTSCRIPTS.iterdir():

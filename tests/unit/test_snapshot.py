@@ -105,7 +105,6 @@ def test_a_snapshot_without_etcds_data_is_not_laid(tmp_path: Path, hosts: tuple[
 @pytest.mark.parametrize("mib", [256, pytest.param(1024, marks=pytest.mark.full)])
 def test_a_snapshot_that_is_larger_than_memory_is_taken_and_laid(tmp_path: Path, mib: int) -> None:
     host = StepHost.made(tmp_path / "host")
-    host.at("/run").mkdir()
     namespace = ["unshare", "--mount", "--propagation", "private"]
     if subprocess.run([*namespace, "true"], capture_output=True, check=False).returncode:
         pytest.skip("the kernel gives mounts of its own to root alone")
