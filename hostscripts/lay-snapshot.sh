@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Lays a snapshot where the first control plane makes its cluster from it (init-cluster.sh).
-# inbox: snapshot (base64 of what snapshot.sh printed)
+# inbox: snapshot (what snapshot.sh printed)
 # shellcheck source=hostscripts/lib.sh
 . ./lib.sh
 
@@ -8,6 +8,11 @@
 target=/var/lib/q8s-restore
 rm -rf "$target" "$target.part"
 install -d -m 0700 "$target.part"
-base64 -d "$inbox/snapshot" | tar -xz -C "$target.part" --no-same-owner
+tar -xzf "$inbox/snapshot" -C "$target.part" --no-same-owner
+# Before etcd's data is made from it, which takes as much of the disk again.
+rm "$inbox/snapshot"
+for part in etcd.db pki/ca.key kubernetes-version; do
+	[[ -s $target.part/$part ]] || fail "the snapshot has no $part. Nothing was changed"
+done
 mv "$target.part" "$target"
 progress "the snapshot is there"

@@ -66,5 +66,16 @@ if [[ $restart = yes ]]; then systemctl restart containerd.service; fi
 systemctl enable --now containerd.service q8s-flannel-offload.service
 systemctl enable kubelet.service
 
+# Certificates that nobody renews: the timer runs the step that renews on request, with its libraries.
+install -d -m 0755 /usr/local/lib/q8s-renew
+for file in renew-certificates.sh certificates.sh static-pods.sh lib.sh; do
+	place "./$file" "/usr/local/lib/q8s-renew/$file" 0644 || true
+done
+printf 'NODE=%s\n' "$node" >/usr/local/lib/q8s-renew/node.env
+for unit in q8s-renew.service q8s-renew.timer; do place "$inbox/$unit" "/etc/systemd/system/$unit" 0644 || true; done
+systemctl daemon-reload
+systemctl enable --now q8s-renew.timer
+
 retry 5 ctr version >/dev/null || fail "containerd does not answer: see journalctl -u containerd"
+systemctl is-active --quiet q8s-renew.timer || fail "the timer that renews certificates is not active: see systemctl status q8s-renew.timer"
 progress "host prepared"

@@ -1,18 +1,35 @@
 # shellcheck shell=bash
 # The control plane's own pods, which kubelet runs from manifests; their processes are this host's own.
 
-# restarted COMPONENT: it runs anew, and the API server answers; kubelet starts a container again that has ended.
+# process_of COMPONENT: the process of the component's container, if it runs. By the labels that kubelet gives its containers: other
+# processes, and other pods' containers, on this host may have the component's name.
+process_of() {
+	local component=$1 filter own
+	filter="labels.\"io.kubernetes.pod.namespace\"==\"kube-system\""
+	filter+=",labels.\"io.kubernetes.pod.name\"==\"$component-${node:?}\""
+	filter+=",labels.\"io.kubernetes.container.name\"==\"$component\""
+	# Those that have ended, too, so the tasks tell which one runs.
+	own=$(ctr --namespace k8s.io containers list --quiet "$filter")
+	ctr --namespace k8s.io tasks list | while read -r container process status; do
+		if [[ $status = RUNNING ]] && grep -qxF "$container" <<<"$own"; then echo "$process"; fi
+	done
+}
+
+# restarted COMPONENT: it runs anew, and the API server answers; kubelet starts a container again that has ended. One that has ended
+# already (an earlier attempt was cut off, or its certificate expired) starts by itself.
 restarted() {
 	local component=$1 former now left
-	former=$(pgrep -x "${component:0:15}") || fail "$component does not run: mend it first, then run the same again"
+	former=$(process_of "$component")
 	progress "restarting $component"
-	kill "$former"
-	for ((left = 180; left > 0; left--)); do
-		now=$(pgrep -x "${component:0:15}" || true)
+	# Where it ends by itself meanwhile, that will do.
+	xargs --no-run-if-empty kill <<<"$former" || true
+	# kubelet waits for up to 300 s before it starts a container that has ended several times.
+	for ((left = 360; left > 0; left--)); do
+		now=$(process_of "$component")
 		if [[ $now && $now != "$former" ]]; then break; fi
 		sleep 1
 	done
-	((left > 0)) || fail "$component did not start again within 180 s: see crictl logs of its container"
+	((left > 0)) || fail "$component did not start again within 360 s: see crictl logs of its container"
 	retry 7 kubectl get --raw /readyz >/dev/null || fail "the API server is not ready after $component was restarted"
 }
 

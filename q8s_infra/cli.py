@@ -189,9 +189,9 @@ def snapshot_command(
         chosen = selected(stack)
         planned, state = plan(_spec(None, chosen)), exported(chosen.name)
         keys = stack_keys(state)
-        taken = asyncio.run(snapshot.take(planned, _control_planes(planned, chosen.connect(state), keys)))
         path = output or Path(f"q8s-{planned.name}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.snapshot")
-        snapshot.write(path, taken.sealed(keys.seed))
+        hosts = _control_planes(planned, chosen.connect(state), keys)
+        asyncio.run(snapshot.take(planned, hosts, path, keys.seed))
     console.print(f"snapshot: {path}", markup=False, soft_wrap=True)
 
 
@@ -206,7 +206,7 @@ def restore_command(
         planned, state = plan(_spec(None, chosen)), exported(chosen.name)
         keys, cloud = stack_keys(state), chosen.connect(state, missing=True)
         _refuse_edits(planned, StackState.from_deployment(state))
-        content = snapshot.unsealed(file.read_bytes(), keys.seed)
+        content = snapshot.checked(file, keys.seed)
         there = _control_planes(planned, cloud, keys)
         snapshot.refuse_living(planned, there.instances, content)
         asyncio.run(snapshot.refuse_member(planned, there))

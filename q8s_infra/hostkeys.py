@@ -86,6 +86,19 @@ def snapshot_key(seed: str) -> bytes:
     return _derived(seed, "q8s snapshot", "", length=32)
 
 
+def snapshot_file_key(seed: str, salt: bytes) -> bytes:
+    """The key of one snapshot file, 32 bytes: no two files share one, so their chunks can't be exchanged.
+
+    Args:
+        seed: the stack's secret seed, at least 32 bytes in hex.
+        salt: of this file, random.
+
+    Raises:
+        ValueError: the seed is no hex or too short.
+    """
+    return _derived(seed, "q8s snapshot file", salt.hex(), length=32)
+
+
 def states_key(seed: str) -> str:
     """What states of guests are signed with, 32 bytes in hex.
 

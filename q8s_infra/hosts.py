@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+import secrets
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
 from typing import Final
 
 import asyncssh
@@ -16,6 +17,8 @@ from q8s_infra.ssh import Way, connected, reason
 
 _SECONDS: Final = 1800
 """For a step, by the clock of who asks for it."""
+
+_PIECE_BYTES: Final = 1 << 16
 
 
 class HostError(Exception):
@@ -29,10 +32,13 @@ class Hosts:
     Attributes:
         way: to them.
         say: hears each line of progress while a step runs.
+        request: an argument of every step that tells this request from all others: a step that runs for another one, or
+            its result, is not taken for this one's (``hostscripts/run-step.sh``).
     """
 
     way: Way
     say: Callable[[str], None]
+    request: str = field(default_factory=lambda: secrets.token_hex(8))
 
     @property
     def instances(self) -> Mapping[str, Instance]:
@@ -68,9 +74,36 @@ class Hosts:
         Raises:
             HostError: the host can't be reached, or the step failed.
         """
+        result = bytearray()
+        await self.stream(step, [archive(files or {}).encode()], result.extend)
+        return bytes(result)
+
+    async def stream(self, step: Step, documents: Iterable[bytes], take: Callable[[bytes], object]) -> None:
+        """Run a step whose documents or result are too large for memory, see :meth:`run`.
+
+        Args:
+            step: its arguments are plain texts.
+            documents: their archive, in pieces.
+            take: gets the result in pieces. It is whole only when this returns.
+
+        Raises:
+            HostError: the host can't be reached, or the step failed.
+        """
         arguments = {name: str(value) for name, value in step.arguments.items()}
-        command = command_line(f"{step.node}-{step.script}", step, arguments)
+        command = command_line(f"{step.node}-{step.script}", step, {**arguments, "request": self.request})
         wrong: list[str] = []
+
+        async def given(stdin: asyncssh.SSHWriter[bytes]) -> None:
+            # Where the command ends before it has read all, its exit status and its last words say why.
+            with suppress(BrokenPipeError, ConnectionResetError):
+                for piece in documents:
+                    stdin.write(piece)
+                    await stdin.drain()
+                stdin.write_eof()
+
+        async def taken(stdout: asyncssh.SSHReader[bytes]) -> None:
+            while piece := await stdout.read(_PIECE_BYTES):
+                take(piece)
 
         async def heard(lines: asyncssh.SSHReader[bytes]) -> None:
             async for line in lines:
@@ -83,12 +116,8 @@ class Hosts:
 
         async with self.at(step.node) as host, asyncio.timeout(_SECONDS):
             process = await host.create_process(command, encoding=None)
-            process.stdin.write(archive(files or {}).encode())
-            process.stdin.write_eof()
-            result: bytes
-            result, _ = await asyncio.gather(process.stdout.read(), heard(process.stderr))
+            await asyncio.gather(given(process.stdin), taken(process.stdout), heard(process.stderr))
             done = await process.wait()
         if done.exit_status != 0:
             why = "\n".join(wrong).strip() or f"the step ended with {done.exit_status}"
             raise HostError(f"{step.node}: {why}")
-        return result

@@ -8,12 +8,13 @@ run changes nothing.
 from __future__ import annotations
 
 import base64
+import binascii
 import gzip
 import io
 import os
 import shlex
 import tarfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pulumi
@@ -67,6 +68,45 @@ def archive(files: Mapping[str, str]) -> str:
             entry.size, entry.mode = len(data), 0o600
             tar.addfile(entry, io.BytesIO(data))
     return base64.encodebytes(gzip.compress(raw.getvalue(), mtime=0)).decode()
+
+
+def archive_of_one(name: str, size: int, content: Iterable[bytes]) -> Iterator[bytes]:
+    """An archive with one large file, piece by piece: no more of it is in memory than a piece of its content.
+
+    Args:
+        name: of the file.
+        size: of its content, in bytes.
+        content: its pieces.
+
+    Raises:
+        ValueError: the content has another size.
+    """
+    raw = io.BytesIO()
+    # It is compressed already.
+    with gzip.GzipFile(fileobj=raw, mode="wb", compresslevel=0, mtime=0) as packed:
+        entry = tarfile.TarInfo(name)
+        entry.size, entry.mode = size, 0o600
+        packed.write(entry.tobuf(tarfile.GNU_FORMAT))
+        left = size
+        for piece in content:
+            left -= len(piece)
+            packed.write(piece)
+            yield _encoded(raw)
+        if left:
+            raise ValueError(f"{name} has {size - left} bytes instead of {size}")
+        # As tar(5) has it: whole blocks, and two empty ones at the end.
+        packed.write(bytes(-size % tarfile.BLOCKSIZE + 2 * tarfile.BLOCKSIZE))
+    yield binascii.b2a_base64(raw.getvalue())
+
+
+def _encoded(raw: io.BytesIO) -> bytes:
+    """Take what makes base64 without padding."""
+    data = raw.getvalue()
+    whole = len(data) - len(data) % 3
+    raw.seek(0)
+    raw.truncate()
+    raw.write(data[whole:])
+    return binascii.b2a_base64(data[:whole])
 
 
 @dataclass(frozen=True)

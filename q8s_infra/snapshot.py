@@ -1,28 +1,26 @@
 """Snapshots of a cluster, and a lost cluster made again from one.
 
 A snapshot holds etcd's data and the keys that the cluster is known by (``hostscripts/snapshot.sh``). As a file it is
-sealed for its stack: who has no secrets of the stack can't read it, and what was changed is refused.
+sealed for its stack: who has no secrets of the stack can't read it, and what was changed is refused. It may be larger
+than memory: it goes in pieces from a host's disk to the file and back.
 """
 
 from __future__ import annotations
 
-import base64
 import io
-import os
 import tarfile
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from cryptography.fernet import Fernet, InvalidToken
 from pulumi import automation
 
 from q8s_infra.cloud import Instance
-from q8s_infra.hostkeys import snapshot_key
 from q8s_infra.hosts import HostError, Hosts
 from q8s_infra.plan import ClusterPlan
-from q8s_infra.remote import Step
+from q8s_infra.remote import Step, archive, archive_of_one
+from q8s_infra.sealed import SealError, contents, written
 from q8s_infra.spec import Mistake, SpecErrors
 
 _SECONDS: Final = 60
@@ -35,69 +33,99 @@ class SnapshotError(Exception):
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What a cluster can be made again from.
+    """A file that a cluster can be made again from.
+
+    Its content is a tar.gz with ``etcd.db``, ``pki/``, ``fixed`` and ``kubernetes-version``.
 
     Attributes:
-        content: tar.gz with ``etcd.db``, ``pki/``, ``fixed`` and ``kubernetes-version``; secret.
+        path: of the file.
+        size: of its content, in bytes.
+        kubernetes: the version of Kubernetes that it is of, such as ``1.34.4``.
     """
 
-    content: bytes
+    path: Path
+    seed: str = field(repr=False)
+    size: int
+    kubernetes: str
 
-    def sealed(self, seed: str) -> bytes:
-        """As a file for whoever has the stack's seed."""
-        return _seal(seed).encrypt(self.content)
-
-    @property
-    def kubernetes(self) -> str:
-        """The version of Kubernetes that it is of, such as ``1.34.4``.
+    def content(self) -> Iterator[bytes]:
+        """What :func:`take` got, in pieces; secret.
 
         Raises:
-            SnapshotError: it has none.
+            SnapshotError: the file was changed since it was checked.
         """
-        try:
-            with tarfile.open(fileobj=io.BytesIO(self.content)) as tar:
-                named = tar.extractfile("./kubernetes-version")
-                return named.read().decode().strip().removeprefix("v") if named else ""
-        except (tarfile.TarError, KeyError, EOFError) as error:
-            raise SnapshotError(f"the snapshot is not whole: {error}") from None
+        return _content(self.path, self.seed)
 
 
-def write(path: Path, sealed: bytes) -> None:
-    """A new file for its owner alone; none in place of another snapshot.
+def checked(path: Path, seed: str) -> Snapshot:
+    """The snapshot in a file, read once to its end: it is whole and as it was written.
 
     Raises:
-        OSError: there is a file already, or it can't be written.
+        SnapshotError: it is of another stack, or was changed, or is not whole.
+        OSError: it can't be read.
     """
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(sealed)
-
-
-def unsealed(data: bytes, seed: str) -> Snapshot:
-    """The snapshot in a file.
-
-    Raises:
-        SnapshotError: it is of another stack, or was changed.
-    """
+    content = _Counted(_content(path, seed))
+    version = ""
     try:
-        return Snapshot(_seal(seed).decrypt(data))
-    except InvalidToken:
+        with tarfile.open(fileobj=content, mode="r|gz") as tar:
+            for entry in tar:
+                if entry.name == "./kubernetes-version" and (named := tar.extractfile(entry)):
+                    version = named.read().decode().strip().removeprefix("v")
+    except (tarfile.TarError, EOFError) as error:
+        raise SnapshotError(f"the snapshot is not whole: {error}") from None
+    content.drain()
+    if not version:
+        raise SnapshotError("the snapshot is not whole: it does not name its version of Kubernetes")
+    return Snapshot(path, seed, content.size, version)
+
+
+def _content(path: Path, seed: str) -> Iterator[bytes]:
+    try:
+        yield from contents(path, seed)
+    except SealError:
         raise SnapshotError("this is no snapshot of this stack, or it is damaged") from None
 
 
-def _seal(seed: str) -> Fernet:
-    return Fernet(base64.urlsafe_b64encode(snapshot_key(seed)))
+class _Counted(io.RawIOBase):
+    """Pieces as a file, which knows how many bytes were read."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces, self._piece = pieces, b""
+        self.size = 0
+
+    def read(self, size: int = -1, /) -> bytes:
+        """At most so many bytes, fewer only at the end; -1 is not supported."""
+        got = bytearray()
+        while len(got) < size:
+            if not self._piece:
+                self._piece = next(self._pieces, b"")
+            if not self._piece:
+                break
+            missing = size - len(got)
+            got += self._piece[:missing]
+            self._piece = self._piece[missing:]
+        self.size += len(got)
+        return bytes(got)
+
+    def drain(self) -> None:
+        """Read to the end."""
+        while self.read(1 << 16):
+            pass
 
 
-async def take(planned: ClusterPlan, hosts: Hosts) -> Snapshot:
-    """A snapshot from the first control plane that gives one.
+async def take(planned: ClusterPlan, hosts: Hosts, path: Path, seed: str) -> None:
+    """Write a snapshot from the first control plane that gives one to a new file; without one there is no file.
 
     Raises:
         SnapshotError: none does; says why for each.
+        OSError: there is a file already, or it can't be written.
     """
     refused = []
     for node in planned.control_planes:
         try:
-            return Snapshot(await hosts.run(Step("snapshot", node.name, "Kubernetes")))
+            with written(path, seed) as file:
+                await hosts.stream(Step("snapshot", node.name, "Kubernetes"), [archive({}).encode()], file.write)
+            return
         except HostError as error:
             refused.append(str(error))
     raise SnapshotError("no control plane gives a snapshot\n" + "\n".join(refused))
@@ -108,9 +136,11 @@ async def lay(planned: ClusterPlan, hosts: Hosts, snapshot: Snapshot) -> None:
 
     Raises:
         HostError: the host can't be reached, or has a cluster.
+        SnapshotError: the file was changed since it was checked.
     """
-    document = base64.encodebytes(snapshot.content).decode()
-    await hosts.run(Step("lay-snapshot", planned.control_planes[0].name, "Kubernetes"), {"snapshot": document})
+    step = Step("lay-snapshot", planned.control_planes[0].name, "Kubernetes")
+    # The host uses nothing of it before its end, which comes only after the last piece was found authentic.
+    await hosts.stream(step, archive_of_one("snapshot", snapshot.size, snapshot.content()), lambda _: None)
 
 
 async def refuse_member(planned: ClusterPlan, hosts: Hosts) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 import pulumi
 import yaml
@@ -22,6 +23,8 @@ from q8s_infra.render.node import authorized_keys, node_files
 from q8s_infra.render.proxy import containerd_files, proxy_files
 from q8s_infra.render.sources import apt_files, registry_files
 from q8s_infra.spec import ClusterSpec
+
+_HOST_UNITS: Final = ("q8s-metadata.sh", "q8s-metadata.service", "q8s-renew.service", "q8s-renew.timer")
 
 
 class ControlPlane(pulumi.ComponentResource):
@@ -269,7 +272,7 @@ def _prepared(
             **containerd_files(spec),
             **node_files(spec),
             **authorized_keys(spec),
-            **{name: (HOSTSCRIPTS / name).read_text() for name in ("q8s-metadata.sh", "q8s-metadata.service")},
+            **{name: (HOSTSCRIPTS / name).read_text() for name in _HOST_UNITS},
             **files,
         },
         triggers=[host.instance.id],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, closing
 from types import SimpleNamespace
 from typing import Any
@@ -37,8 +37,50 @@ class Server:
         process.exit(self.status)
 
 
+class SlowServer:
+    """A host whose command looks how much was sent before it reads anything, and sends back as much."""
+
+    def __init__(self, sent: list[int]) -> None:
+        self.sent, self.before = sent, -1
+        self.heard = asyncio.Event()
+
+    async def runs(self, process: asyncssh.SSHServerProcess[bytes]) -> None:
+        for _ in range(20):
+            await asyncio.sleep(0.05)
+        self.before = sum(self.sent)
+        while piece := await process.stdin.read(1 << 16):
+            process.stdout.write(piece)
+            await process.stdout.drain()
+        process.exit(0)
+
+
+class HastyServer:
+    """A host whose command ends before it has read anything."""
+
+    def __init__(self) -> None:
+        self.heard = asyncio.Event()
+
+    async def runs(self, process: asyncssh.SSHServerProcess[bytes]) -> None:
+        process.stderr.write(b"base64: write error: No space left on device\n")
+        process.exit(1)
+
+
 def asked(monkeypatch: pytest.MonkeyPatch, server: Server, said: list[str]) -> bytes:
     """The step's result."""
+
+    async def ask(hosts: Hosts) -> bytes:
+        return await hosts.run(STEP, FILES)
+
+    return served(monkeypatch, server, said, ask)
+
+
+def served(
+    monkeypatch: pytest.MonkeyPatch,
+    server: Server | SlowServer | HastyServer,
+    said: list[str],
+    ask: Callable[[Hosts], Awaitable[bytes]],
+) -> bytes:
+    """What is asked of a server."""
 
     def say(line: str) -> None:
         said.append(line)
@@ -71,7 +113,7 @@ def asked(monkeypatch: pytest.MonkeyPatch, server: Server, said: list[str]) -> b
 
             monkeypatch.setattr(importlib.import_module("q8s_infra.hosts"), "connected", connected)
             way: Any = SimpleNamespace(address=lambda _: "127.0.0.1")
-            return await Hosts(way, say).run(STEP, FILES)
+            return await ask(Hosts(way, say))
 
     # Not by asyncio.run, which leaves the thread without a loop, and Pulumi's tests want one.
     with closing(asyncio.new_event_loop()) as loop:
@@ -103,3 +145,31 @@ def test_a_step_that_fails_says_why_and_not_how_far_it_came(
     assert why in str(failed.value)
     assert "packages" not in str(failed.value)
     assert said[0] == "demo-bake: packages"
+
+
+def test_no_more_is_sent_than_the_host_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[int] = []
+    got: list[int] = []
+
+    def documents() -> Iterator[bytes]:
+        for _ in range(512):
+            sent.append(1 << 16)
+            yield bytes(1 << 16)
+
+    async def ask(hosts: Hosts) -> bytes:
+        await hosts.stream(STEP, documents(), lambda piece: got.append(len(piece)))
+        return b""
+
+    server = SlowServer(sent)
+    served(monkeypatch, server, [], ask)
+    assert 0 <= server.before < 8 << 20
+    assert sum(got) == sum(sent) == 32 << 20
+
+
+def test_a_step_that_ends_before_it_has_read_all_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def ask(hosts: Hosts) -> bytes:
+        await hosts.stream(STEP, (bytes(1 << 16) for _ in range(512)), lambda _: None)
+        return b""
+
+    with pytest.raises(HostError, match="demo-bake: base64: write error: No space left on device"):
+        served(monkeypatch, HastyServer(), [], ask)

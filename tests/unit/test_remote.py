@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from q8s_infra.remote import HOSTSCRIPTS, Step, archive, command_line
+from q8s_infra.remote import HOSTSCRIPTS, Step, archive, archive_of_one, command_line
 
 ALONE = {
     "q8s-forward",
@@ -40,6 +40,23 @@ def test_an_archive_holds_every_file_for_root_alone() -> None:
 
 def test_no_line_of_an_archive_is_long() -> None:
     assert max(len(line) for line in archive({"a": "x" * 200_000, "b": str(list(range(9999)))}).splitlines()) <= 76
+
+
+@pytest.mark.parametrize("size", [0, 1, 511, 512, 513, 100_000])
+def test_an_archive_of_one_file_in_pieces_holds_it(tmp_path: Path, size: int) -> None:
+    content = bytes(range(256)) * (size // 256 + 1)
+    pieces = [content[start : min(start + 1000, size)] for start in range(0, size, 1000)]
+    packed = subprocess.run(
+        ["base64", "-d"], input=b"".join(archive_of_one("data", size, pieces)), capture_output=True, check=True
+    )
+    subprocess.run(["tar", "-xzC", tmp_path], input=packed.stdout, check=True)
+    assert (tmp_path / "data").read_bytes() == content[:size]
+    assert (tmp_path / "data").stat().st_mode & 0o777 == 0o600
+
+
+def test_an_archive_of_a_file_that_became_shorter_is_not_whole() -> None:
+    with pytest.raises(ValueError, match="has 3 bytes instead of 4"):
+        list(archive_of_one("data", 4, [b"abc"]))
 
 
 def test_a_command_line_is_that_of_the_runner_with_plain_words() -> None:
