@@ -186,7 +186,8 @@ class OpenStackCloud(OpenStackLookups):
 
     def has_server_group(self, name: str) -> bool:
         """See :class:`Cloud`."""
-        return any(each.name == name for each in self.connection.compute.server_groups())
+        found = allowed(lambda: list(self.connection.compute.server_groups()))
+        return any(each.name == name for each in found or ())
 
     def networks(self) -> Iterable[FoundNetwork]:
         """See :class:`Inventory`."""
@@ -254,7 +255,7 @@ class OpenStackCloud(OpenStackLookups):
             # A limit of each group, and new groups are empty.
             "server group members": _quota(0, found.server_group_members),
             # Each user's own, and Nova does not say how many.
-            "key pairs": _quota(_count(compute.keypairs()), found.keypairs),
+            "key pairs": _quota(allowed(lambda: _count(compute.keypairs())), found.keypairs),
         }
 
     def _network_quotas(self) -> Mapping[str, Quota]:

@@ -164,14 +164,15 @@ class OpenStackLookups:
         """See :class:`Lookups`."""
         api = self.connection.network
         found = [api.find_network(given)] if is_id(given) else api.networks(name=given)
-        # Without the extension for port security there is no such switch.
         return tuple(
-            SeenNetwork(
-                each.id, each.name or "", bool(each.is_router_external), each.is_port_security_enabled is not False
-            )
+            SeenNetwork(each.id, each.name or "", bool(each.is_router_external), self._has_port_security(each))
             for each in found
             if each
         )
+
+    def _has_port_security(self, network: Any) -> bool:
+        """Whether it is on; openstacksdk also says that it is off where Neutron has no such switch."""
+        return bool(network.is_port_security_enabled) or "port-security" not in (self.network_extensions() or ())
 
     def subnets(self, network_id: str) -> tuple[Subnet, ...]:
         """See :class:`Lookups`."""
@@ -223,12 +224,12 @@ class OpenStackLookups:
     def floating_ip_network(self, description: str) -> str | None:
         """See :class:`Lookups`."""
         project = self.connection.current_project_id
-        found = self.connection.network.ips(description=description, project_id=project)
-        return next((str(each.floating_network_id) for each in found), None)
+        found = allowed(lambda: list(self.connection.network.ips(description=description, project_id=project)))
+        return next((str(each.floating_network_id) for each in found or ()), None)
 
     def has_keypair(self, name: str) -> bool:
         """See :class:`Lookups`."""
-        return self.connection.compute.find_keypair(name) is not None
+        return allowed(lambda: self.connection.compute.find_keypair(name)) is not None
 
     def volume_zones(self) -> frozenset[str] | None:
         """See :class:`Lookups`."""

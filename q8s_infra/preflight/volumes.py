@@ -24,8 +24,10 @@ def volume_mistakes(hosts: Hosts, cloud: Cloud) -> Iterator[Mistake]:
         if volume := node.boot_volume:
             yield from _of_volume(f"{path}.bootVolume", volume, types, cloud)
         elif path in without:
-            told = f"is missing, flavor {node.flavor} has no disk of its own"
-            told += ", and this cloud no volumes" if types is None else ": write the size of a volume"
+            if types is None:
+                told = f"is missing, flavor {node.flavor} has no disk of its own, and this cloud no volumes"
+            else:
+                told = f"is missing, flavor {node.flavor} has no disk of its own: write the size of a volume"
             yield Mistake(f"{path}.bootVolume", None, told)
 
 

@@ -41,6 +41,7 @@ PRIVATE = SeenNetwork("a" * 32, "private")
 PUBLIC = SeenNetwork("b" * 32, "public", external=True)
 EGRESS = SeenRule("egress", "IPv4")
 DEFAULT = SecurityGroup("c" * 32, "", (EGRESS, SeenRule("egress", "IPv6")))
+ACTIVE = Image("active")
 OWN = SecurityGroup("d" * 32, "Q8S cluster demo", (EGRESS,))
 """The cluster's own group, before its rules are made."""
 
@@ -52,7 +53,7 @@ class SmallCloud:
     limits: dict[str, Quota] = field(default_factory=lambda: dict(ROOMY))
     lans: tuple[Subnet, ...] = (LAN,)
     seen: tuple[SeenNetwork, ...] = (PRIVATE, PUBLIC)
-    has_image: Image | None = Image("active")
+    has_image: Image | None = ACTIVE
     there: frozenset[str] = frozenset()
     zones: frozenset[str] = frozenset({"az-1", "az-2"})
     server_groups: frozenset[str] = frozenset()
@@ -214,7 +215,7 @@ def test_a_subnet_by_name_or_id(named: str) -> None:
 @pytest.mark.parametrize(("lans", "named", "told"), [
     ((LAN, WLAN), "dmz", "is no IPv4 subnet of this network, there are lan (10.254.1.0/24), wlan (10.254.2.0/24)"),
     ((LAN, replace(WLAN, name="lan")), "lan", "is the name of several, write an id, there are lan ("),
-    ((LAN, replace(WLAN, name="")), "dmz", f"is no IPv4 subnet of this network, there are {WLAN.id} (10.254.2.0/24), {LAN}"),
+    ((LAN, replace(WLAN, name="")), "dmz", f"is no IPv4 subnet of this network, there are {WLAN.id} (10.254.2.0/24),"),
 ])  # fmt: skip
 def test_a_subnet_that_is_not_there_or_not_the_only_one(lans: tuple[Subnet, ...], named: str, told: str) -> None:
     assert f"network.subnet: {told}" in refusals(SmallCloud(lans=lans), "network/subnet", named)
@@ -500,32 +501,33 @@ class TestSecurityGroups:
         assert found["security groups"] == 1
 
 
-class TestFloatingIps:
-    FLOATING = {"mode": "floatingIp", "externalNetwork": "public", "user": "debian"}
-    NONE_LEFT = {**ROOMY, "floating IPs": Quota(5, 5)}
+FLOATING = {"mode": "floatingIp", "externalNetwork": "public", "user": "debian"}
+NONE_LEFT = {**ROOMY, "floating IPs": Quota(5, 5)}
 
+
+class TestFloatingIps:
     def test_one_that_is_added_later_needs_quota(self) -> None:
-        told = refusals(running(limits=self.NONE_LEFT), "access", self.FLOATING)
+        told = refusals(running(limits=NONE_LEFT), "access", FLOATING)
         assert told == "  quota of floating IPs: is exceeded: 5 of 5 are used (given: 1)"
 
     def test_one_that_exists_needs_nothing(self) -> None:
         for seen in ((PRIVATE, PUBLIC), (PRIVATE,)):
-            cloud = running(limits=self.NONE_LEFT, floating=PUBLIC.id, seen=seen)
-            assert check(planned("access", self.FLOATING), cloud) == ()
+            cloud = running(limits=NONE_LEFT, floating=PUBLIC.id, seen=seen)
+            assert check(planned("access", FLOATING), cloud) == ()
 
     def test_one_of_another_network_is_another(self) -> None:
-        assert "floating IPs" in refusals(running(limits=self.NONE_LEFT, floating="f" * 32), "access", self.FLOATING)
+        assert "floating IPs" in refusals(running(limits=NONE_LEFT, floating="f" * 32), "access", FLOATING)
 
     @pytest.mark.parametrize(("given", "told"), [
         ("wan", "access.externalNetwork: is no network that this project can see (given: 'wan')"),
         ("private", "access.externalNetwork: is no external network, so no floating IP comes from it"),
     ])  # fmt: skip
     def test_the_network_has_to_be_external(self, given: str, told: str) -> None:
-        assert told in refusals(SmallCloud(), "access", {**self.FLOATING, "externalNetwork": given})
+        assert told in refusals(SmallCloud(), "access", {**FLOATING, "externalNetwork": given})
 
     @pytest.mark.parametrize("given", ["public", PUBLIC.id])
     def test_names_and_ids_are_accepted_unless_the_name_is_ambiguous(self, given: str) -> None:
-        wanted = {**self.FLOATING, "externalNetwork": given}
+        wanted = {**FLOATING, "externalNetwork": given}
         assert check(planned("access", wanted), SmallCloud()) == ()
         twice = SmallCloud(seen=(PRIVATE, PUBLIC, replace(PUBLIC, id="9" * 32)))
         assert "is one of several networks called public" in refusals(twice, "access", wanted)
@@ -534,8 +536,8 @@ class TestFloatingIps:
 class TestImages:
     @pytest.mark.parametrize(("image", "told"), [
         (Image("queued"), "hostImage.name: is an image that cannot be booted: its status is queued"),
-        (Image("active", min_ram_mib=6000), "controlPlanes.flavor: has 4096 MiB of memory, and the image of hosts needs 6000"),
-        (Image("active", min_disk_gib=50), "nodeTypes.x86.flavor: has 40 GiB of disk, and the image of hosts needs 50 GiB"),
+        (Image("active", min_ram_mib=6000), "controlPlanes.flavor: has 4096 MiB of memory, and the image of hosts"),
+        (Image("active", min_disk_gib=50), "nodeTypes.x86.flavor: has 40 GiB of disk, and the image of hosts needs 50"),
     ])  # fmt: skip
     def test_an_image_that_cannot_be_booted(self, image: Image, told: str) -> None:
         assert told in refusals(SmallCloud(has_image=image))
@@ -562,8 +564,8 @@ class TestNetworks:
     def test_a_subnet_that_overlaps_the_link_to_guests_is_refused(self) -> None:
         told = refusals(SmallCloud(lans=(LINK,)), "network", {"name": "private"})
         assert told == (
-            "  network.name: subnet link (192.168.123.0/24) overlaps the link between host and guest, 192.168.123.0/30: "
-            "take another subnet (given: 'private')"
+            "  network.name: subnet link (192.168.123.0/24) overlaps the link between host and guest, "
+            "192.168.123.0/30: take another subnet (given: 'private')"
         )
 
     @pytest.mark.parametrize(("subnet", "told"), [
