@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Network
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from openstack import exceptions
 
 from q8s_infra.connection import connected, project_of
 from q8s_infra.drift import OWNER, Kind, Port, Server
-from q8s_infra.spec import Network
-from q8s_infra.spec.types import is_id
+from q8s_infra.lookups import Lookups, OpenStackLookups, allowed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-
-    import openstack
 
     from q8s_infra.openstack_project import OpenStackProject
 
@@ -26,11 +22,12 @@ _DELETE_SECONDS: Final = 300
 
 @dataclass(frozen=True)
 class Flavor:
-    """An OpenStack flavor: CPUs, memory in MiB, disk in GiB (0: none, its instances boot from volumes)."""
+    """An OpenStack flavor: CPUs, memory in MiB, disk in GiB (0: none, its instances boot from volumes), swap in MiB."""
 
     vcpus: int
     ram_mib: int
     disk_gib: int
+    swap_mib: int = 0
 
 
 @dataclass(frozen=True)
@@ -43,19 +40,6 @@ class Quota:
     def allows(self, more: int) -> bool:
         """True where so much more still fits."""
         return self.limit < 0 or self.used + more <= self.limit
-
-
-@dataclass(frozen=True)
-class Subnet:
-    """An IPv4 subnet: its id, its name, its range and how many addresses of its pools are free."""
-
-    id: str
-    name: str
-    cidr: IPv4Network
-    free: int
-
-    def __str__(self) -> str:
-        return f"{self.name or self.id} ({self.cidr})"
 
 
 @dataclass(frozen=True)
@@ -96,23 +80,15 @@ class Instance:
     console: str
 
 
-class Cloud(Protocol):
+class Cloud(Lookups, Protocol):
     """What can be looked up; tests give one of their own."""
 
     def flavor(self, name: str) -> Flavor | None:
-        """The flavor of this name, or None."""
-        ...
-
-    def has_image(self, name: str) -> bool:
-        """True where an active image of this name or id is there."""
-        ...
-
-    def subnets(self, network: Network) -> tuple[Subnet, ...] | None:
-        """The IPv4 subnets of a network, or None where there is no such network."""
+        """The flavor of this name (its id is no name), or None."""
         ...
 
     def quotas(self) -> Mapping[str, Quota]:
-        """Instances, cores, memory (MiB), server groups, ports, security groups and their rules, floating IPs."""
+        """Of Nova and Neutron, by the names that people see; what OpenStack does not tell is left out."""
         ...
 
     def volume_quotas(self) -> Mapping[str, Quota]:
@@ -160,15 +136,12 @@ class Inventory(Protocol):
         ...
 
 
-class OpenStackCloud:
+class OpenStackCloud(OpenStackLookups):
     """The look-ups by OpenStack's ordinary APIs, as a regular member of a project.
 
     Attributes:
         connection: for what is done, not looked up.
     """
-
-    def __init__(self, connection: openstack.connection.Connection) -> None:
-        self.connection = connection
 
     @property
     def project(self) -> OpenStackProject:
@@ -178,56 +151,24 @@ class OpenStackCloud:
     def flavor(self, name: str) -> Flavor | None:
         """See :class:`Cloud`."""
         found = self.connection.compute.find_flavor(name)
-        return None if found is None else Flavor(found.vcpus, found.ram, found.disk)
-
-    def has_image(self, name: str) -> bool:
-        """See :class:`Cloud`."""
-        images = self.connection.image
-        found = images.find_image(name) if is_id(name) else next(images.images(name=name, status="active"), None)
-        return found is not None
-
-    def subnets(self, network: Network) -> tuple[Subnet, ...] | None:
-        """See :class:`Cloud`."""
-        api = self.connection.network
-        found = api.find_network(network.id or network.name or "")
-        if found is None:
+        # It finds ids, too, and Pulumi's provider takes names only.
+        if found is None or found.name != name:
             return None
-        taken = Counter(ip["subnet_id"] for port in api.ports(network_id=found.id) for ip in port.fixed_ips)
-        subnets = [each for each in api.subnets(network_id=found.id) if each.ip_version == 4]  # noqa: PLR2004 - IPv4
-        return tuple(
-            Subnet(each.id, each.name or "", IPv4Network(each.cidr), _pool_size(each.allocation_pools) - taken[each.id])
-            for each in subnets
-        )
-
-    def network_id(self, network: Network) -> str | None:
-        """The id of a network, or None where there is no such network."""
-        found = self.connection.network.find_network(network.id or network.name or "")
-        return None if found is None else str(found.id)
+        return Flavor(found.vcpus, found.ram, found.disk, found.swap)
 
     def quotas(self) -> Mapping[str, Quota]:
         """See :class:`Cloud`."""
-        compute = self.connection.compute.get_limits().absolute
-        project = self.connection.current_project_id
-        network = self.connection.network.get_quota(project or "", details=True)
-        return {
-            "instances": Quota(compute.instances_used, compute.instances),
-            "cores": Quota(compute.total_cores_used, compute.total_cores),
-            "memory (MiB)": Quota(compute.total_ram_used, compute.total_ram),
-            "server groups": Quota(compute.server_groups_used, compute.server_groups),
-            "ports": _network_quota(network.ports),
-            "security groups": _network_quota(network.security_groups),
-            "security-group rules": _network_quota(network.security_group_rules),
-            "floating IPs": _network_quota(network.floating_ips),
-        }
+        return {**self._compute_quotas(), **self._network_quotas()}
 
     def volume_quotas(self) -> Mapping[str, Quota]:
         """See :class:`Cloud`."""
-        if not self._has_volumes():
+        limits = allowed(self.connection.block_storage.get_limits) if self._has_volumes() else None
+        if limits is None:
             return {}
-        volumes = self.connection.block_storage.get_limits().absolute
+        volumes = limits.absolute
         return {
-            "volumes": Quota(volumes.total_volumes_used, volumes.max_total_volumes),
-            "volume storage (GiB)": Quota(volumes.total_gigabytes_used, volumes.max_total_volume_gigabytes),
+            "volumes": _quota(volumes.total_volumes_used, volumes.max_total_volumes),
+            "volume storage (GiB)": _quota(volumes.total_gigabytes_used, volumes.max_total_volume_gigabytes),
         }
 
     def servers(self, names: Iterable[str]) -> frozenset[str]:
@@ -244,7 +185,8 @@ class OpenStackCloud:
 
     def has_server_group(self, name: str) -> bool:
         """See :class:`Cloud`."""
-        return any(each.name == name for each in self.connection.compute.server_groups())
+        found = allowed(lambda: list(self.connection.compute.server_groups()))
+        return any(each.name == name for each in found or ())
 
     def networks(self) -> Iterable[FoundNetwork]:
         """See :class:`Inventory`."""
@@ -301,6 +243,43 @@ class OpenStackCloud:
         if server := compute.find_server(identity):
             compute.wait_for_delete(server, wait=_DELETE_SECONDS)
 
+    def _compute_quotas(self) -> Mapping[str, Quota]:
+        compute = self.connection.compute
+        if (limits := allowed(compute.get_limits)) is None:
+            return {}
+        found = limits.absolute
+        return {
+            "instances": _quota(found.instances_used, found.instances),
+            "cores": _quota(found.total_cores_used, found.total_cores),
+            "memory (MiB)": _quota(found.total_ram_used, found.total_ram),
+            "server groups": _quota(found.server_groups_used, found.server_groups),
+            # A limit of each group, and new groups are empty.
+            "server group members": _quota(0, found.server_group_members),
+            # Each user's own, and Nova does not say how many.
+            "key pairs": _quota(allowed(lambda: _count(compute.keypairs())), found.keypairs),
+        }
+
+    def _network_quotas(self) -> Mapping[str, Quota]:
+        """Of Neutron; where it does not say how much is used (no extension ``quota_details``), by counting."""
+        api, project = self.connection.network, self.connection.current_project_id or ""
+        if details := allowed(lambda: api.get_quota(project, details=True)):
+            return {
+                "ports": _network_quota(details.ports),
+                "security groups": _network_quota(details.security_groups),
+                "security-group rules": _network_quota(details.security_group_rules),
+                "floating IPs": _network_quota(details.floating_ips),
+            }
+        if (limits := allowed(lambda: api.get_quota(project))) is None:
+            return {}
+        return {
+            "ports": _quota(_count(api.ports(project_id=project)), limits.ports),
+            "security groups": _quota(_count(api.security_groups(project_id=project)), limits.security_groups),
+            "security-group rules": _quota(
+                _count(api.security_group_rules(project_id=project)), limits.security_group_rules
+            ),
+            "floating IPs": _quota(_count(api.ips(project_id=project)), limits.floating_ips),
+        }
+
     def _has_volumes(self) -> bool:
         return self.connection.has_service("block-storage")
 
@@ -331,9 +310,15 @@ def connect(settings: Mapping[str, str]) -> OpenStackCloud:
     return OpenStackCloud(connected(settings))
 
 
-def _network_quota(details: Any) -> Quota:
-    return Quota(details["used"] + details["reserved"], details["limit"])
+def _network_quota(details: Mapping[str, Any] | None) -> Quota:
+    found = details or {}
+    return _quota((found.get("used") or 0) + (found.get("reserved") or 0), found.get("limit"))
 
 
-def _pool_size(pools: list[dict[str, str]]) -> int:
-    return sum(int(IPv4Address(pool["end"])) - int(IPv4Address(pool["start"])) + 1 for pool in pools)
+def _quota(used: int | None, limit: int | None) -> Quota:
+    """Of what a service says; what it does not say is no limit."""
+    return Quota(used or 0, -1 if limit is None else limit)
+
+
+def _count(resources: Iterable[object]) -> int:
+    return sum(1 for _ in resources)

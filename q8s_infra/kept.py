@@ -6,7 +6,7 @@ where the description names none: a release of this program with other defaults 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Final
 
 from q8s_infra.arch import ARCHITECTURES
@@ -110,16 +110,16 @@ def renamed(planned: ClusterPlan, state: StackState) -> Iterator[Mistake]:
         )
 
 
-def moved(planned: ClusterPlan, state: StackState, network_id: str | None) -> Iterator[Mistake]:
+def moved(planned: ClusterPlan, state: StackState, networks: Collection[str]) -> Iterator[Mistake]:
     """Another network, which would replace every host at once.
 
     Args:
         planned: the plan.
         state: what the stack has.
-        network_id: id of the network that the description names; None where it is not known.
+        networks: ids of the networks that have the name or id in the description.
     """
     there = {str(each.outputs["networkId"]) for each in state.of_type(PORT) if each.outputs.get("networkId")}
-    if network_id and there and network_id not in there:
+    if networks and there and not there & set(networks):
         network = planned.spec.network
         path, given = ("network.id", network.id) if network.id else ("network.name", network.name)
         yield Mistake(

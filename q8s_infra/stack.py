@@ -105,7 +105,9 @@ def _checked(planned: ClusterPlan, state: StackState, cloud: OpenStackCloud) -> 
     control_planes = [node.name for node in planned.control_planes]
     if gone:
         raise pulumi.RunError(how_to_recreate(gone, cloud.project, control_planes))
-    if mistakes := (*moved(planned, state, cloud.network_id(planned.spec.network)),):
+    network = planned.spec.network
+    there = [each.id for each in cloud.seen_networks(network.id or network.name or "")]
+    if mistakes := (*moved(planned, state, there),):
         raise SpecErrors(mistakes)
     orphans = list(orphaned_instances(state, servers, ignored=[planned.bake_host]))
     leftovers = [each for each in orphans if unused(each, control_planes, never_prepared(planned, cloud))]

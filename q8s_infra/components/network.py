@@ -7,7 +7,7 @@ import pulumi_openstack as openstack
 
 from q8s_infra.components.keys import ClusterKeys
 from q8s_infra.defaults import CONTROL_PLANE_PORT
-from q8s_infra.render.rules import Rule, rules
+from q8s_infra.render.rules import Rule, description, rules
 from q8s_infra.spec import ClusterSpec
 from q8s_infra.spec.types import is_id
 
@@ -35,18 +35,16 @@ class ClusterNetwork(pulumi.ComponentResource):
         super().__init__("q8s:index:ClusterNetwork", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
         invoke = pulumi.InvokeOptions(parent=self)
-        self.network_id: str = (
-            spec.network.id or openstack.networking.get_network(name=spec.network.name, opts=invoke).id
-        )
+        self.network_id: str = _network_id(spec.network.id or spec.network.name or "", invoke)
         self.subnet_id = _subnet_id(spec.network.subnet, self.network_id, invoke)
         self.image_id = _image_id(spec.host_image.name, invoke)
         group = openstack.networking.SecGroup(
-            f"{name}-group", name=name, description=f"Q8S cluster {name}", tags=list(spec.tags), opts=child
+            f"{name}-group", name=name, description=description(name), tags=list(spec.tags), opts=child
         )
         self.group_id: pulumi.Output[str] = group.id
         for rule in rules(spec, CONTROL_PLANE_PORT):
             self._rule(f"{name}-{rule.name}", group, rule)
-        extra = [openstack.networking.get_sec_group(name=other, opts=invoke).id for other in spec.security_groups]
+        extra = [_group_id(other, invoke) for other in spec.security_groups]
         self.security_group_ids: list[pulumi.Input[str]] = [group.id, *extra]
         self.keypair = openstack.compute.Keypair(f"{name}-keypair", name=name, public_key=keys.public_key, opts=child)
         self.server_group: openstack.compute.ServerGroup | None = None
@@ -56,12 +54,12 @@ class ClusterNetwork(pulumi.ComponentResource):
             )
         self.first = first
         self.floating: openstack.networking.FloatingIp | None = None
-        if spec.access.mode == "floatingIp":
+        if external := spec.access.external_network:
             # By itself, as it stays when the host that it leads to is made anew.
             self.floating = openstack.networking.FloatingIp(
                 f"{name}-floating-ip",
-                pool=spec.access.external_network,
-                description=f"Q8S cluster {name}",
+                pool=_network_name(external, invoke),
+                description=description(name),
                 tags=list(spec.tags),
                 opts=child,
             )
@@ -81,6 +79,19 @@ class ClusterNetwork(pulumi.ComponentResource):
             # Neutron refuses a second rule like the first (409), so the old one has to go first.
             opts=pulumi.ResourceOptions(parent=self, delete_before_replace=True),
         )
+
+
+def _network_id(given: str, invoke: pulumi.InvokeOptions) -> str:
+    return given if is_id(given) else openstack.networking.get_network(name=given, opts=invoke).id
+
+
+def _network_name(given: str, invoke: pulumi.InvokeOptions) -> str | None:
+    """The name: Pulumi's provider takes the network of a floating IP by nothing else."""
+    return openstack.networking.get_network(network_id=given, opts=invoke).name if is_id(given) else given
+
+
+def _group_id(given: str, invoke: pulumi.InvokeOptions) -> str:
+    return given if is_id(given) else openstack.networking.get_sec_group(name=given, opts=invoke).id
 
 
 def _image_id(given: str, invoke: pulumi.InvokeOptions) -> str | None:

@@ -28,6 +28,11 @@ class Rule:
     cidr: str | None = None
 
 
+def description(cluster: str) -> str:
+    """The description of a cluster's security group and floating IP in OpenStack."""
+    return f"Q8S cluster {cluster}"
+
+
 def rules(spec: ClusterSpec, control_plane_port: int) -> tuple[Rule, ...]:
     """All rules of a cluster, without duplicates: Neutron refuses a rule that is there already."""
     wanted = [Rule("members")]

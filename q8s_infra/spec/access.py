@@ -57,7 +57,7 @@ class Access(Model):
     )
     user: UserName = Field(default="ubuntu", description="Login of the host image, and of the guests.")
     external_network: Name | None = Field(
-        default=None, validate_default=True, description="Where floating IPs come from."
+        default=None, validate_default=True, description="Where floating IPs come from, by name or id."
     )
     bastion: Bastion | None = Field(
         default=None, validate_default=True, description="The machine in between, with mode bastion."

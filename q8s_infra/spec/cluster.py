@@ -125,7 +125,9 @@ class ClusterSpec(Model):
     )
     open_ports: OpenPorts = Field(default=OpenPorts(), description="What else is open.")
     node_ports: PortRangeText = Field(default="30000-32767", description="Range of Kubernetes node ports.")
-    security_groups: tuple[Name, ...] = Field(default=(), description="Further security groups for all hosts, by name.")
+    security_groups: tuple[Name, ...] = Field(
+        default=(), description="Further security groups for all hosts, by name or id."
+    )
     sources: Sources = Field(default=Sources(), description="Where packages and container images come from.")
     proxy: Proxy = Field(default=Proxy(), description="HTTP proxies, where there is no other way out.")
     guest_timeout_minutes: int = Field(

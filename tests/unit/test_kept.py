@@ -113,8 +113,8 @@ def test_each_cluster_of_a_stack_keeps_its_own_fields() -> None:
 
 
 def test_another_network_is_refused_before_it_replaces_every_host() -> None:
-    (mistake,) = moved(plan(spec({})), stack({}), "other")
+    (mistake,) = moved(plan(spec({})), stack({}), ["other"])
     assert mistake.path.startswith("network.")
     assert "hosts are on network net" in mistake.allowed
-    assert list(moved(plan(spec({})), stack({}), "net")) == []
-    assert list(moved(plan(spec({})), StackState(), "other")) == []
+    assert list(moved(plan(spec({})), stack({}), ["other", "net"])) == []
+    assert list(moved(plan(spec({})), StackState(), ["other"])) == []

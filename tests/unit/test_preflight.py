@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Network
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from q8s_infra.cloud import Flavor, OpenStackCloud, Quota, Subnet
+from q8s_infra.cloud import Flavor, Quota
+from q8s_infra.lookups import Image, SecurityGroup, SeenNetwork, SeenRule, Subnet
 from q8s_infra.plan import ClusterPlan, plan
 from q8s_infra.preflight import check, needs
-from q8s_infra.spec import Network, SpecErrors, load
+from q8s_infra.spec import SpecErrors, load
 from tests.unit.specs import GOOD, spoiled
 
 FLAVORS = {"c1.small": Flavor(2, 2048, 20), "c1.medium": Flavor(2, 4096, 40), "c1.large": Flavor(8, 8192, 60)}
@@ -25,14 +25,25 @@ ROOMY = {
     "server groups": Quota(0, 10),
     "security groups": Quota(1, 10),
     "security-group rules": Quota(4, 100),
+    "server group members": Quota(0, 10),
+    "key pairs": Quota(0, 100),
     "volumes": Quota(0, 10),
     "volume storage (GiB)": Quota(0, 200),
 }
 
-LAN = Subnet("0000", "lan", IPv4Network("10.254.1.0/24"), 200)
-WLAN = Subnet("1111", "wlan", IPv4Network("10.254.2.0/24"), 200)
-PODS = Subnet("2222", "pods", IPv4Network("10.244.1.0/24"), 200)
+LAN = Subnet("0" * 32, "lan", IPv4Network("10.254.1.0/24"), 200)
+WLAN = Subnet("1" * 32, "wlan", IPv4Network("10.254.2.0/24"), 200)
+PODS = Subnet("2" * 32, "pods", IPv4Network("10.244.1.0/24"), 200)
 """One that overlaps ``kubernetes.podCidr``."""
+LINK = Subnet("3" * 32, "link", IPv4Network("192.168.123.0/24"), 200)
+"""One that overlaps the link between a host and its guest."""
+PRIVATE = SeenNetwork("a" * 32, "private")
+PUBLIC = SeenNetwork("b" * 32, "public", external=True)
+EGRESS = SeenRule("egress", "IPv4")
+DEFAULT = SecurityGroup("c" * 32, "", (EGRESS, SeenRule("egress", "IPv6")))
+ACTIVE = Image("active")
+OWN = SecurityGroup("d" * 32, "Q8S cluster demo", (EGRESS,))
+"""The cluster's own group, before its rules are made."""
 
 
 @dataclass
@@ -40,22 +51,58 @@ class SmallCloud:
     """A cloud with fixed answers."""
 
     limits: dict[str, Quota] = field(default_factory=lambda: dict(ROOMY))
-    lans: tuple[Subnet, ...] | None = (LAN,)
-    image_names: tuple[str, ...] = ("debian-12",)
+    lans: tuple[Subnet, ...] = (LAN,)
+    seen: tuple[SeenNetwork, ...] = (PRIVATE, PUBLIC)
+    has_image: Image | None = ACTIVE
     there: frozenset[str] = frozenset()
     zones: frozenset[str] = frozenset({"az-1", "az-2"})
     server_groups: frozenset[str] = frozenset()
     volumes: frozenset[str] | None = frozenset({"disk", "ssd"})
+    zones_of_volumes: frozenset[str] | None = None
+    groups: Mapping[str, tuple[SecurityGroup, ...]] | None = field(default_factory=lambda: {"default": (DEFAULT,)})
+    egress: tuple[SeenRule, ...] | None = None
+    extensions: frozenset[str] | None = frozenset({"standard-attr-tag"})
+    floating: str | None = None
+    keypairs: tuple[str, ...] = ()
+    sizes: Mapping[str, int] = field(default_factory=dict)
 
     def flavor(self, name: str) -> Flavor | None:
         return FLAVORS.get(name)
 
-    def has_image(self, name: str) -> bool:
-        return name in self.image_names
+    def image(self, given: str) -> Image | None:
+        return self.has_image if given == "debian-12" else None
 
-    def subnets(self, network: Network) -> tuple[Subnet, ...] | None:
-        assert network.name == "private"
+    def seen_networks(self, given: str) -> tuple[SeenNetwork, ...]:
+        return tuple(network for network in self.seen if given in (network.id, network.name))
+
+    def subnets(self, network_id: str) -> tuple[Subnet, ...]:
+        assert network_id == PRIVATE.id
         return self.lans
+
+    def security_groups(self, given: str) -> tuple[SecurityGroup, ...] | None:
+        return None if self.groups is None else self.groups.get(given, ())
+
+    def default_rules(self) -> tuple[SeenRule, ...] | None:
+        return self.egress
+
+    def network_extensions(self) -> frozenset[str] | None:
+        return self.extensions
+
+    def floating_ip_network(self, description: str) -> str | None:
+        assert description == "Q8S cluster demo"
+        return self.floating
+
+    def has_keypair(self, name: str) -> bool:
+        return name in self.keypairs
+
+    def volume_zones(self) -> frozenset[str] | None:
+        return self.zones_of_volumes
+
+    def has_volume_type(self, identity: str) -> bool:
+        return identity == "e" * 32
+
+    def boot_volumes(self, names: Iterable[str]) -> Mapping[str, int]:
+        return {name: self.sizes[name] for name in names if name in self.sizes}
 
     def quotas(self) -> Mapping[str, Quota]:
         return {name: limit for name, limit in self.limits.items() if not name.startswith("volume")}
@@ -80,11 +127,24 @@ def planned(path: str | None = None, value: object = None) -> ClusterPlan:
     return plan(load({"cluster": GOOD if path is None else spoiled(path, value)}, "demo"))
 
 
-def refusals(cloud: SmallCloud, path: str | None = None, value: object = None) -> str:
+def refusals(cloud: SmallCloud, path: str | None = None, value: object = None, **replaced: str) -> str:
     wanted = planned(path, value)
     with pytest.raises(SpecErrors) as refused:
-        check(wanted, cloud)
+        check(wanted, cloud, {name.replace("_", "-"): flavor for name, flavor in replaced.items()})
     return str(refused.value)
+
+
+ALL = frozenset(node.name for node in planned().nodes)
+
+
+def running(**answers: Any) -> SmallCloud:
+    """A cloud that has all hosts of the cluster already, and its security group with all rules."""
+    ingress = (
+        *(SeenRule("ingress", "IPv4", "tcp", port, port, "10.78.0.0/30") for port in (22, 2222, 6443)),
+        SeenRule("ingress", "IPv4", "icmp", cidr="10.78.0.0/30"),
+    )
+    group = replace(OWN, rules=(EGRESS, *ingress))
+    return SmallCloud(**{"there": ALL, "groups": {"demo": (group,)}, "keypairs": ("demo",), **answers})
 
 
 def test_a_plan_that_fits() -> None:
@@ -132,7 +192,7 @@ def test_a_control_plane_without_the_disk_for_what_guests_are_made_from_is_a_war
 
 
 def test_an_unknown_network() -> None:
-    assert "is no network that this project can see" in refusals(SmallCloud(lans=None))
+    assert "is no network that this project can see" in refusals(SmallCloud(seen=()))
 
 
 def test_too_few_free_addresses() -> None:
@@ -155,7 +215,7 @@ def test_a_subnet_by_name_or_id(named: str) -> None:
 @pytest.mark.parametrize(("lans", "named", "told"), [
     ((LAN, WLAN), "dmz", "is no IPv4 subnet of this network, there are lan (10.254.1.0/24), wlan (10.254.2.0/24)"),
     ((LAN, replace(WLAN, name="lan")), "lan", "is the name of several, write an id, there are lan ("),
-    ((LAN, replace(WLAN, name="")), "dmz", f"is no IPv4 subnet of this network, there are {LAN}, 1111 (10.254.2.0/24)"),
+    ((LAN, replace(WLAN, name="")), "dmz", f"is no IPv4 subnet of this network, there are {WLAN.id} (10.254.2.0/24),"),
 ])  # fmt: skip
 def test_a_subnet_that_is_not_there_or_not_the_only_one(lans: tuple[Subnet, ...], named: str, told: str) -> None:
     assert f"network.subnet: {told}" in refusals(SmallCloud(lans=lans), "network/subnet", named)
@@ -165,7 +225,7 @@ def test_a_subnet_that_is_not_there_or_not_the_only_one(lans: tuple[Subnet, ...]
 def test_of_several_subnets_one_has_to_be_named_where_not_all_go_with_the_cluster_s_ranges(other: Subnet) -> None:
     assert refusals(SmallCloud(lans=(LAN, other))) == (
         f"  network.subnet: is missing, and a host could get its address from any of {LAN}, {other}: name one that is "
-        f"in network.cidr and apart from pods and services, {LAN}"
+        f"in network.cidr and apart from pods, services and the link between host and guest, {LAN}"
     )
 
 
@@ -174,7 +234,7 @@ def test_of_several_subnets_that_all_go_with_the_cluster_s_ranges_none_has_to_be
 
 
 def test_where_no_subnet_goes_with_the_cluster_s_ranges_it_says_why() -> None:
-    told = refusals(SmallCloud(lans=(PODS, replace(PODS, id="4"))), "network", {"name": "private"})
+    told = refusals(SmallCloud(lans=(PODS, replace(PODS, id="4" * 32))), "network", {"name": "private"})
     assert told.count("kubernetes.podCidr: overlaps the network's subnet 10.244.1.0/24") == 2
     assert "network.subnet" not in told
 
@@ -187,33 +247,6 @@ def test_hosts_that_are_there_have_their_addresses() -> None:
 def test_a_subnet_outside_of_the_network_s_cidr() -> None:
     told = refusals(SmallCloud(lans=(LAN, WLAN)), "network/subnet", "wlan")
     assert "network.cidr: does not have network.subnet, wlan (10.254.2.0/24), in it" in told
-
-
-def test_free_addresses_are_those_of_each_ipv4_subnet() -> None:
-    def subnet(identity: str, cidr: str, version: int, end: str) -> SimpleNamespace:
-        pools = [{"start": cidr.replace("0/24", "10"), "end": end}]
-        return SimpleNamespace(id=identity, name=None, ip_version=version, cidr=cidr, allocation_pools=pools)
-
-    subnets = [
-        subnet("six", "fd00::/64", 6, "fd00::ff"),
-        subnet("a", "10.0.0.0/24", 4, "10.0.0.19"),
-        subnet("b", "10.0.1.0/24", 4, "10.0.1.29"),
-    ]
-    ports = [
-        SimpleNamespace(fixed_ips=[{"subnet_id": identity, "ip_address": "any"} for identity in on])
-        for on in (("six", "a"), ("six", "b"), ("six", "a"))
-    ]
-    connection: Any = SimpleNamespace(
-        network=SimpleNamespace(
-            find_network=lambda name: SimpleNamespace(id=f"id of {name}"),
-            ports=lambda network_id: ports if network_id == "id of private" else [],
-            subnets=lambda network_id: subnets if network_id == "id of private" else [],
-        )
-    )
-    assert OpenStackCloud(connection).subnets(Network(name="private")) == (
-        Subnet("a", "", IPv4Network("10.0.0.0/24"), 8),
-        Subnet("b", "", IPv4Network("10.0.1.0/24"), 19),
-    )
 
 
 @pytest.mark.parametrize("name", sorted(ROOMY))
@@ -247,18 +280,6 @@ def test_an_availability_zone_has_to_be_there(path: str) -> None:
     field = f"{path.replace('/', '.')}.availabilityZone"
     assert refusals(SmallCloud(), f"{path}/availabilityZone", "az-3") == f"  {field}: {told} az-1, az-2 (given: 'az-3')"
     assert f"{told} none" in refusals(SmallCloud(zones=frozenset()), f"{path}/availabilityZone", "az-3")
-
-
-def test_zones_and_server_groups_of_a_cloud() -> None:
-    zones = [SimpleNamespace(name=name, state={"available": name != "az-3"}) for name in ("az-1", "az-2", "az-3")]
-    connection: Any = SimpleNamespace(
-        compute=SimpleNamespace(
-            availability_zones=lambda: zones, server_groups=lambda: [SimpleNamespace(name="demo-anti-affinity")]
-        )
-    )
-    cloud = OpenStackCloud(connection)
-    assert cloud.availability_zones() == {"az-1", "az-2"}
-    assert [cloud.has_server_group(name) for name in ("demo-anti-affinity", "demo")] == [True, False]
 
 
 @pytest.mark.parametrize("path", ["controlPlanes", "nodeTypes/x86"])
@@ -329,35 +350,8 @@ def test_the_volumes_that_new_hosts_take() -> None:
 
 def test_an_image_that_is_gone_is_no_matter_to_hosts_that_are_there() -> None:
     there = frozenset(node.name for node in planned().nodes)
-    assert check(planned(), SmallCloud(image_names=(), there=there)) == ()
-    assert "hostImage.name" in refusals(SmallCloud(image_names=(), there=there), "workers", {"x86": 9, "arm": 1})
-
-
-@pytest.mark.parametrize(("given", "there"), [("debian-12", True), ("windows", False), ("0" * 32, True)])
-def test_images_of_a_cloud_by_name_and_by_id(given: str, there: bool) -> None:
-    twice = [SimpleNamespace(name="debian-12"), SimpleNamespace(name="debian-12")]
-    images = SimpleNamespace(
-        images=lambda name, status: iter(twice if (name, status) == ("debian-12", "active") else []),
-        find_image=lambda identity: object() if identity == "0" * 32 else None,
-    )
-    connection: Any = SimpleNamespace(image=images)
-    assert OpenStackCloud(connection).has_image(given) == there
-
-
-def test_volumes_of_a_cloud() -> None:
-    limits = SimpleNamespace(
-        total_volumes_used=1, max_total_volumes=10, total_gigabytes_used=40, max_total_volume_gigabytes=-1
-    )
-    storage = SimpleNamespace(
-        types=lambda: [SimpleNamespace(name="ssd")], get_limits=lambda: SimpleNamespace(absolute=limits)
-    )
-    quotas = {"volumes": Quota(1, 10), "volume storage (GiB)": Quota(40, -1)}
-    for has, types, known in ((True, frozenset({"ssd"}), quotas), (False, None, {})):
-        connection: Any = SimpleNamespace(
-            has_service=lambda name, has=has: has and name == "block-storage", block_storage=storage
-        )
-        assert OpenStackCloud(connection).volume_types() == types
-        assert OpenStackCloud(connection).volume_quotas() == known
+    assert check(planned(), SmallCloud(has_image=None, there=there)) == ()
+    assert "hostImage.name" in refusals(SmallCloud(has_image=None, there=there), "workers", {"x86": 9, "arm": 1})
 
 
 def test_no_limit_is_no_mistake() -> None:
@@ -365,7 +359,7 @@ def test_no_limit_is_no_mistake() -> None:
 
 
 def test_all_mistakes_at_once() -> None:
-    told = refusals(SmallCloud(image_names=(), lans=None), "nodeTypes/arm/flavor", "m1.huge")
+    told = refusals(SmallCloud(has_image=None, seen=()), "nodeTypes/arm/flavor", "m1.huge")
     for path in ("hostImage.name", "network.name", "nodeTypes.arm.flavor"):
         assert path in told
 
@@ -385,3 +379,250 @@ def test_one_more_worker_than_the_quota_has_room_for() -> None:
     )
     told = refusals(cloud, "workers", {"x86": 2, "arm": 2})
     assert "quota of instances: is exceeded: 4 of 4 are used" in told
+
+
+class TestReplacedHosts:
+    """A flavor edit deletes a host and creates it again: what the new one needs is checked before."""
+
+    def test_its_flavor_image_zone_and_volume_are_checked(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setitem(FLAVORS, "c0.medium", Flavor(2, 4096, 0))
+        again = {"demo_x86_0": "c1.small"}
+        assert "nodeTypes.x86.flavor: is no flavor" in refusals(running(), "nodeTypes/x86/flavor", "m1.huge", **again)
+        assert "nodeTypes.x86.bootVolume: is missing" in refusals(
+            running(), "nodeTypes/x86/flavor", "c0.medium", **again
+        )
+        assert "hostImage.name" in refusals(running(has_image=None), **again)
+        assert "nodeTypes.x86.availabilityZone" in refusals(
+            running(), "nodeTypes/x86/availabilityZone", "az-9", **again
+        )
+
+    def test_the_others_of_the_cluster_are_not(self) -> None:
+        cloud = running(zones=frozenset())
+        assert check(planned("controlPlanes/availabilityZone", "az-9"), cloud, {"demo-x86-0": "c1.small"}) == ()
+
+    def test_quotas_count_what_the_flavors_grow_by(self) -> None:
+        wanted = planned("nodeTypes/x86/flavor", "c1.large")
+        found = {need.name: need.needed for need in needs(wanted, running(), {"demo-x86-0": "c1.medium"})}
+        assert found == {"instances": 0, "cores": 6, "memory (MiB)": 4096, "ports": 0}
+
+    def test_smaller_flavors_need_nothing_and_free_nothing_for_others(self) -> None:
+        replaced = {"demo-x86-0": "c1.large", "demo-arm-0": "c1.medium"}
+        found = {need.name: need.needed for need in needs(planned(), running(), replaced)}
+        assert (found["cores"], found["memory (MiB)"]) == (6, 4096)
+
+    def test_a_flavor_that_the_cloud_retired_frees_as_much_as_the_new_one_takes(self) -> None:
+        assert check(planned(), running(), {"demo-x86-0": "m1.gone"}) == ()
+
+    def test_a_quota_that_is_too_small_is_refused(self) -> None:
+        cloud = running(limits={**ROOMY, "cores": Quota(36, 40)})
+        told = refusals(cloud, "nodeTypes/x86/flavor", "c1.large", demo_x86_0="c1.medium")
+        assert told == "  quota of cores: is exceeded: 36 of 40 are used (given: 6)"
+
+    def test_their_volumes_go_before_the_new_ones_come(self) -> None:
+        wanted, replaced = planned("nodeTypes/x86/bootVolume", {"size": "40GiB"}), {"demo-x86-0": "c1.small"}
+        for sizes, expected in (({}, (1, 40)), ({"demo-x86-0": 30}, (0, 10)), ({"demo-x86-0": 60}, (0, 0))):
+            found = {need.name: need.needed for need in needs(wanted, running(sizes=sizes), replaced)}
+            assert (found["volumes"], found["volume storage (GiB)"]) == expected
+
+    def test_they_keep_their_addresses(self) -> None:
+        full = running(lans=(replace(LAN, free=0, gateway=False),), seen=(replace(PRIVATE, port_security=False),))
+        assert check(planned(), full, {"demo-x86-0": "c1.small"}) == ()
+
+
+class TestHostsThatExist:
+    """What the cloud retired is no mistake for them, and a warning at most."""
+
+    def test_a_flavor_that_is_gone(self) -> None:
+        (warning,) = check(planned("nodeTypes/x86/flavor", "m1.gone"), running())
+        assert warning.startswith("nodeTypes.x86.flavor: m1.gone is no longer a flavor of this cloud")
+        assert check(planned("controlPlanes/flavor", "m1.gone"), running())
+
+    def test_a_flavor_that_is_gone_is_refused_for_one_more(self) -> None:
+        cloud = running(there=ALL - {"demo-x86-0"})
+        assert "nodeTypes.x86.flavor: is no flavor" in refusals(cloud, "nodeTypes/x86/flavor", "m1.gone")
+
+    def test_a_guest_that_is_edited_has_to_fit_its_host(self) -> None:
+        assert "nodeTypes.x86.memory: does not fit" in refusals(running(), "nodeTypes/x86/memory", "4GiB")
+
+    @pytest.mark.parametrize(("path", "value"), [
+        ("controlPlanes/availabilityZone", "az-9"),
+        ("nodeTypes/x86/availabilityZone", "az-9"),
+        ("hostImage/name", "gone"),
+    ])  # fmt: skip
+    def test_a_zone_or_an_image_that_is_gone(self, path: str, value: str) -> None:
+        assert check(planned(path, value), running()) == ()
+
+    def test_subnets_that_came_later(self) -> None:
+        assert check(planned(), running(lans=(LAN, PODS, LINK))) == ()
+
+
+class TestSecurityGroups:
+    @pytest.mark.parametrize("given", ["default", DEFAULT.id])
+    def test_names_and_ids_are_accepted(self, given: str) -> None:
+        cloud = SmallCloud(groups={"default": (DEFAULT,), DEFAULT.id: (DEFAULT,)})
+        assert check(planned("securityGroups", [given]), cloud) == ()
+
+    def test_unknown_and_ambiguous_ones_are_refused(self) -> None:
+        many = tuple(replace(DEFAULT, id=f"{number:032}") for number in range(12))
+        told = refusals(SmallCloud(groups={"web": many}), "securityGroups", ["web", "db"])
+        assert "securityGroups: is the name of several, write an id, there are 0000" in told
+        assert f"{9:032} and 2 more (given: 'web')" in told
+        assert "securityGroups: is no security group that this project can see (given: 'db')" in told
+
+    def test_where_members_may_not_ask_nothing_is_refused(self) -> None:
+        assert check(planned("securityGroups", ["web"]), SmallCloud(groups=None)) == ()
+
+    @pytest.mark.parametrize("egress", [(), (SeenRule("egress", "IPv6"),)])
+    def test_new_groups_without_egress_rules_are_refused(self, egress: tuple[SeenRule, ...]) -> None:
+        told = refusals(SmallCloud(egress=egress))
+        assert told.startswith("  securityGroups: is missing: new security groups of this cloud let nothing out")
+
+    def test_a_further_group_with_an_egress_rule_is_enough(self) -> None:
+        assert check(planned("securityGroups", ["default"]), SmallCloud(egress=())) == ()
+
+    def test_a_running_clusters_group_has_its_own_rules(self) -> None:
+        assert check(planned(), running(egress=(), there=ALL - {"demo-x86-0"})) == ()
+
+    def test_rules_that_an_edit_adds_are_counted(self) -> None:
+        assert "security-group rules" not in {need.name for need in needs(planned(), running())}
+        cidrs = ["10.78.0.0/30", *(f"10.79.{number}.0/24" for number in range(40))]
+        (need,) = [it for it in needs(planned("access/allowedCidrs", cidrs), running()) if "rules" in it.name]
+        assert need.needed == 160
+        told = refusals(running(limits={**ROOMY, "security-group rules": Quota(7, 100)}), "access/allowedCidrs", cidrs)
+        assert "quota of security-group rules: is exceeded: 7 of 100 are used (given: 160)" in told
+
+    def test_rules_of_a_new_group_are_those_that_the_cloud_has_by_default(self) -> None:
+        for egress, expected in ((None, 7), ((EGRESS,), 6)):
+            found = {need.name: need.needed for need in needs(planned(), SmallCloud(egress=egress))}
+            assert found["security-group rules"] == expected
+
+    def test_a_group_of_another_program_is_not_the_clusters(self) -> None:
+        found = {need.name: need.needed for need in needs(planned(), SmallCloud(groups={"demo": (DEFAULT,)}))}
+        assert found["security groups"] == 1
+
+
+FLOATING = {"mode": "floatingIp", "externalNetwork": "public", "user": "debian"}
+NONE_LEFT = {**ROOMY, "floating IPs": Quota(5, 5)}
+
+
+class TestFloatingIps:
+    def test_one_that_is_added_later_needs_quota(self) -> None:
+        told = refusals(running(limits=NONE_LEFT), "access", FLOATING)
+        assert told == "  quota of floating IPs: is exceeded: 5 of 5 are used (given: 1)"
+
+    def test_one_that_exists_needs_nothing(self) -> None:
+        for seen in ((PRIVATE, PUBLIC), (PRIVATE,)):
+            cloud = running(limits=NONE_LEFT, floating=PUBLIC.id, seen=seen)
+            assert check(planned("access", FLOATING), cloud) == ()
+
+    def test_one_of_another_network_is_another(self) -> None:
+        assert "floating IPs" in refusals(running(limits=NONE_LEFT, floating="f" * 32), "access", FLOATING)
+
+    @pytest.mark.parametrize(("given", "told"), [
+        ("wan", "access.externalNetwork: is no network that this project can see (given: 'wan')"),
+        ("private", "access.externalNetwork: is no external network, so no floating IP comes from it"),
+    ])  # fmt: skip
+    def test_the_network_has_to_be_external(self, given: str, told: str) -> None:
+        assert told in refusals(SmallCloud(), "access", {**FLOATING, "externalNetwork": given})
+
+    @pytest.mark.parametrize("given", ["public", PUBLIC.id])
+    def test_names_and_ids_are_accepted_unless_the_name_is_ambiguous(self, given: str) -> None:
+        wanted = {**FLOATING, "externalNetwork": given}
+        assert check(planned("access", wanted), SmallCloud()) == ()
+        twice = SmallCloud(seen=(PRIVATE, PUBLIC, replace(PUBLIC, id="9" * 32)))
+        assert "is one of several networks called public" in refusals(twice, "access", wanted)
+
+
+class TestImages:
+    @pytest.mark.parametrize(("image", "told"), [
+        (Image("queued"), "hostImage.name: is an image that cannot be booted: its status is queued"),
+        (Image("active", min_ram_mib=6000), "controlPlanes.flavor: has 4096 MiB of memory, and the image of hosts"),
+        (Image("active", min_disk_gib=50), "nodeTypes.x86.flavor: has 40 GiB of disk, and the image of hosts needs 50"),
+    ])  # fmt: skip
+    def test_an_image_that_cannot_be_booted(self, image: Image, told: str) -> None:
+        assert told in refusals(SmallCloud(has_image=image))
+        assert check(planned(), running(has_image=image)) == ()
+
+    def test_a_boot_volume_has_to_hold_it(self) -> None:
+        cloud = SmallCloud(has_image=Image("active", min_disk_gib=30))
+        told = refusals(cloud, "controlPlanes/bootVolume", {"size": "25GiB"})
+        assert told == (
+            "  controlPlanes.bootVolume.size: has 25 GiB of disk, and the image of hosts needs 30 GiB (given: '25GiB')"
+        )
+        assert check(planned("controlPlanes/bootVolume", {"size": "40GiB"}), cloud) == ()
+
+
+class TestNetworks:
+    def test_a_name_of_several_is_refused(self) -> None:
+        told = refusals(SmallCloud(seen=(PRIVATE, replace(PRIVATE, id="9" * 32))))
+        assert f"network.name: is the name of several, write an id in network.id, there are {'9' * 32}, " in told
+
+    def test_a_network_without_port_security_is_refused(self) -> None:
+        told = refusals(SmallCloud(seen=(replace(PRIVATE, port_security=False),)))
+        assert "network.name: has port security switched off" in told
+
+    def test_a_subnet_that_overlaps_the_link_to_guests_is_refused(self) -> None:
+        told = refusals(SmallCloud(lans=(LINK,)), "network", {"name": "private"})
+        assert told == (
+            "  network.name: subnet link (192.168.123.0/24) overlaps the link between host and guest, "
+            "192.168.123.0/30: take another subnet (given: 'private')"
+        )
+
+    @pytest.mark.parametrize(("subnet", "told"), [
+        (replace(LAN, gateway=False), "network.name: subnet lan (10.254.1.0/24) has no gateway"),
+        (replace(LAN, dhcp=False), "network.name: subnet lan (10.254.1.0/24) has DHCP switched off"),
+    ])  # fmt: skip
+    def test_a_subnet_without_a_gateway_or_dhcp_is_a_warning(self, subnet: Subnet, told: str) -> None:
+        (warning,) = check(planned(), SmallCloud(lans=(subnet,)))
+        assert warning.startswith(told)
+        assert check(planned(), running(lans=(subnet,))) == ()
+
+    def test_a_config_drive_stands_in_for_dhcp(self) -> None:
+        assert check(planned("configDrive", True), SmallCloud(lans=(replace(LAN, dhcp=False),))) == ()
+
+    def test_tags_need_their_extension(self) -> None:
+        bare = SmallCloud(extensions=frozenset())
+        assert "tags: are not available" in refusals(bare)
+        assert check(planned("tags", []), bare) == ()
+        assert check(planned(), SmallCloud(extensions=None)) == ()
+
+
+def test_a_key_pair_of_somebody_else_is_refused_for_a_new_cluster() -> None:
+    told = refusals(SmallCloud(keypairs=("demo",)))
+    assert "name: is the name of a key pair that exists" in told
+    assert "openstack keypair delete demo" in told
+    for known in (running(), running(there=frozenset())):
+        assert check(planned(), known) == ()
+
+
+def test_swap_is_a_warning_for_new_control_planes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(FLAVORS, "c1.swap", Flavor(2, 4096, 40, 512))
+    (warning,) = check(planned("controlPlanes/flavor", "c1.swap"), SmallCloud())
+    assert warning.startswith("controlPlanes.flavor: c1.swap has 512 MiB of swap")
+    assert check(planned("controlPlanes/flavor", "c1.swap"), running()) == ()
+
+
+def test_a_zone_that_volumes_do_not_have_is_a_warning() -> None:
+    described = spoiled("controlPlanes/bootVolume", {"size": "40GiB"})
+    described["controlPlanes"]["availabilityZone"] = "az-1"
+    wanted = plan(load({"cluster": described}, "demo"))
+    (warning,) = check(wanted, SmallCloud(zones_of_volumes=frozenset({"nova"})))
+    assert warning.startswith("controlPlanes.availabilityZone: volumes have no zone az-1, there are nova")
+    assert check(wanted, SmallCloud(zones_of_volumes=frozenset({"az-1"}))) == ()
+
+
+def test_a_volume_type_by_id() -> None:
+    assert check(planned("controlPlanes/bootVolume", {"size": "40GiB", "type": "e" * 32}), SmallCloud()) == ()
+
+
+def test_members_of_a_server_group_are_counted() -> None:
+    described = {**GOOD, "antiAffinity": "hard", "controlPlanes": {**GOOD["controlPlanes"], "count": 3}}
+    wanted = plan(load({"cluster": described}, "demo"))
+    with pytest.raises(SpecErrors) as refused:
+        check(wanted, SmallCloud(limits={**ROOMY, "server group members": Quota(0, 2)}))
+    assert "quota of server group members: is exceeded: 0 of 2 are used (given: 3)" in str(refused.value)
+
+
+def test_quotas_that_the_cloud_does_not_tell_are_not_checked() -> None:
+    assert check(planned(), SmallCloud(limits={})) == ()
+    assert needs(planned(), SmallCloud(limits={})) == ()
