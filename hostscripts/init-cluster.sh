@@ -60,6 +60,7 @@ if [[ ! -e $mark && ! -e /var/lib/q8s-joined ]]; then
 	touch "$mark"
 fi
 place "$inbox/fixed" "$fixed" 0644 || true
+audit_policy "$inbox/audit-policy.yaml"
 api_certificate "$inbox/kubeadm.yaml"
 retry 6 kubectl get --raw /readyz >/dev/null || fail "the API server is not ready"
 progress "control plane ready"

@@ -4,12 +4,16 @@
 # inbox: kubeadm.yaml (empty where there is nothing to join), audit-policy.yaml
 # shellcheck source=hostscripts/lib.sh
 . ./lib.sh
+# shellcheck source=hostscripts/static-pods.sh
+. ./static-pods.sh
 
 if [[ ! -s $inbox/kubeadm.yaml ]]; then
 	progress "no cluster to come back to"
 	exit 0
 fi
 if [[ -e /var/lib/q8s-initialised ]] || [[ -e /var/lib/q8s-joined && ! -e /etc/kubernetes/q8s-join.yaml ]]; then
+	export KUBECONFIG=/etc/kubernetes/admin.conf
+	audit_policy "$inbox/audit-policy.yaml"
 	progress "has joined already"
 	exit 0
 fi
