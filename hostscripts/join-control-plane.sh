@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # One more control plane: hands the host what it joins with, and starts the unit that does. Who awaits the node sees it done.
 # Arguments: address, endpoint (the API's name), first (address of the first control plane)
-# inbox: kubeadm.yaml (empty where there is nothing to join), audit-policy.yaml
+# inbox: kubeadm.yaml (empty where there is nothing to join), audit-policy.yaml, admission.yaml
 # shellcheck source=hostscripts/lib.sh
 . ./lib.sh
 # shellcheck source=hostscripts/static-pods.sh
@@ -21,6 +21,7 @@ install -D -m 0644 "$inbox/endpoint.sh" /usr/local/lib/q8s/endpoint.sh
 install -D -m 0644 "$inbox/q8s-join.sh" /usr/local/lib/q8s/join.sh
 install -D -m 0644 "$inbox/q8s-join.service" /etc/systemd/system/q8s-join.service
 install -D -m 0600 "$inbox/audit-policy.yaml" /etc/kubernetes/audit/policy.yaml
+install -D -m 0600 "$inbox/admission.yaml" /etc/kubernetes/admission/configuration.yaml
 install -d -m 0700 /var/log/kubernetes/audit
 install -d /etc/q8s
 printf 'NODE=%s\nADDRESS=%s\nENDPOINT=%s\nFIRST=%s\n' "$node" "${address:?}" "${endpoint:?}" "${first:?}" >/etc/q8s/join.env

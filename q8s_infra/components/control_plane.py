@@ -16,6 +16,7 @@ from q8s_infra.kept import kept_document
 from q8s_infra.plan import ControlPlane as PlannedControlPlane
 from q8s_infra.remote import Step, run, secret
 from q8s_infra.render import kubeadm
+from q8s_infra.render.admission import admission_configuration
 from q8s_infra.render.audit import audit_policy
 from q8s_infra.render.authorities import authority_files
 from q8s_infra.render.endpoint import endpoint_name
@@ -78,6 +79,7 @@ class ControlPlane(pulumi.ComponentResource):
             files={
                 "kubeadm.yaml": configuration,
                 "audit-policy.yaml": audit_policy(),
+                "admission.yaml": admission_configuration(),
                 "fixed": kept_document(spec),
             },
             triggers=[self.host.instance.id],
@@ -207,6 +209,7 @@ def _joined(
         files={
             "kubeadm.yaml": pulumi.Output.all(token, certificate_key, host.address, ca_cert_hash).apply(configuration),
             "audit-policy.yaml": audit_policy(),
+            "admission.yaml": admission_configuration(),
         },
         triggers=[host.instance.id],
         opts=opts,

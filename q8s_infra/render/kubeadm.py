@@ -23,14 +23,13 @@ if TYPE_CHECKING:
 _API = "kubeadm.k8s.io/v1beta4"
 _AUDIT_POLICY = "/etc/kubernetes/audit/policy.yaml"
 _AUDIT_LOGS = "/var/log/kubernetes/audit"
+_ADMISSION = "/etc/kubernetes/admission/configuration.yaml"
 _ADMISSION_PLUGINS = "NodeRestriction,DenyServiceExternalIPs"
 """kubeadm's own and one more: a Service with a control plane's address would take the API away from all workers."""
 _CIPHER_SUITES = [
-    f"TLS_ECDHE_{key}_WITH_{cipher}"
-    for key in ("ECDSA", "RSA")
-    for cipher in ("AES_128_GCM_SHA256", "AES_256_GCM_SHA384", "CHACHA20_POLY1305_SHA256")
+    f"TLS_ECDHE_{key}_WITH_AES_{cipher}" for key in ("ECDSA", "RSA") for cipher in ("128_GCM_SHA256", "256_GCM_SHA384")
 ]
-"""Those of TLS 1.2 with forward secrecy and authenticated encryption; those of TLS 1.3 cannot be chosen in Go."""
+"""With forward secrecy, by the names that kube-bench knows, too; those of TLS 1.3 cannot be chosen in Go."""
 
 
 def init_configuration(spec: ClusterSpec, *, node: str, address: str, names: Sequence[str]) -> str:
@@ -70,6 +69,7 @@ def init_configuration(spec: ClusterSpec, *, node: str, address: str, names: Seq
                     "profiling": "false",
                     # An argument replaces kubeadm's own of the same name.
                     "enable-admission-plugins": _ADMISSION_PLUGINS,
+                    "admission-control-config-file": _ADMISSION,
                     "tls-cipher-suites": ",".join(_CIPHER_SUITES),
                     "service-node-port-range": spec.node_ports,
                     "audit-policy-file": _AUDIT_POLICY,
@@ -80,13 +80,8 @@ def init_configuration(spec: ClusterSpec, *, node: str, address: str, names: Seq
                 }
             ),
             "extraVolumes": [
-                {
-                    "name": "audit-policy",
-                    "hostPath": _AUDIT_POLICY,
-                    "mountPath": _AUDIT_POLICY,
-                    "readOnly": True,
-                    "pathType": "File",
-                },
+                _mounted_file("audit-policy", _AUDIT_POLICY),
+                _mounted_file("admission", _ADMISSION),
                 {
                     "name": "audit-logs",
                     "hostPath": _AUDIT_LOGS,
@@ -198,6 +193,11 @@ def _registration(spec: ClusterSpec, node: str, address: str) -> dict[str, Any]:
     if spec.kubernetes.ignore_preflight_errors:
         registration["ignorePreflightErrors"] = list(spec.kubernetes.ignore_preflight_errors)
     return registration
+
+
+def _mounted_file(name: str, path: str) -> dict[str, Any]:
+    """A file that the steps that make and join control planes put in place before kubeadm runs."""
+    return {"name": name, "hostPath": path, "mountPath": path, "readOnly": True, "pathType": "File"}
 
 
 def _node_subnets(spec: ClusterSpec) -> dict[str, str]:

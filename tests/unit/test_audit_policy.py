@@ -15,7 +15,8 @@ import pytest
 import yaml
 
 from q8s_infra.render.audit import audit_policy
-from tests.unit.hostscript import REPOSITORY, step
+from q8s_infra.render.templates import REPOSITORY
+from tests.unit.hostscript import step
 
 ADMIN = ("kubernetes-admin", "kubeadm:cluster-admins", "system:authenticated")
 KUBELET = ("system:node:demo-arm-0", "system:nodes", "system:authenticated")
