@@ -15,6 +15,8 @@ log_of_node=yes
 . ./token.sh
 # shellcheck source=hostscripts/etcd.sh
 . ./etcd.sh
+# shellcheck source=hostscripts/node-labels.sh
+. ./node-labels.sh
 # shellcheck source=hostscripts/upgrade-worker.sh
 . ./upgrade-worker.sh
 
@@ -75,24 +77,13 @@ if ! joined 0; then
 	done
 fi
 progress "joined; labels and taints"
+# The last two are earlier releases' record of labels and taints: kubelet may write it, so it is not read.
 case $role in
-	worker) kubectl annotate --overwrite node "$node" "q8s.io/guest=$guest" ;;
-	control-plane) kubectl annotate --overwrite node "$node" "q8s.io/instance=$instance" ;;
+	worker) is="q8s.io/guest=$guest" ;;
+	control-plane) is="q8s.io/instance=$instance" ;;
 esac
-mapfile -t labels <"$inbox/labels"
-mapfile -t taints <"$inbox/taints"
-# What was set here before and is asked for no more: names of labels, and name:effect of taints.
-for kind in label taint; do
-	annotation=q8s.io/${kind}s
-	if [[ $kind = label ]]; then now=("${labels[@]%%=*}"); else now=("${taints[@]/=*:/:}"); fi
-	former=$(kubectl get node "$node" -o "go-template={{with index .metadata.annotations \"$annotation\"}}{{.}}{{end}}")
-	for name in $former; do
-		[[ " ${now[*]} " = *" $name "* ]] || kubectl "$kind" node "$node" "$name-"
-	done
-	kubectl annotate --overwrite node "$node" "$annotation=${now[*]}"
-done
-((${#labels[@]} == 0)) || kubectl label --overwrite node "$node" "${labels[@]}"
-((${#taints[@]} == 0)) || kubectl taint --overwrite node "$node" "${taints[@]}"
+kubectl annotate --overwrite -- node "$node" "$is" q8s.io/labels- q8s.io/taints-
+labelled "$inbox/labels" "$inbox/taints"
 if [[ $role = worker ]]; then
 	kubectl wait --for=condition=Ready --timeout="$(left)s" "node/$node" ||
 		fail "joined but not Ready within $timeout s: $(kubectl get node "$node" -o jsonpath='{.status.conditions[?(@.type=="Ready")].message}')"

@@ -5,7 +5,7 @@
 # Where a snapshot was laid (lay-snapshot.sh), the cluster is the snapshot's, with its keys and its data.
 # That it is done says a mark that is written last. An attempt that was cut off is gone on with and never reset: etcd may
 # have data already, and kubeadm takes the certificates and manifests that it finds.
-# inbox: kubeadm.yaml, audit-policy.yaml, fixed (a line for each field that a cluster keeps: its path and its value)
+# inbox: kubeadm.yaml, audit-policy.yaml, admission.yaml, fixed (a line for each field that a cluster keeps: its path and its value)
 # shellcheck source=hostscripts/lib.sh
 . ./lib.sh
 # shellcheck source=hostscripts/endpoint.sh
@@ -35,6 +35,7 @@ if [[ -e $certificates ]]; then sed -i "/^clusterName:/r $certificates" "$inbox/
 if [[ ! -e $mark && ! -e /var/lib/q8s-joined ]]; then
 	install -D -m 0600 "$inbox/kubeadm.yaml" /etc/kubernetes/q8s-kubeadm.yaml
 	install -D -m 0600 "$inbox/audit-policy.yaml" /etc/kubernetes/audit/policy.yaml
+	install -D -m 0600 "$inbox/admission.yaml" /etc/kubernetes/admission/configuration.yaml
 	install -d -m 0700 /var/log/kubernetes/audit
 	progress "pulling the control plane's images"
 	retry 3 kubeadm config images pull --config /etc/kubernetes/q8s-kubeadm.yaml ||
@@ -60,6 +61,7 @@ if [[ ! -e $mark && ! -e /var/lib/q8s-joined ]]; then
 	touch "$mark"
 fi
 place "$inbox/fixed" "$fixed" 0644 || true
+audit_policy "$inbox/audit-policy.yaml"
 api_certificate "$inbox/kubeadm.yaml"
 retry 6 kubectl get --raw /readyz >/dev/null || fail "the API server is not ready"
 progress "control plane ready"

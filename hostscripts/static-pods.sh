@@ -68,3 +68,18 @@ lasting() {
 		grep '^certificateValidityPeriod:' "$2"
 	} | sed 's/^/    /'
 }
+
+# audit_policy FILE: the API server goes by this audit policy; it reads the file only when it starts. A mark says that the file was
+# replaced and the API server was not restarted yet, for an attempt that was cut off in between.
+audit_policy() {
+	local target=${kubernetes_audit:-/etc/kubernetes/audit}/policy.yaml
+	if ! cmp -s "$1" "$target"; then
+		touch "$target.changed"
+		place "$1" "$target" 0600
+	fi
+	if [[ -e $target.changed ]]; then
+		progress "another audit policy"
+		restarted kube-apiserver
+		rm -f "$target.changed"
+	fi
+}

@@ -17,6 +17,8 @@ from q8s_infra.kept import kept_document
 from q8s_infra.plan import ControlPlane as PlannedControlPlane
 from q8s_infra.remote import HOSTSCRIPTS, Step, run, secret
 from q8s_infra.render import kubeadm
+from q8s_infra.render.admission import admission_configuration
+from q8s_infra.render.audit import audit_policy
 from q8s_infra.render.authorities import authority_files
 from q8s_infra.render.endpoint import endpoint_name
 from q8s_infra.render.node import authorized_keys, node_files
@@ -79,7 +81,8 @@ class ControlPlane(pulumi.ComponentResource):
             Step("init-cluster", name, "Kubernetes", {"address": self.host.address, "endpoint": endpoint_name(spec)}),
             files={
                 "kubeadm.yaml": configuration,
-                "audit-policy.yaml": kubeadm.audit_policy(),
+                "audit-policy.yaml": audit_policy(),
+                "admission.yaml": admission_configuration(),
                 "fixed": kept_document(spec),
             },
             triggers=[self.host.instance.id],
@@ -208,7 +211,8 @@ def _joined(
         ),
         files={
             "kubeadm.yaml": pulumi.Output.all(token, certificate_key, host.address, ca_cert_hash).apply(configuration),
-            "audit-policy.yaml": kubeadm.audit_policy(),
+            "audit-policy.yaml": audit_policy(),
+            "admission.yaml": admission_configuration(),
         },
         triggers=[host.instance.id],
         opts=opts,

@@ -13,6 +13,8 @@ from q8s_infra.hostkeys import HostKey, derive
 from q8s_infra.kept import kept_document
 from q8s_infra.plan import ClusterPlan, plan
 from q8s_infra.render import kubeadm
+from q8s_infra.render.admission import admission_configuration
+from q8s_infra.render.audit import audit_policy
 from q8s_infra.render.domain import domain_xml, network_xml
 from q8s_infra.render.endpoint import balancer
 from q8s_infra.render.identity import guest_join, identity_files
@@ -68,7 +70,8 @@ def documents(shape: str) -> dict[str, str]:
         "rules.json": json.dumps([asdict(rule) for rule in rules(spec, CONTROL_PLANE_PORT)], indent=2) + "\n",
         "network.xml": network_xml(),
         "haproxy.cfg": balancer([ADDRESS, "10.254.1.8"]),
-        "audit-policy.yaml": kubeadm.audit_policy(),
+        "admission.yaml": admission_configuration(),
+        "audit-policy.yaml": audit_policy(),
         "host.yaml": render("host.yaml.j2", host_key=host_key),
         "fixed": kept_document(spec),
         "init.yaml": kubeadm.init_configuration(spec, node=first, address=ADDRESS, names=[first, ADDRESS]),

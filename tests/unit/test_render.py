@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -14,10 +15,11 @@ import yaml
 
 from q8s_infra.render.kubeadm import init_configuration
 from q8s_infra.render.sources import apt_files, guest_apt_files
+from q8s_infra.render.templates import REPOSITORY
 from q8s_infra.spec import validated
 from q8s_infra.spec.sources import KUBERNETES_KEY
 from tests.unit.rendered import ADDRESS, SHAPES, documents
-from tests.unit.specs import spoiled
+from tests.unit.specs import GOOD, spoiled
 
 OF_EVERY_SHAPE = ("plan.txt", "rules.json", "init.yaml", "domain.xml", "join.yaml")
 GOLDEN = Path(__file__).parent / "golden" / "render"
@@ -79,6 +81,20 @@ def test_a_node_s_subnet_of_kubernetes_own_size_leaves_the_configuration_as_it_w
 @pytest.mark.parametrize("size", [20, 25])
 def test_another_size_of_a_node_s_subnet_is_an_argument(size: int) -> None:
     assert {"name": "node-cidr-mask-size-ipv4", "value": str(size)} in controller_manager(size)
+
+
+def test_all_control_planes_have_the_files_that_their_api_servers_mount() -> None:
+    """A file that is missing keeps the API server from starting."""
+    rendered = init_configuration(validated(GOOD), node="demo", address=ADDRESS, names=[])
+    (cluster,) = (each for each in yaml.safe_load_all(rendered) if each["kind"] == "ClusterConfiguration")
+    mounted = [each["hostPath"] for each in cluster["apiServer"]["extraVolumes"] if each.get("pathType") == "File"]
+    named = [each["value"] for each in cluster["apiServer"]["extraArgs"] if each["value"].endswith(".yaml")]
+    assert sorted(mounted) == sorted(named)
+    assert mounted
+    for script in ("init-cluster.sh", "join-control-plane.sh"):
+        text = (REPOSITORY / "hostscripts" / script).read_text()
+        installed = re.findall(r'^\s*install -D -m 0600 "\$inbox/\S+" (\S+)$', text, re.MULTILINE)
+        assert set(mounted) <= set(installed), script
 
 
 KEYED = {"uri": "http://mirror/debian", "suites": ["trixie"], "keyUrl": "http://mirror/key.asc"}
