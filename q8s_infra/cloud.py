@@ -15,6 +15,7 @@ from keystoneauth1.exceptions import ClientException
 from openstack import exceptions
 from openstack.config import OpenStackConfig
 
+from q8s_infra.printable import printable
 from q8s_infra.spec import Mistake, Network, SpecErrors
 from q8s_infra.spec.types import is_id
 from q8s_infra.strays import OWNER, Port, Server
@@ -301,10 +302,10 @@ class OpenStackCloud:
         try:
             console = self.connection.compute.get_server_console_output(server, length=500)["output"] or ""
         except exceptions.SDKException as error:
-            console = f"no console: {error}"
+            console = f"no console: {printable(str(error))}"
         return Instance(
             server.status,
-            (server.fault or {}).get("message", ""),
+            printable((server.fault or {}).get("message") or ""),
             addresses[0]["addr"] if addresses else "",
             console,
         )
@@ -355,7 +356,7 @@ def failure(error: Exception) -> str:
 
 
 def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)
+    return next(iter(printable(str(error)).splitlines()), type(error).__name__)
 
 
 def _network_quota(details: Any) -> Quota:

@@ -22,6 +22,7 @@ from q8s_infra.cloud import Instance
 from q8s_infra.hostkeys import snapshot_key
 from q8s_infra.hosts import HostError, Hosts
 from q8s_infra.plan import ClusterPlan
+from q8s_infra.printable import print_line
 from q8s_infra.remote import Step
 from q8s_infra.spec import Mistake, SpecErrors
 from q8s_infra.strays import Lost
@@ -171,6 +172,6 @@ def make_host(stack: automation.Stack, planned: ClusterPlan, missing: Sequence[L
         pulumi.automation.CommandError: Pulumi failed; it has printed why.
     """
     if missing:
-        stack.refresh(target=[instance.urn for instance in missing], on_output=print)
+        stack.refresh(target=[instance.urn for instance in missing], on_output=print_line)
     first = planned.control_planes[0].name
-    stack.up(target=[f"**::{name}" for name in (first, f"{first}-scripts", f"{first}-host")], on_output=print)
+    stack.up(target=[f"**::{name}" for name in (first, f"{first}-scripts", f"{first}-host")], on_output=print_line)
