@@ -6,6 +6,7 @@ Their lines may be escaped (JSON) or stand in one line, and each may come after 
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from typing import Final
 
 _BEGIN: Final = re.compile(r"-----BEGIN [A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?-----")
@@ -24,17 +25,16 @@ def private_keys(text: str) -> list[tuple[int, int]]:
     found: list[tuple[int, int]] = []
     begins, ends = list(_BEGIN.finditer(text)), [match.start() for match in _END.finditer(text)]
     done = 0
-    for begin in begins:
-        following = next((other.start() for other in begins if other.start() > begin.start()), len(text))
+    starts = [*(begin.start() for begin in begins), len(text)][1:]
+    for begin, following in zip(begins, starts, strict=True):
         limit = min(following, begin.end() + _LONGEST)
-        end = next((end for end in ends if begin.end() <= end <= limit), None)
-        if end is None:
-            end = _forward(text, begin.end(), limit)
+        at = bisect_left(ends, begin.end())
+        end = ends[at] if at < len(ends) and ends[at] <= limit else _forward(text, begin.end(), limit)
         if end > begin.end():
             found.append((begin.end(), end))
+    closed = {end for _, end in found}
     for end in ends:
-        inside = any(start <= end <= stop for start, stop in found)
-        if not inside and (start := _backward(text, max(done, end - _LONGEST), end)) < end:
+        if end not in closed and (start := _backward(text, max(done, end - _LONGEST), end)) < end:
             found.append((start, end))
         done = end
     return sorted(found)

@@ -196,3 +196,11 @@ def test_redacting_twice_changes_nothing() -> None:
     for text, _, _ in SHAPES.values():
         once = Redactor()(text)
         assert Redactor()(once) == once
+
+
+def test_endless_line_is_cut_off_and_those_beside_it_stay() -> None:
+    endless = "password=" + '\\"' * 1_000_000
+    said = Redactor()(f"before\n{endless}\nafter")
+    assert said.startswith("before\n")
+    assert said.endswith("\nafter")
+    assert len(said) < 40_000
