@@ -8,21 +8,27 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 1
 
+# A document that is longer loses its first lines (q8s_infra/diagnose/members.py has the same limit).
+most_bytes=$((8 << 20))
+last() { # FILE: standard input into a file, but for what is too much
+	tail -c "$((most_bytes + 1))" >"$1"
+	if (($(stat -c %s "$1") > most_bytes)); then sed -i 1d "$1"; fi
+}
 keep() { # FILE COMMAND...: what a command prints
 	local file=$1
 	shift
-	timeout 20 "$@" >"$file" 2>&1 </dev/null || true
+	timeout 20 "$@" 2>&1 </dev/null | last "$file" || true
 }
 tails() { # FILE...: the last lines of each that is there
 	local file
 	for file in "$@"; do
-		if [[ -r $file ]]; then tail -n 3000 "$file" >"$(basename "$file")"; fi
+		if [[ -r $file ]]; then tail -n 3000 "$file" | last "$(basename "$file")"; fi
 	done
 }
 fact() { # NAME COMMAND...: the last line that a command prints
 	local name=$1
 	shift
-	printf '%s=%s\n' "$name" "$(timeout 20 "$@" 2>&1 </dev/null | tail -n 1)" >>facts
+	printf '%s=%s\n' "$name" "$(timeout 20 "$@" 2>&1 </dev/null | tail -n 1 | tail -c 4000 | tr -d '\000')" >>facts
 }
 
 keep system.txt sh -c 'uname -a; uptime; free -m; df -h; ip address; ip route; systemctl --failed --no-pager'
@@ -58,9 +64,7 @@ case $role in
 		fact network sh -c "virsh -q net-info q8s | awk '\$1 == \"Active:\" { print \$2 }'"
 		fact prepared tail -n 1 /var/log/q8s/prepare-worker.log
 		fact libvirt_says tail -n 1 "/var/log/libvirt/qemu/$domain.log"
-		# Without what is for a terminal (ECMA-48).
-		fact console_says sh -c 'tail -n 1 /var/log/q8s/console.log |
-			LC_ALL=C sed -E "s,\x1b\[[0-?]*[ -/]*[@-~],,g; s,\x1b\][^\x07\x1b]*(\x07|\x1b\\\\),,g" | tr -cd "[:print:]"'
+		fact console_says tail -n 1 /var/log/q8s/console.log
 		;;
 	guest)
 		tails /var/log/q8s-join.log
@@ -81,7 +85,7 @@ case $role in
 		keep pods.txt kubectl get pods --all-namespaces --output wide
 		keep events.txt kubectl get events --all-namespaces --sort-by .lastTimestamp
 		for log in /var/log/pods/kube-system_*/*/*.log; do
-			if [[ -r $log ]]; then tail -n 1000 "$log" >"$(tr / _ <<<"${log#/var/log/pods/}")"; fi
+			if [[ -r $log ]]; then tail -n 1000 "$log" | last "$(tr / _ <<<"${log#/var/log/pods/}")"; fi
 		done
 		;;
 esac

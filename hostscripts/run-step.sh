@@ -19,6 +19,14 @@ umask 077
 	# Seconds for which an unread result is true. After a lost connection the next run comes sooner; kubeadm, too, lets what it
 	# hands over for a join (certificates, their key) expire after two hours.
 	fresh=7200
+	# What a step says may be a guest's words (its console, its logs): without what a terminal obeys (ECMA-48), C0 but tab and
+	# newline, C1, and what reorders text; as q8s_infra/printable.py. Line by line, since somebody waits for each.
+	printable() {
+		LC_ALL=C sed --unbuffered --regexp-extended \
+			-e 's/\x1b[]PX^_][^\x07\x1b]*(\x07|\x1b\\)?//g; s/\x1b\[[0-?]*[ -\/]*[@-~]?//g; s/\x1b[ -\/]*[0-~]?//g' \
+			-e 's/\xc2[\x80-\x9f]//g; s/\xd8\x9c//g; s/\xe2(\x80[\x8e\x8f\xa8-\xae]|\x81[\xa6-\xa9])//g' \
+			-e 's/\r+$//; s/\r/ /g; s/[\x00-\x08\x0b-\x1f\x7f]//g'
+	}
 	tell() { printf '%s: %s\n' "$node" "$*" >&2; }
 	noted() { cat "$place/$1" 2>/dev/null || true; }
 	# It runs, or is about to.
@@ -112,7 +120,7 @@ umask 077
 	flock --unlock 9
 
 	followed &
-	tail --lines=+1 --follow --sleep-interval=0.2 --pid=$! "$place/stderr" >&2
+	tail --lines=+1 --follow --sleep-interval=0.2 --pid=$! "$place/stderr" | printable >&2
 	wait
 	result=$(noted outcome)
 	# Nobody reads any more: this ends here, and the result stays for the next who asks.

@@ -30,6 +30,7 @@ from q8s_infra.kept import with_images
 from q8s_infra.other_changes import OtherChanges, refuse_other_changes
 from q8s_infra.plan import ClusterPlan, plan
 from q8s_infra.preflight import Need, check, needs
+from q8s_infra.printable import print_line, printable
 from q8s_infra.prompts import Terminal
 from q8s_infra.remote import Step
 from q8s_infra.render import kubeadm
@@ -126,7 +127,7 @@ def _show(planned: ClusterPlan, cloud: OpenStackCloud | None, state: StackState 
         console.print(_quotas(quotas))
     warnings = (*planned.warnings, *(check(planned, cloud, replaced) if cloud else ()))
     for warning in warnings:
-        errors.print(f"warning: {warning}", markup=False, soft_wrap=True)
+        _wrong(f"warning: {warning}")
 
 
 @cli.command("reference")
@@ -152,7 +153,7 @@ def sources_command(
     for thing in fetched.fetched(planned):
         typer.echo(thing)
     for note in fetched.notes(planned):
-        errors.print(f"note: {note}", markup=False, soft_wrap=True)
+        _wrong(f"note: {note}")
 
 
 @cli.command("diagnose")
@@ -169,11 +170,12 @@ def diagnose_command(
         state = exported(chosen.name)
         keys = stack_keys(state)
         instances = chosen.connect(state).instances(node.name for node in planned.nodes)
+        redacted = diagnose.Redactor(diagnose.stack_values(state, _machines(planned)))
     console.print(f"asking {len(wanted)} node(s)")
     collected = asyncio.run(diagnose.collect(planned, wanted, instances, keys))
     path = output or Path(f"q8s-{planned.name}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.tar.gz")
-    diagnose.write_archive(path, {name: text for each in collected for name, text in each.documents.items()})
-    console.print(_findings([each.finding for each in collected]))
+    diagnose.write_archive(path, {name: text for each in collected for name, text in each.documents.items()}, redacted)
+    console.print(_findings([each.finding for each in collected], redacted))
     console.print(f"logs: {path}", markup=False, soft_wrap=True)
     if any(each.finding.layer for each in collected):
         raise typer.Exit(2)
@@ -215,7 +217,7 @@ def restore_command(
         running = automation.select_stack(chosen.name, work_dir=".")
         snapshot.make_host(running, planned)
         asyncio.run(snapshot.lay(planned, _control_planes(planned, cloud, keys), content))
-        running.up(on_output=print)
+        running.up(on_output=print_line)
 
 
 @cli.command("renew")
@@ -236,7 +238,7 @@ def renew_command(
             console.print(f"{node.name}: renewing its certificates", markup=False)
             asyncio.run(hosts.run(Step("renew-certificates", node.name, "Kubernetes"), files))
         # The administrator's kubeconfig is a result of the first one's step.
-        running.up(replace=replaced, on_output=print)
+        running.up(replace=replaced, on_output=print_line)
 
 
 @cli.command("forget")
@@ -274,7 +276,7 @@ def bake_command(
             )
         )
     for kind, why in baked.without_state.items():
-        errors.print(f"note: guests of type {kind} boot, as {why}", markup=False, soft_wrap=True)
+        _wrong(f"note: guests of type {kind} boot, as {why}")
     console.print(f"image: {image} ({baked.id})", markup=False, soft_wrap=True)
     console.print(f"for new hosts, in {chosen.file}:\n  hostImage: {{name: {image}}}", markup=False, soft_wrap=True)
 
@@ -300,7 +302,12 @@ def tunnel_command(
 
 def _say(line: str) -> None:
     """Progress, for who waits."""
-    console.print(line, markup=False, soft_wrap=True)
+    console.print(printable(line), markup=False, soft_wrap=True)
+
+
+def _wrong(line: str) -> None:
+    """What went wrong, or may: clouds and hosts have their word in it."""
+    errors.print(printable(line), markup=False, soft_wrap=True)
 
 
 @contextmanager
@@ -310,16 +317,16 @@ def _explained(advice: str = "") -> Iterator[None]:
         yield
     except SpecErrors as mistakes:
         for mistake in mistakes.mistakes:
-            errors.print(f"error: {mistake}", markup=False, soft_wrap=True)
+            _wrong(f"error: {mistake}")
         if advice:
             errors.print(advice, markup=False, soft_wrap=True)
         raise typer.Exit(1) from None
     # Before OSError: what comes of HTTP is one, too.
     except FAILURES as error:
-        errors.print(f"error: {failure(error)}", markup=False, soft_wrap=True)
+        _wrong(f"error: {failure(error)}")
         raise typer.Exit(1) from None
     except (*_REFUSALS, OSError) as error:
-        errors.print(f"error: {error}", markup=False, soft_wrap=True)
+        _wrong(f"error: {error}")
         raise typer.Exit(1) from None
     except automation.CommandError:
         errors.print(
@@ -375,10 +382,16 @@ def _known(names: list[str], planned: ClusterPlan) -> list[str]:
     return names
 
 
-def _findings(findings: list[diagnose.Finding]) -> Table:
+def _machines(planned: ClusterPlan) -> list[str]:
+    """Whose SSH host keys are derived from the stack's seed; the last one is that of `bake`."""
+    hosts = [f"host/{name}" for name in (*(node.name for node in planned.nodes), f"{planned.name}-bake")]
+    return [*hosts, *(f"guest/{worker.name}" for worker in planned.workers)]
+
+
+def _findings(findings: list[diagnose.Finding], redacted: diagnose.Redactor) -> Table:
     table = Table(Column("node", overflow="fold"), "first broken layer", Column("evidence", overflow="fold"))
     for finding in findings:
-        table.add_row(finding.node, finding.layer or "none", escape(diagnose.redacted(finding.evidence)))
+        table.add_row(escape(printable(finding.node)), finding.layer or "none", escape(redacted(finding.evidence)))
     return table
 
 

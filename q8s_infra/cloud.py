@@ -11,6 +11,7 @@ from openstack import exceptions
 from q8s_infra.connection import connected, project_of
 from q8s_infra.drift import OWNER, Kind, Port, Server
 from q8s_infra.lookups import Lookups, OpenStackLookups, allowed
+from q8s_infra.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -289,10 +290,10 @@ class OpenStackCloud(OpenStackLookups):
         try:
             console = self.connection.compute.get_server_console_output(server, length=500)["output"] or ""
         except exceptions.SDKException as error:
-            console = f"no console: {error}"
+            console = f"no console: {printable(str(error))}"
         return Instance(
             server.status,
-            (server.fault or {}).get("message", ""),
+            printable((server.fault or {}).get("message") or ""),
             addresses[0]["addr"] if addresses else "",
             console,
         )

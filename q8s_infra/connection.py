@@ -152,4 +152,4 @@ def _refused(error: Exception, cloud: str | None) -> str:
 
 
 def _first_line(error: Exception) -> str:
-    return printable(next(iter(str(error).splitlines()), type(error).__name__))
+    return next(iter(printable(str(error)).splitlines()), type(error).__name__)

@@ -12,6 +12,7 @@ from typing import Final
 import asyncssh
 
 from q8s_infra.cloud import Instance
+from q8s_infra.printable import printable
 from q8s_infra.remote import Step, archive, command_line
 from q8s_infra.ssh import Way, connected, reason
 
@@ -107,7 +108,7 @@ class Hosts:
 
         async def heard(lines: asyncssh.SSHReader[bytes]) -> None:
             async for line in lines:
-                text = line.decode(errors="replace").rstrip()
+                text = printable(line.decode(errors="replace")).rstrip()
                 # As hostscripts/lib.sh and run-step.sh begin their lines of progress.
                 if text.startswith(f"{step.node}: "):
                     self.say(text)

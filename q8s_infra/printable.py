@@ -34,3 +34,8 @@ def printable(text: str) -> str:
     text = re.sub(r"\r+\n", "\n", text)
     text = _SEQUENCES.sub("", text).replace("\r", " ")
     return _CONTROLS.sub("", text)
+
+
+def print_line(line: str) -> None:
+    """Print a line that was written elsewhere, such as Pulumi's output, which has what hosts say in it."""
+    print(printable(line))

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.prompt import IntPrompt, Prompt
 
 from q8s_infra.init import Candidate, Question, parse_cidr
+from q8s_infra.printable import printable
 
 
 class Terminal:
@@ -20,7 +21,7 @@ class Terminal:
         """One of a numbered list; by default the first."""
         self._console.print(f"{question.option}: {question.wanted}", markup=False)
         for number, candidate in enumerate(question.fit, start=1):
-            self._console.print(f"{number:4}  {candidate}", markup=False)
+            self._console.print(printable(f"{number:4}  {candidate}"), markup=False)
         numbers = [str(number) for number in range(1, len(question.fit) + 1)]
         number = IntPrompt.ask("which", console=self._console, choices=numbers, show_choices=False, default=1)
         return question.fit[number - 1]

@@ -19,6 +19,7 @@ from pulumi import automation
 from q8s_infra.cloud import Instance
 from q8s_infra.hosts import HostError, Hosts
 from q8s_infra.plan import ClusterPlan
+from q8s_infra.printable import print_line
 from q8s_infra.remote import Step, archive, archive_of_one
 from q8s_infra.sealed import SealError, contents, written
 from q8s_infra.spec import Mistake, SpecErrors
@@ -200,4 +201,4 @@ def make_host(stack: automation.Stack, planned: ClusterPlan) -> None:
         pulumi.automation.CommandError: Pulumi failed; it has printed why.
     """
     first = planned.control_planes[0].name
-    stack.up(target=[f"**::{name}" for name in (first, f"{first}-scripts", f"{first}-host")], on_output=print)
+    stack.up(target=[f"**::{name}" for name in (first, f"{first}-scripts", f"{first}-host")], on_output=print_line)

@@ -13,6 +13,7 @@ from pulumi import automation
 
 from q8s_infra.cloud import Instance
 from q8s_infra.hostkeys import derive
+from q8s_infra.printable import printable
 from q8s_infra.spec import Access, Bastion
 
 CONNECT_SECONDS: Final = 30
@@ -72,7 +73,7 @@ def exported(stack: str) -> Mapping[str, Any]:
     try:
         return automation.LocalWorkspace(work_dir=".").export_stack(stack).deployment or {}
     except automation.CommandError as error:
-        raise NoState(str(error).rpartition("stderr:")[2].strip()) from None
+        raise NoState(printable(str(error).rpartition("stderr:")[2]).strip()) from None
 
 
 @dataclass(frozen=True)
@@ -140,4 +141,4 @@ def login(
 
 def reason(error: BaseException) -> str:
     """What an error says, or at least what it is."""
-    return str(error) or type(error).__name__
+    return printable(str(error)) or type(error).__name__

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from openstack.exceptions import ResourceFailure
 
 from q8s_infra.drift import OWNER
+from q8s_infra.printable import printable
 from q8s_infra.spec.types import is_id
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ class Builder:
             compute.wait_for_server(server, wait=_SERVER_SECONDS)
         except ResourceFailure as error:
             fault = (compute.get_server(server.id).fault or {}).get("message", "")
-            raise ResourceFailure(f"{request.name}: {fault or error}") from None
+            raise ResourceFailure(printable(f"{request.name}: {fault or error}")) from None
 
     def keep(self, name: str, image: str) -> str:
         """Stop an instance and make an image of it.

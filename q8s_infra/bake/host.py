@@ -16,6 +16,7 @@ from q8s_infra.defaults import ARTIFACTS_PORT
 from q8s_infra.drift import Cloud as ProjectCloud
 from q8s_infra.hostkeys import derive, states_key
 from q8s_infra.hosts import HostError, Hosts
+from q8s_infra.printable import printable
 from q8s_infra.remote import FOLDER, HOSTSCRIPTS, Step
 from q8s_infra.render.domain import domain_xml
 from q8s_infra.render.payload import payload
@@ -146,7 +147,9 @@ async def bake(
         without = {}
         for worker, step in zip(_one_of_each_type(planned), guests, strict=True):
             say(f"{name}: what guests of type {worker.type_name} are made of")
-            said = (await hosts.run(step, _guest_files(planned, worker, keys))).decode().strip()
+            said = printable(
+                (await hosts.run(step, _guest_files(planned, worker, keys))).decode(errors="replace")
+            ).strip()
             if said:
                 without[worker.type_name] = said
         say(f"{name}: taking away what is its own")

@@ -5,14 +5,17 @@ from __future__ import annotations
 import io
 import os
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from q8s_infra.diagnose.redact import redacted
 
-
-def write_archive(path: Path, documents: Mapping[str, str]) -> None:
+def write_archive(path: Path, documents: Mapping[str, str], redacted: Callable[[str], str]) -> None:
     """Write documents as a tar.gz, mode 0600, without their secrets.
+
+    Args:
+        path: the file.
+        documents: texts by their path in the archive.
+        redacted: removes secrets from a text, see :class:`q8s_infra.diagnose.redact.Redactor`.
 
     Raises:
         FileExistsError: there is such a file; nothing is overwritten.

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import io
-import tarfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,12 +12,15 @@ import asyncssh
 from q8s_infra.cloud import Instance
 from q8s_infra.defaults import GUEST_LINK
 from q8s_infra.diagnose.judge import Facts, Finding, forgotten, judge, ready_condition
+from q8s_infra.diagnose.members import ARCHIVE_BYTES, facts_of, unpacked
 from q8s_infra.plan import ClusterPlan, ControlPlane, Worker
+from q8s_infra.printable import printable
 from q8s_infra.remote import HOSTSCRIPTS
 from q8s_infra.ssh import StackKeys, Way, connected, login, reason
 
 NODE_SECONDS: Final = 240
 """For all of one machine: an emulated one takes its time."""
+_READ_BYTES: Final = 1 << 16
 _SCRIPT: Final = HOSTSCRIPTS / "collect-logs.sh"
 
 
@@ -121,21 +122,21 @@ async def guest_of(host: asyncssh.SSHClientConnection | None, node: str, way: Wa
 
 
 async def _asked(machine: asyncssh.SSHClientConnection, role: str) -> _Machine:
-    """Run the script there, from its standard input, and take in what it sends."""
-    done = await machine.run(f"sudo -n bash -s {role}", input=_SCRIPT.read_bytes(), encoding=None)
-    documents = dict(_unpacked(done.stdout if isinstance(done.stdout, bytes) else b""))
-    facts = dict(line.partition("=")[::2] for line in documents.pop("facts", "").splitlines())
+    """Run the script there, from its standard input, and take in what it sends, up to a limit."""
+    process = await machine.create_process(f"sudo -n bash -s {role}", encoding=None, stderr=asyncssh.DEVNULL)
+    async with process:
+        process.stdin.write(_SCRIPT.read_bytes())
+        process.stdin.write_eof()
+        archive = bytearray()
+        while len(archive) < ARCHIVE_BYTES and (part := await process.stdout.read(_READ_BYTES)):
+            archive += part
+        # One that sends more is cut off; a script that has sent all of it ends by itself.
+        if len(archive) < ARCHIVE_BYTES:
+            await process.wait()
+    # Clean before anything looks at it: what a terminal obeys must not hide in a fact.
+    documents = {name: printable(text) for name, text in unpacked(bytes(archive), role).items()}
+    facts = facts_of(documents)
+    documents.pop("facts", None)
     if not facts:
-        return _Machine(documents, f"its logs can't be collected (exit {done.exit_status})")
+        return _Machine(documents, f"its logs can't be collected (exit {process.exit_status})")
     return _Machine(documents, facts)
-
-
-def _unpacked(archive: bytes) -> Iterator[tuple[str, str]]:
-    try:
-        with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
-            for member in tar:
-                content = tar.extractfile(member)
-                if content:
-                    yield member.name.removeprefix("./"), content.read().decode(errors="replace")
-    except tarfile.TarError:
-        return

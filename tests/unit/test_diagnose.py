@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import importlib
+import io
 import json
 import stat
 import tarfile
@@ -18,10 +19,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from q8s_infra.diagnose import judge, redacted, write_archive
+from q8s_infra.diagnose import Redactor, judge, write_archive
 from q8s_infra.diagnose.collect import guest_of
 from q8s_infra.diagnose.judge import LAYERS, Facts, forgotten, ready_condition
-from q8s_infra.diagnose.redact import REDACTED
+from q8s_infra.diagnose.patterns import REDACTED
+from q8s_infra.render.templates import REPOSITORY
 from q8s_infra.ssh import NoState, StackKeys, stack_keys
 
 TOKEN, KEY = "abcdef.0123456789abcdef", "bm90IGEga2V5IGJ1dCBsb25nIGVub3VnaA=="
@@ -43,6 +45,7 @@ CONTROL_PLANE = Facts(
     guest={},
     ready=READY,
 )
+redacted = Redactor()
 JOINING = {**HOST, "join": "activating", "kubelet": "activating"}
 BROKEN: list[tuple[Facts, dict[str, Any], str, str]] = [
     (WORKER, {"status": None}, "OpenStack", "no instance"),
@@ -157,14 +160,14 @@ def test_ordinary_lines_stay() -> None:
 
 def test_the_archive_is_its_owners_alone_and_overwrites_nothing(tmp_path: Path) -> None:
     path = tmp_path / "logs.tar.gz"
-    write_archive(path, {"demo/host/a.log": f"token: {TOKEN}", "demo/guest/b.log": "fine"})
+    write_archive(path, {"demo/host/a.log": f"token: {TOKEN}", "demo/guest/b.log": "fine"}, redacted)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     with tarfile.open(path) as tar:
         texts = {member.name: tar.extractfile(member).read().decode() for member in tar}  # type: ignore[union-attr]
     assert texts["demo/guest/b.log"] == "fine"
     assert TOKEN not in texts["demo/host/a.log"]
     with pytest.raises(FileExistsError):
-        write_archive(path, {})
+        write_archive(path, {}, redacted)
 
 
 def test_keys_come_from_the_state() -> None:
@@ -202,3 +205,69 @@ def test_a_guest_with_a_foreign_host_key_is_nobody_yet(monkeypatch: pytest.Monke
     # Not by asyncio.run, which leaves the thread without a loop, and Pulumi's tests want one.
     with closing(asyncio.new_event_loop()) as loop:
         assert loop.run_until_complete(asked()).startswith("SSH to the guest: it has another host key than its own")
+
+
+def test_machine_that_sends_without_end_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a real SSH server that sends more than anybody would keep."""
+    collect = importlib.import_module("q8s_infra.diagnose.collect")
+    monkeypatch.setattr(collect, "ARCHIVE_BYTES", 1 << 20)
+
+    async def floods(process: asyncssh.SSHServerProcess[bytes]) -> None:
+        while not process.stdout.is_closing():
+            process.stdout.write(b"x" * 65536)
+            await process.stdout.drain()
+
+    assert run_script(monkeypatch, floods).facts == "its logs can't be collected (exit None)"
+
+
+def test_documents_of_a_machine_are_printable(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def sends(process: asyncssh.SSHServerProcess[bytes]) -> None:
+        assert await process.stdin.read() == (REPOSITORY / "hostscripts/collect-logs.sh").read_bytes()
+        raw = io.BytesIO()
+        with tarfile.open(fileobj=raw, mode="w") as tar:
+            for name, content in {
+                "facts": b"console_says=\x1b[2J\x1b]0;t\x07panic\x0bdomain=running\ndomain=shut off\n",
+                "system.txt": b"\x1b[31mred\x1b[0m\n",
+                "../evil": b"x",
+            }.items():
+                entry = tarfile.TarInfo(name)
+                entry.size = len(content)
+                tar.addfile(entry, io.BytesIO(content))
+        process.stdout.write(raw.getvalue())
+        process.exit(0)
+
+    machine = run_script(monkeypatch, sends)
+    assert machine.facts == {"console_says": "panicdomain=running", "domain": "shut off"}
+    assert machine.documents["system.txt"] == "red\n"
+    assert set(machine.documents) == {"system.txt", "left-out"}
+
+
+def run_script(monkeypatch: pytest.MonkeyPatch, factory: Any) -> Any:
+    """What is taken in of a guest whose answer to the script is this."""
+    key = asyncssh.generate_private_key("ssh-ed25519")
+    keys = StackKeys(key.export_private_key().decode(), "ab" * 32)
+    way: Any = SimpleNamespace(access=SimpleNamespace(user="debian"), keys=keys)
+
+    async def asked() -> Any:
+        own = asyncssh.generate_private_key("ecdsa-sha2-nistp256")
+        allowed = asyncssh.import_authorized_keys(key.export_public_key().decode())
+        async with await asyncssh.listen(
+            "127.0.0.1",
+            0,
+            server_host_keys=[own],
+            authorized_client_keys=allowed,
+            process_factory=factory,
+            encoding=None,
+        ) as server:
+
+            def login(*_: Any, **__: Any) -> Any:
+                return asyncssh.connect(
+                    "127.0.0.1", server.get_port(), config=None, known_hosts=None, client_keys=[key], username="debian",
+                    agent_path=None,
+                )  # fmt: skip
+
+            monkeypatch.setattr(importlib.import_module("q8s_infra.diagnose.collect"), "login", login)
+            return await guest_of(None, "demo-0", way)
+
+    with closing(asyncio.new_event_loop()) as loop:
+        return loop.run_until_complete(asyncio.wait_for(asked(), 60))

@@ -173,3 +173,12 @@ def test_a_step_that_ends_before_it_has_read_all_says_why(monkeypatch: pytest.Mo
 
     with pytest.raises(HostError, match="demo-bake: base64: write error: No space left on device"):
         served(monkeypatch, HastyServer(), [], ask)
+
+
+def test_what_a_host_says_cannot_steer_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    evil = ("\x1b]0;title\x07demo-bake: \x1b[31mred", "demo-bake: ok\rdemo-1: failed", "q8s: \u202eab\x9b2J\x07")
+    with pytest.raises(HostError) as failed:
+        asked(monkeypatch, Server(3, b"", *evil), said)
+    assert said == ["demo-bake: packages", "demo-bake: red", "demo-bake: ok demo-1: failed", "demo-bake: the end"]
+    assert str(failed.value) == "demo-bake: q8s: ab"
