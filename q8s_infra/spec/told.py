@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import date
 from typing import Any, Final, get_args
 
 from pydantic.alias_generators import to_camel
@@ -10,6 +11,7 @@ from pydantic.alias_generators import to_camel
 from q8s_infra.spec.cluster import ClusterSpec
 from q8s_infra.spec.errors import Mistake
 from q8s_infra.spec.types import Model
+from q8s_infra.spec.urls import has_password
 
 _WORDS: Final = {
     "missing": "is missing",
@@ -20,6 +22,10 @@ _WORDS: Final = {
     "dict_type": "must be a mapping",
     "model_type": "must be a mapping",
     "tuple_type": "must be a list",
+    "string_too_short": "must not be empty",
+    "string_too_long": "must have {max_length} characters at most",
+    "too_short": "must have {min_length} at least",
+    "too_long": "must have {max_length} at most",
     "ip_v4_network": "must be an IPv4 network such as 10.0.0.0/16, with no bits set after its prefix",
 }
 
@@ -33,13 +39,23 @@ def mistakes_of(error: Any) -> list[Mistake]:
     path = ".".join(str(part) for part in place if part != "[key]")
     if kind == "of_fields":
         return [split(path, each) for each in error["ctx"]["mistakes"]]
-    message = _WORDS.get(kind, error["msg"].removeprefix("Value error, "))
+    words = _WORDS.get(kind)
+    message = words.format(**error.get("ctx", {})) if words else error["msg"].removeprefix("Value error, ")
+    if kind == "string_type" and isinstance(given, bool | int | float | date):
+        message = f"{message}: YAML reads it as {_yaml_type(given)}, write it in quotes"
     if kind == "extra_forbidden":
         message = f"is no field, there are {', '.join(_fields(place[:-1]))}"
     # Where fields do not go together, the mapping that has them is the whole; what is in an unknown one is nobody's.
     whole = isinstance(given, Mapping) and kind in ("value_error", "extra_forbidden")
     told = kind != "missing" and not whole and not _is_secret(place, given)
     return [Mistake(path or "q8s:cluster", given if told else None, message)]
+
+
+def _yaml_type(given: object) -> str:
+    """What YAML makes of words that were meant as text."""
+    if isinstance(given, bool):
+        return "true or false"
+    return "a number" if isinstance(given, int | float) else "a date"
 
 
 def split(path: str, part: str) -> Mistake:
@@ -53,7 +69,7 @@ def _is_secret(place: Sequence[object], given: object) -> bool:
 
     A proxy its password, and a registry, or what stands in the place of all of them; PEM a private key.
     """
-    if isinstance(given, str) and "-----BEGIN" in given:
+    if isinstance(given, str) and ("-----BEGIN" in given or has_password(given)):
         return True
     if place[:1] == ("proxy",):
         return "noProxy" not in place
