@@ -54,6 +54,7 @@ _RENAMED: Final = (
     (r"nodeTypes(.*)\.qemuArgs(.*)", r"vm_types\1.qemu-args\2"),
     (r"nodeTypes(.*)", r"vm_types\1"),
     (r"workers(.*)", r"worker\1"),
+    (r"securityGroups.*", "security_groups"),
 )
 """Our paths as patterns, and the prototype's in their place."""
 _LONGEST_GROUP: Final = 255

@@ -29,7 +29,7 @@ MOST_BITS: Final = 16
 """By which a node's mask may be longer than that of all pods (Kubernetes' clusterSubnetMaxDiff)."""
 
 LARGEST_SERVICES: Final = 12
-"""Mask of the largest range of services (validateMaxCIDRRange of kube-apiserver, kubeadm's ValidateServiceSubnetSize)."""
+"""Mask of the largest range of services (kube-apiserver's validateMaxCIDRRange, kubeadm's too)."""
 
 SMALLEST_SERVICES: Final = 28
 """Mask of the smallest: the tenth address is that of DNS (kubeadm's MinimumAddressesInServiceSubnet)."""

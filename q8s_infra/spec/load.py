@@ -150,7 +150,7 @@ def _whole(described: Mapping[str, Any]) -> Iterator[str]:
     proxy, network = _mapping(described, "proxy"), _mapping(described, "network")
     if proxy and network is not None and "cidr" not in network and {"http", "https"} & proxy.keys():
         yield NO_ADDRESSES
-    access, ports = (_part(described, name, model) for name, model in (("access", Access), ("openPorts", OpenPorts)))
+    access, ports = _part(described, "access", Access), _part(described, "openPorts", OpenPorts)
     groups = _right(ClusterSpec, described, "security_groups")
     if access is not None and ports is not None and groups is not None:
         yield from shut_out(access, ports, groups)

@@ -97,9 +97,9 @@ def _no_architecture_twice(given: Any) -> Any:
     return given
 
 
-def _printable(given: str) -> str:
-    if not given.isprintable():
-        raise ValueError("has characters that cannot be printed, such as line breaks, tabs or NUL")
+def _without_nul(given: str) -> str:
+    if "\0" in given:
+        raise ValueError("has a NUL character, which no name in OpenStack has")
     return given
 
 
@@ -149,6 +149,6 @@ Version = Annotated[
 Name = Annotated[
     str,
     StringConstraints(min_length=1, max_length=255),
-    AfterValidator(_printable),
+    AfterValidator(_without_nul),
 ]
 Id = Annotated[str, matching(_ID, "an id of OpenStack is 32 hexadecimal digits in lower case, with '-' or without")]
