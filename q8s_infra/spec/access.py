@@ -18,7 +18,8 @@ _USER: Final = (
 _KINDS: Final = r"(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp(256|384|521))"
 _WITH_TOKEN: Final = r"sk-(ssh-ed25519|ecdsa-sha2-nistp256)@openssh\.com"
 """Keys of hardware tokens (FIDO): users have them, hosts do not."""
-_REST: Final = r" [A-Za-z0-9+/]+=*( [^\x00-\x1f\x7f]*)?"
+_REST: Final = r" [A-Za-z0-9+/]+=*( [^\x00-\x1f\x7f-\x9f\u2028\u2029\U00010000-\U0010ffff]*)?"
+"""Base64 and a comment: in one line to cloud-init, too, and of what its YAML reads as JSON writes it."""
 
 
 def _without_line_end(given: Any) -> Any:
@@ -52,7 +53,7 @@ LoginKeyLine = Annotated[
         f"({_KINDS}|{_WITH_TOKEN}){_REST}",
         "an SSH public key is one line of a .pub file, without options before it: its type (ssh-ed25519, ssh-rsa, "
         "ecdsa-sha2-nistp256, 384 or 521, sk-ssh-ed25519@openssh.com or sk-ecdsa-sha2-nistp256@openssh.com), its "
-        "base64 and a comment",
+        "base64 and a comment (no control characters, no emoji)",
     ),
     form("ssh-public-key"),
 ]

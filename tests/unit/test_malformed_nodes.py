@@ -84,6 +84,8 @@ OURS: list[Row] = [
     ("access/sshPublicKeys", ['from="10.0.0.1" ssh-rsa AAAA'], "access.sshPublicKeys.0", A_KEY),
     ("access/sshPublicKeys", ["ssh-rsa"], "access.sshPublicKeys.0", A_KEY),
     ("access/sshPublicKeys", ["ssh-rsa AAAA a\0b"], "access.sshPublicKeys.0", A_KEY),
+    ("access/sshPublicKeys", ["ssh-rsa AAAA a\u2028b"], "access.sshPublicKeys.0", A_KEY),
+    ("access/sshPublicKeys", ["ssh-rsa AAAA \U0001f511"], "access.sshPublicKeys.0", A_KEY),
     (
         "access/sshPublicKeys",
         ["-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA"],
