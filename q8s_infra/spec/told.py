@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any, Final, get_args
@@ -11,7 +12,6 @@ from pydantic.alias_generators import to_camel
 from q8s_infra.spec.cluster import ClusterSpec
 from q8s_infra.spec.errors import Mistake
 from q8s_infra.spec.types import Model
-from q8s_infra.spec.urls import has_password
 
 _WORDS: Final = {
     "missing": "is missing",
@@ -28,6 +28,9 @@ _WORDS: Final = {
     "too_long": "must have {max_length} at most",
     "ip_v4_network": "must be an IPv4 network such as 10.0.0.0/16, with no bits set after its prefix",
 }
+
+_SECRET: Final = re.compile("-----BEGIN|://[^/]*@")
+"""The beginning of a key in PEM, or a URL with a user or a password."""
 
 
 def mistakes_of(error: Any) -> list[Mistake]:
@@ -69,7 +72,7 @@ def _is_secret(place: Sequence[object], given: object) -> bool:
 
     A proxy its password, and a registry, or what stands in the place of all of them; PEM a private key.
     """
-    if isinstance(given, str) and ("-----BEGIN" in given or has_password(given)):
+    if _has_secret(given):
         return True
     if place[:1] == ("proxy",):
         return "noProxy" not in place
@@ -79,6 +82,15 @@ def _is_secret(place: Sequence[object], given: object) -> bool:
     if place == ("sources",) or place[:2] == ("sources", "registryMirror"):
         return with_password
     return place[:2] == ("sources", "caCertificates")
+
+
+def _has_secret(given: object) -> bool:
+    """Whether there is a key or a URL with a password in a value, or anywhere below it."""
+    try:
+        return _SECRET.search(repr(given)) is not None
+    except ValueError:
+        # Python writes no number of more than 4,300 digits.
+        return False
 
 
 def _fields(place: Sequence[object]) -> list[str]:

@@ -111,6 +111,7 @@ def test_hosts_that_open_ports_for_ssh_need_no_further_network() -> None:
 def test_a_url_s_password_is_not_told_again(tmp_path: Path) -> None:
     content = spoiled("guestImages/x86_64/url", SECRET_URL)
     content = spoiled("sources/hostApt", [{**KEYLESS, "uri": SECRET_URL}], content)
+    content = spoiled("securityGroups", {"a": [SECRET_URL]}, content)
     told = checked(written(GOOD, content, tmp_path))
-    assert len(told) == 2
+    assert len(told) == 3
     assert not any("pw" in each for each in told)
