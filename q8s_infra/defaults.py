@@ -46,6 +46,12 @@ STEP_TIMEOUT_SECONDS: Final = 3600
 
 CONTROL_PLANE_PORT: Final = 6443
 
+SSH_PORT: Final = 22
+"""Where a host's SSH server listens."""
+
+GUEST_SSH_PORT: Final = 2222
+"""Where a worker's host hands connections on to its guest's SSH server."""
+
 LOOPBACK: Final = "127.0.0.1"
 """Where the proxy through a bastion listens: on the machine that runs Pulumi, for nobody else."""
 
@@ -60,3 +66,22 @@ FLANNEL_RESYNC_SECONDS: Final = 300
 
 KUBELET_HOUSEKEEPING: Final = "60s"
 """How often a worker's kubelet reads the statistics of its control groups; by default every 10 s."""
+
+HOST_PORTS: Final = {
+    SSH_PORT: "SSH of hosts",
+    GUEST_SSH_PORT: "SSH of guests",
+    2379: "etcd",
+    2380: "etcd",
+    2381: "etcd's metrics",
+    CONTROL_PLANE_PORT: "the API server",
+    8472: "Flannel's VXLAN",
+    PAYLOAD_PORT: "executables for guests",
+    ARTIFACTS_PORT: "images and payloads for guests",
+    10248: "kubelet's health",
+    10249: "kube-proxy's metrics",
+    10250: "kubelet",
+    10256: "kube-proxy's health",
+    10257: "the controller manager",
+    10259: "the scheduler",
+}
+"""Ports that nodes and their hosts listen at, and for what ("Ports and Protocols" of the Kubernetes documentation)."""

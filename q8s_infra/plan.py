@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from q8s_infra.arch import ARCHITECTURES, Architecture
-from q8s_infra.spec import BootVolume, ClusterSpec, NodeType
+from q8s_infra.spec import BootVolume, ClusterSpec, NodeType, risks
 from q8s_infra.spec.names import control_plane_name, worker_name
 
 
@@ -103,7 +103,7 @@ def plan(spec: ClusterSpec) -> ClusterPlan:
         for type_name, count in sorted(spec.workers.items())
         for ordinal in range(count)
     )
-    return ClusterPlan(spec, control_planes, workers, _warnings(spec))
+    return ClusterPlan(spec, control_planes, workers, tuple(_warnings(spec)))
 
 
 def _worker(spec: ClusterSpec, type_name: str, ordinal: int) -> Worker:
@@ -124,11 +124,11 @@ def _worker(spec: ClusterSpec, type_name: str, ordinal: int) -> Worker:
     )
 
 
-def _warnings(spec: ClusterSpec) -> tuple[str, ...]:
+def _warnings(spec: ClusterSpec) -> Iterator[str]:
     count = spec.control_planes.count
-    if count % 2:
-        return ()
-    return (
-        f"controlPlanes.count: {count} control planes survive no more failures than {count - 1}: "
-        "etcd needs a majority, so an odd number is better",
-    )
+    if count % 2 == 0:
+        yield (
+            f"controlPlanes.count: {count} control planes survive no more failures than {count - 1}: "
+            "etcd needs a majority, so an odd number is better"
+        )
+    yield from risks.warnings(spec)

@@ -18,6 +18,7 @@ import yaml
 
 from q8s_infra.spec.document import Loader, content_of, text_of
 from q8s_infra.spec.errors import Mistake, SpecErrors
+from q8s_infra.spec.urls import has_password
 
 TAGS: Final = ("!ClusterData", "!ClusterDefinition", "!VmTypes", "!VmType")
 
@@ -53,6 +54,7 @@ _RENAMED: Final = (
     (r"nodeTypes(.*)\.qemuArgs(.*)", r"vm_types\1.qemu-args\2"),
     (r"nodeTypes(.*)", r"vm_types\1"),
     (r"workers(.*)", r"worker\1"),
+    (r"securityGroups.*", "security_groups"),
 )
 """Our paths as patterns, and the prototype's in their place."""
 _LONGEST_GROUP: Final = 255
@@ -140,6 +142,8 @@ def convert(content: Mapping[Any, Any]) -> tuple[dict[str, Any], list[Mistake], 
         types = {}
     if not isinstance(given.get("git_url", ""), str):
         mistakes.append(Mistake("git_url", given["git_url"], "must be text"))
+    elif has_password(given.get("git_url") or ""):
+        mistakes.append(Mistake("git_url", None, "has a user or a password in it: it is not used, take it out"))
     ports = _port_range(given, mistakes)
     additional = given.get("number_additional_master_nodes", 0)
     if isinstance(additional, bool) or not isinstance(additional, int) or not 0 <= additional <= _MOST_ADDITIONAL:

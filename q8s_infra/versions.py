@@ -5,6 +5,10 @@ from __future__ import annotations
 from typing import Final
 
 KUBERNETES: Final = "1.34.4"
+OLDEST_MINOR: Final = "1.31"
+"""The first with kubeadm.k8s.io/v1beta4, in which all configuration is written, and kubectl wait --for=create."""
+TESTED_MINORS: Final = {"1.34": "made", "1.35": "upgraded to"}
+"""The minor versions that this repository's lab has run, and how."""
 FLANNEL: Final = "0.25.6"
 FLANNEL_CNI_PLUGIN: Final = "1.5.1-flannel1"
 
@@ -15,3 +19,17 @@ COREDNS: Final = "1.12.1"
 
 # Ubuntu 24.04's images for clouds: the release of this day, whose checksums stay.
 UBUNTU_IMAGE: Final = "20260911"
+
+
+def minor(version: str) -> str:
+    """The minor version that a version is of: ``1.34`` of ``1.34.4``."""
+    return version.rpartition(".")[0]
+
+
+def is_too_old(version: str) -> bool:
+    """Whether a version of Kubernetes is older than what this program writes."""
+    return _numbers(minor(version)) < _numbers(OLDEST_MINOR)
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in version.split("."))

@@ -17,6 +17,8 @@ GUEST_DIRECTORY = "/var/lib/libvirt/q8s/guest"
 CONSOLE_LOG = "/var/log/q8s/console.log"
 NETWORK = "q8s"
 DOMAIN = "guest"
+GICV2_CPUS = 8
+"""CPUs that an Arm machine has at most with the interrupt controller that libvirt gives emulated ones by itself."""
 DOMAIN_UUID = "3d5f1d8e-6c36-5f0c-9d7b-1f0f7f9c3a51"
 """The same on every host, as the name is: libvirt refuses to resume a domain of others (docs/decisions/0024)."""
 
@@ -41,6 +43,8 @@ def domain_xml(worker: Worker) -> str:
     features = _add(domain, "features")
     for feature in architecture.features:
         _add(features, feature)
+    if architecture.libvirt == "aarch64" and node_type.cpus > GICV2_CPUS:
+        _add(features, "gic", version="3")
     tcg = _add(features, "tcg")
     _add(tcg, "tb-cache", str(TRANSLATION_CACHE_MIB), unit="MiB")
 

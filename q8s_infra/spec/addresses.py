@@ -8,9 +8,10 @@ from ipaddress import IPV4LENGTH, IPv4Network
 from itertools import chain, combinations
 from typing import Annotated, Any, Final
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from q8s_infra.defaults import GUEST_LINK
+from q8s_infra.spec.types import UsableCidr
 
 MOST_PODS: Final = 110
 """Pods that a node runs at most: kubelet's default of maxPods, which nothing here changes."""
@@ -26,6 +27,12 @@ SMALLEST_SUBNET: Final = 25
 
 MOST_BITS: Final = 16
 """By which a node's mask may be longer than that of all pods (Kubernetes' clusterSubnetMaxDiff)."""
+
+LARGEST_SERVICES: Final = 12
+"""Mask of the largest range of services (kube-apiserver's validateMaxCIDRRange, kubeadm's too)."""
+
+SMALLEST_SERVICES: Final = 28
+"""Mask of the smallest: the tenth address is that of DNS (kubeadm's MinimumAddressesInServiceSubnet)."""
 
 _NO_PODS: Final = 3
 """Addresses of a node's subnet that no pod gets: the network's, the broadcast and the bridge's."""
@@ -51,6 +58,18 @@ def _holds_the_pods(given: Any) -> Any:
 NodeCidrMaskSize = Annotated[
     int, Field(ge=LARGEST_SUBNET, le=SMALLEST_SUBNET, strict=True), BeforeValidator(_holds_the_pods)
 ]
+
+
+def _of_a_size_that_works(given: IPv4Network) -> IPv4Network:
+    if not LARGEST_SERVICES <= given.prefixlen <= SMALLEST_SERVICES:
+        raise ValueError(
+            f"a /{given.prefixlen}, and Kubernetes takes a /{LARGEST_SERVICES} to a /{SMALLEST_SERVICES} for services "
+            "(kube-apiserver 20 bits at most, kubeadm 10 addresses at least)"
+        )
+    return given
+
+
+ServiceCidr = Annotated[UsableCidr, AfterValidator(_of_a_size_that_works)]
 
 
 @dataclass(frozen=True)

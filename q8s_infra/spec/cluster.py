@@ -6,12 +6,12 @@ from collections.abc import Collection
 from ipaddress import IPv4Network
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import Field, StrictBool, StringConstraints, field_validator, model_validator
+from pydantic import Field, StrictBool, field_validator, model_validator
 
 from q8s_infra import versions
 from q8s_infra.arch import ARCHITECTURES
-from q8s_infra.spec.access import Access, OpenPorts
-from q8s_infra.spec.addresses import DEFAULT_SIZE, Addresses, NodeCidrMaskSize
+from q8s_infra.spec.access import Access, OpenPorts, of_own_group, shut_out
+from q8s_infra.spec.addresses import DEFAULT_SIZE, Addresses, NodeCidrMaskSize, ServiceCidr
 from q8s_infra.spec.errors import of_fields
 from q8s_infra.spec.names import name_mistakes
 from q8s_infra.spec.nodes import ControlPlanes, NodeType
@@ -21,17 +21,25 @@ from q8s_infra.spec.sources import GuestImage, Sources
 from q8s_infra.spec.types import (
     ArchitectureName,
     ByArchitecture,
-    Cidr,
     DnsLabel,
     Id,
     Model,
     Name,
     PortRangeText,
+    UsableCidr,
     Version,
+    matching,
 )
 from q8s_infra.units import Period
 
-Tag = Annotated[str, StringConstraints(pattern=r"^[^,/]{1,60}$")]
+Tag = Annotated[
+    str,
+    matching(
+        r"[^,/\x00-\x1f\x7f]{1,60}", "a tag is 1 to 60 characters without ',', '/' and line breaks, as Nova has it"
+    ),
+]
+_MOST_TAGS: Final = 50
+"""That an instance of Nova's has (its API's MAX_TAG_COUNT)."""
 Count = Annotated[int, Field(ge=0, le=5000, strict=True)]
 KUBEADMS_PERIOD: Final = Period.parse("365d")
 """How long the certificates are valid that kubeadm makes by itself."""
@@ -53,7 +61,7 @@ class Network(Model):
 
     name: Name | None = Field(default=None, description="Its name; looked up.")
     id: Id | None = Field(default=None, description="Its id, in place of a name.")
-    cidr: Cidr | None = Field(default=None, description="Its subnet; looked up where it is not given.")
+    cidr: UsableCidr | None = Field(default=None, description="Its subnet; looked up where it is not given.")
     subnet: Name | None = Field(
         default=None,
         description="The IPv4 subnet of new hosts' addresses, by name or id; for a network with several.",
@@ -77,7 +85,7 @@ class Kubernetes(Model):
 
     version: Version = Field(default=versions.KUBERNETES, description="Kubernetes' version.")
     flannel_version: Version = Field(default=versions.FLANNEL, description="Flannel's version.")
-    pod_cidr: Cidr = Field(
+    pod_cidr: UsableCidr = Field(
         default=IPv4Network("10.244.0.0/16"),
         description="Pods' addresses, a subnet for each node, control planes too; fixed when the cluster is made.",
     )
@@ -85,7 +93,10 @@ class Kubernetes(Model):
         default=DEFAULT_SIZE,
         description="Mask of a node's subnet, `podCidr`'s and 16 bits at most; fixed when the cluster is made.",
     )
-    service_cidr: Cidr = Field(default=IPv4Network("10.96.0.0/12"), description="Services' addresses.")
+    service_cidr: ServiceCidr = Field(
+        default=IPv4Network("10.96.0.0/12"),
+        description="Services' addresses, a /12 to a /28; fixed when the cluster is made.",
+    )
     cgroup_driver: Literal["systemd", "cgroupfs"] = Field(
         default="systemd", description="Must suit the init system of hosts and guests."
     )
@@ -97,6 +108,16 @@ class Kubernetes(Model):
         json_schema_extra={"default": str(KUBEADMS_PERIOD)},
         description="How long control planes' certificates are valid, 1d to 3650d; another is for the next `renew`.",
     )
+
+    @field_validator("version")
+    @classmethod
+    def _has_what_is_needed(cls, given: str) -> str:
+        if versions.is_too_old(given):
+            raise ValueError(
+                f"{versions.OLDEST_MINOR} or later: this program's documents (kubeadm.k8s.io/v1beta4) and kubectl wait "
+                "--for=create are of that version"
+            )
+        return given
 
     @field_validator("certificate_validity_period")
     @classmethod
@@ -133,7 +154,9 @@ class ClusterSpec(Model):
     guest_timeout_minutes: int = Field(
         default=30, ge=1, le=1440, strict=True, description="How long a guest may take from power-on to Ready."
     )
-    tags: tuple[Tag, ...] = Field(default=("q8s",), description="Tags of all OpenStack resources.")
+    tags: tuple[Tag, ...] = Field(
+        default=("q8s",), max_length=_MOST_TAGS, description="Tags of all OpenStack resources."
+    )
     anti_affinity: Literal["none", "soft", "hard"] = Field(
         default="none",
         description="New control planes on compute nodes of their own: soft where that can be, hard always.",
@@ -152,6 +175,8 @@ class ClusterSpec(Model):
         if self.proxy and self.network.cidr is None:
             mistakes.append(NO_ADDRESSES)
         mistakes += self._published_by_nobody()
+        mistakes += shut_out(self.access, self.open_ports, self.security_groups)
+        mistakes += of_own_group(self.name, self.security_groups)
         if mistakes:
             raise of_fields(mistakes)
         return self

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,19 @@ class Loader(yaml.SafeLoader):
                 seen.add((key.tag, key.value))
         return node
 
+    def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
+        """A whole number; what YAML 1.1 reads in base 8 or 60 is refused, as nobody means it."""
+        number: int = super().construct_yaml_int(node)
+        digits = node.value.lstrip("+-")
+        if ":" in digits or re.fullmatch("0[0-9_]+", digits):
+            raise yaml.constructor.ConstructorError(
+                None,
+                None,
+                f"{node.value} is read as the number {number}: write that, or in quotes if it is text",
+                node.start_mark,
+            )
+        return number
+
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         """A value; what PyYAML hands to int(), date() and others, and they refuse, is an error of the file."""
         try:
@@ -29,6 +43,9 @@ class Loader(yaml.SafeLoader):
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
             kind = node.tag.rpartition(":")[2]
             raise yaml.constructor.ConstructorError(None, None, f"is no {kind}", node.start_mark) from None
+
+
+Loader.add_constructor("tag:yaml.org,2002:int", Loader.construct_yaml_int)
 
 
 def text_of(path: Path) -> str:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from pydantic import ValidationError, create_model
 
 from q8s_infra import prototype
+from q8s_infra.spec.access import Access, OpenPorts, of_own_group, shut_out
 from q8s_infra.spec.addresses import Addresses
 from q8s_infra.spec.cluster import NO_ADDRESSES, ClusterSpec, Kubernetes, Network, of_no_type
 from q8s_infra.spec.document import content_of, text_of
@@ -19,6 +20,7 @@ from q8s_infra.spec.nodes import ControlPlanes
 from q8s_infra.spec.told import mistakes_of, split
 from q8s_infra.spec.types import Model
 
+_M = TypeVar("_M", bound=Model)
 _ENCRYPTED: Final = "http://encrypted:1"
 """Stands for a proxy whose URL only Pulumi can read, where nothing is to be made with it."""
 
@@ -148,6 +150,19 @@ def _whole(described: Mapping[str, Any]) -> Iterator[str]:
     proxy, network = _mapping(described, "proxy"), _mapping(described, "network")
     if proxy and network is not None and "cidr" not in network and {"http", "https"} & proxy.keys():
         yield NO_ADDRESSES
+    access, ports = _part(described, "access", Access), _part(described, "openPorts", OpenPorts)
+    groups = _right(ClusterSpec, described, "security_groups")
+    if access is not None and ports is not None and groups is not None:
+        yield from shut_out(access, ports, groups)
+        yield from of_own_group(cluster or "", groups)
+
+
+def _part(described: Mapping[str, Any], name: str, model: type[_M]) -> _M | None:
+    """A part of a description; None where it is wrong itself."""
+    try:
+        return model.model_validate(described.get(name, {}))
+    except ValidationError:
+        return None
 
 
 def _mapping(described: Mapping[str, Any], name: str) -> Mapping[Any, Any] | None:

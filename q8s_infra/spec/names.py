@@ -9,6 +9,8 @@ from typing import Final
 # libvirt and dnsmasq fail silently past 63 characters, and so does a DNS label.
 LONGEST_NAME: Final = 63
 
+_TAKEN: Final = "localhost"
+
 
 def control_plane_name(cluster: str, ordinal: int, first: str | None) -> str:
     """A control plane's name; the first one may have a name of its own."""
@@ -26,10 +28,12 @@ def name_mistakes(cluster: str, first: str | None, control_planes: int, workers:
     names += [
         worker_name(cluster, kind, ordinal) for kind, count in sorted(workers.items()) for ordinal in range(count)
     ]
+    if first == _TAKEN:
+        yield f"controlPlanes.name: {first} is every machine's name for itself, take another one"
     if too_long := next((name for name in names if len(name) > LONGEST_NAME), ""):
         yield (
-            f"name: {cluster} is too long: the node {too_long} would have {len(too_long)} characters, "
-            f"at most {LONGEST_NAME} work"
+            f"name: {cluster} is too long, or the type's name after it: the node {too_long} would have "
+            f"{len(too_long)} characters, at most {LONGEST_NAME} work"
         )
     for name, times in Counter(names).items():
         if times > 1:

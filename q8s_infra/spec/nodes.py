@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any, Final
 
-from pydantic import Field, StringConstraints, ValidationInfo, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from q8s_infra.arch import ARCHITECTURES, architecture
-from q8s_infra.spec.types import ArchitectureName, DnsLabel, LabelKey, LabelValue, Model, Name, Taint
+from q8s_infra.spec.emulator import QemuArgs
+from q8s_infra.spec.labels import LabelKey, LabelValue, Taints
+from q8s_infra.spec.types import ArchitectureName, DnsLabel, Model, Name
 from q8s_infra.units import Size
 
 MiB, GiB = 2**20, 2**30
 SMALLEST_MEMORY, SMALLEST_DISK = Size(1 * GiB), Size(4 * GiB)
+LARGEST_MEMORY, LARGEST_DISK = Size(1024 * GiB), Size(64 * 1024 * GiB)
+"""What QEMU's emulated CPUs address (40 bits in the common models), and the largest volume that clouds have."""
+_MOST_CPUS: Final = {"s390x": 248}
+"""Where QEMU's machine takes fewer than the field (S390_MAX_CPUS)."""
 
 
 class BootVolume(Model):
@@ -25,6 +31,8 @@ class BootVolume(Model):
     def _is_whole(cls, given: Size) -> Size:
         if given.bytes % GiB:
             raise ValueError("OpenStack's volumes are of whole GiB")
+        if given > LARGEST_DISK:
+            raise ValueError(f"at most {LARGEST_DISK}")
         return given
 
 
@@ -59,7 +67,7 @@ class NodeType(Model):
     cpu_model: str = Field(default="", description="QEMU's name of the CPU model (FR2.2).", validate_default=True)
     machine: str = Field(default="", description="QEMU's machine, by default the architecture's.")
     labels: dict[LabelKey, LabelValue] = Field(default_factory=dict, description="Node labels beside Q8S's own.")
-    taints: tuple[Taint, ...] = Field(default=(), description="Node taints, key[=value]:effect.")
+    taints: Taints = Field(default=(), description="Node taints, key[=value]:effect; of one key and effect one only.")
     max_unavailable: int = Field(
         default=1,
         ge=1,
@@ -67,9 +75,7 @@ class NodeType(Model):
         strict=True,
         description="How many of this type are made anew at a time when their guests change; each is drained first.",
     )
-    qemu_args: tuple[Annotated[str, StringConstraints(min_length=1)], ...] = Field(
-        default=(), description="Further words for QEMU's command line, at your own risk."
-    )
+    qemu_args: QemuArgs = Field(default=(), description="Further words for QEMU's command line, at your own risk.")
     availability_zone: Name | None = Field(
         default=None, description="Availability zone of the type's new instances; by default the cloud's."
     )
@@ -93,6 +99,14 @@ class NodeType(Model):
                 filled[alias] = value
         return filled
 
+    @field_validator("cpus")
+    @classmethod
+    def _fit_the_machine(cls, given: int, info: ValidationInfo) -> int:
+        most = _MOST_CPUS.get(info.data.get("architecture", ""), given)
+        if given > most:
+            raise ValueError(f"a machine of {info.data['architecture']} has {most} CPUs at most")
+        return given
+
     @field_validator("cpu_model", "machine")
     @classmethod
     def _fits_the_architecture(cls, given: str, info: ValidationInfo) -> str:
@@ -111,4 +125,7 @@ class NodeType(Model):
             raise ValueError(f"at least {SMALLEST_MEMORY}, for a system with kubelet and containerd")
         if info.field_name == "disk" and given < SMALLEST_DISK:
             raise ValueError(f"at least {SMALLEST_DISK}, for a cloud image")
+        largest = LARGEST_MEMORY if info.field_name == "memory" else LARGEST_DISK
+        if given > largest:
+            raise ValueError(f"at most {largest}")
         return given

@@ -24,15 +24,15 @@ Beside it: `q8s:clusterFile`, the path of a prototype's `cluster.yaml`, over whi
 _PATTERNS: Final = {
     r"^[0-9]{1,24}\s*[KMGT]i?B$": "size",
     r"^[0-9]{1,6}\s*[hd]$": "period",
-    r"^[0-9a-f]{64}$": "SHA-256, 64 hexadecimal digits",
-    r"^(https?|file)://\S+$": "URL",
-    r"^[0-9]+\.[0-9]+\.[0-9]+$": "version, three numbers",
-    r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$": "DNS label",
-    r"^(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp[0-9]+) [A-Za-z0-9+/=]+( [^\r\n]*)?$": "SSH public key",
 }
 _FORMATS: Final = {
     "ipv4network": "CIDR",
     "path": "path",
+    "sha256": "SHA-256, 64 hexadecimal digits",
+    "url": "URL",
+    "version": "version, three numbers",
+    "dns-label": "DNS label",
+    "ssh-public-key": "SSH public key",
     "openpgp-fingerprint": "OpenPGP fingerprint, 40 hexadecimal digits",
     "pem-certificates": "one or more certificates in PEM, as text",
     "mirror-url": "`http://HOST[:PORT][/PATH]`, or https",

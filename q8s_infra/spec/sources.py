@@ -9,7 +9,6 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import (
     AfterValidator,
     Field,
-    StringConstraints,
     ValidationInfo,
     WithJsonSchema,
     field_validator,
@@ -20,7 +19,8 @@ from q8s_infra.arch import ARCHITECTURES
 from q8s_infra.spec.certificates import Authorities
 from q8s_infra.spec.errors import of_fields
 from q8s_infra.spec.registries import Registry, RegistryName, own_address
-from q8s_infra.spec.types import ArchitectureName, ByArchitecture, ImageSha256, KeySha256, Model, Url
+from q8s_infra.spec.types import ArchitectureName, ByArchitecture, ImageSha256, KeySha256, Model, matching
+from q8s_infra.spec.urls import RegistryUrl, Url
 
 KUBERNETES_KEY: Final = "DE15B14486CD377B9E876E1A234654DA9A296436"
 """Fingerprint of the key that signs pkgs.k8s.io (isv:kubernetes OBS Project), as in kubernetes/kubernetes#128609."""
@@ -39,7 +39,9 @@ def _fingerprint(given: str) -> str:
     return digits
 
 
-Word = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9./:_-]+$")]
+Word = Annotated[
+    str, matching(r"[A-Za-z0-9./:_-]+", "one word each, of letters, digits and './:_-': write several as a list")
+]
 Fingerprint = Annotated[
     str, AfterValidator(_fingerprint), WithJsonSchema({"type": "string", "format": "openpgp-fingerprint"})
 ]
@@ -90,7 +92,9 @@ class AptSource(Model):
 
     uri: Url = Field(description="Base of the repository.")
     suites: tuple[Word, ...] = Field(min_length=1, description="Suites, or a path that ends with a slash.")
-    components: tuple[Word, ...] = Field(default=("main",), description="Components; none with a path.")
+    components: tuple[Word, ...] = Field(
+        default=("main",), validate_default=True, description="Components; none with a path."
+    )
     key_fingerprints: tuple[Fingerprint, ...] = Field(
         default=(),
         description="Whose the key is; each primary key in the file must have one of them.",
@@ -108,6 +112,16 @@ class AptSource(Model):
         description="For guests' packages without a key: whose archive keyring checks them; by default whose name "
         "is the last one in `uri`, or else Debian's. A host's image has its own keys.",
     )
+
+    @field_validator("components")
+    @classmethod
+    def _go_with_the_suites(cls, given: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        paths = {suite.endswith("/") for suite in info.data.get("suites", ())}
+        if True in paths and (given or False in paths):
+            raise ValueError("a suite that ends with a slash is a path and has no components: write components: []")
+        if paths == {False} and not given:
+            raise ValueError("one at least, such as main, for suites that do not end with a slash")
+        return given
 
     @field_validator("key_url")
     @classmethod
@@ -154,7 +168,7 @@ class Sources(Model):
     kubernetes_key_sha256: KeySha256 | None = Field(
         default=None, description="Checksum of pkgs.k8s.io's Release.key, in place of its fingerprints."
     )
-    registry_mirror: Url | None = Field(default=None, description="One mirror for all container registries.")
+    registry_mirror: RegistryUrl | None = Field(default=None, description="One mirror for all container registries.")
     registries: dict[RegistryName, Registry] = Field(
         default_factory=dict,
         description="Container registries with a mirror, authorities or a password of their own, by the name that "

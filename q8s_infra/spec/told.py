@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
+from datetime import date
 from typing import Any, Final, get_args
 
 from pydantic.alias_generators import to_camel
@@ -20,8 +22,15 @@ _WORDS: Final = {
     "dict_type": "must be a mapping",
     "model_type": "must be a mapping",
     "tuple_type": "must be a list",
+    "string_too_short": "must not be empty",
+    "string_too_long": "must have {max_length} characters at most",
+    "too_short": "must have {min_length} at least",
+    "too_long": "must have {max_length} at most",
     "ip_v4_network": "must be an IPv4 network such as 10.0.0.0/16, with no bits set after its prefix",
 }
+
+_SECRET: Final = re.compile("-----BEGIN|://[^/]*@")
+"""The beginning of a key in PEM, or a URL with a user or a password."""
 
 
 def mistakes_of(error: Any) -> list[Mistake]:
@@ -33,13 +42,23 @@ def mistakes_of(error: Any) -> list[Mistake]:
     path = ".".join(str(part) for part in place if part != "[key]")
     if kind == "of_fields":
         return [split(path, each) for each in error["ctx"]["mistakes"]]
-    message = _WORDS.get(kind, error["msg"].removeprefix("Value error, "))
+    words = _WORDS.get(kind)
+    message = words.format(**error.get("ctx", {})) if words else error["msg"].removeprefix("Value error, ")
+    if kind == "string_type" and isinstance(given, bool | int | float | date):
+        message = f"{message}: YAML reads it as {_yaml_type(given)}, write it in quotes"
     if kind == "extra_forbidden":
         message = f"is no field, there are {', '.join(_fields(place[:-1]))}"
     # Where fields do not go together, the mapping that has them is the whole; what is in an unknown one is nobody's.
     whole = isinstance(given, Mapping) and kind in ("value_error", "extra_forbidden")
     told = kind != "missing" and not whole and not _is_secret(place, given)
     return [Mistake(path or "q8s:cluster", given if told else None, message)]
+
+
+def _yaml_type(given: object) -> str:
+    """What YAML makes of words that were meant as text."""
+    if isinstance(given, bool):
+        return "true or false"
+    return "a number" if isinstance(given, int | float) else "a date"
 
 
 def split(path: str, part: str) -> Mistake:
@@ -53,7 +72,7 @@ def _is_secret(place: Sequence[object], given: object) -> bool:
 
     A proxy its password, and a registry, or what stands in the place of all of them; PEM a private key.
     """
-    if isinstance(given, str) and "-----BEGIN" in given:
+    if _has_secret(given):
         return True
     if place[:1] == ("proxy",):
         return "noProxy" not in place
@@ -63,6 +82,15 @@ def _is_secret(place: Sequence[object], given: object) -> bool:
     if place == ("sources",) or place[:2] == ("sources", "registryMirror"):
         return with_password
     return place[:2] == ("sources", "caCertificates")
+
+
+def _has_secret(given: object) -> bool:
+    """Whether there is a key or a URL with a password in a value, or anywhere below it."""
+    try:
+        return _SECRET.search(repr(given)) is not None
+    except ValueError:
+        # Python writes no number of more than 4,300 digits.
+        return False
 
 
 def _fields(place: Sequence[object]) -> list[str]:

@@ -8,17 +8,21 @@ from collections.abc import Mapping
 from ipaddress import IPv4Network
 from typing import Annotated, Any, Final
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, StringConstraints
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, StringConstraints, WithJsonSchema
 from pydantic.alias_generators import to_camel
 
 from q8s_infra.arch import architecture, is_architecture
 
-_LABEL_KEY: Final = re.compile(r"([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
-_LABEL_VALUE: Final = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
-_TAINT_EFFECTS: Final = ("NoSchedule", "PreferNoSchedule", "NoExecute")
 _PORTS: Final = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?")
 _PORT_MAX: Final = 65535
-_ID: Final = r"^[0-9a-f-]{32,36}$"
+_ID: Final = r"[0-9a-f-]{32,36}"
+_UNUSABLE: Final = {
+    "0.0.0.0/8": "of no address (unspecified)",
+    "127.0.0.0/8": "of each machine's own (loopback)",
+    "169.254.0.0/16": "of one link only (link-local), the cloud's metadata too",
+    "224.0.0.0/4": "of groups (multicast)",
+}
+"""Ranges whose addresses neither kubelet nor Kubernetes' endpoints take (ValidateNonSpecialIP in core validation)."""
 
 
 class Model(BaseModel):
@@ -27,30 +31,26 @@ class Model(BaseModel):
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True)
 
 
+def matching(pattern: str, words: str) -> AfterValidator:
+    """Text that a pattern fits as a whole, refused in words: a user is never shown the pattern."""
+    fits = re.compile(pattern).fullmatch
+
+    def checked(given: str) -> str:
+        if not fits(given):
+            raise ValueError(words)
+        return given
+
+    return AfterValidator(checked)
+
+
+def form(name: str) -> WithJsonSchema:
+    """What the reference calls such text (:mod:`q8s_infra.spec.reference`)."""
+    return WithJsonSchema({"type": "string", "format": name})
+
+
 def is_id(given: str) -> bool:
     """True for an id of OpenStack's, and not for a name."""
     return re.fullmatch(_ID, given) is not None
-
-
-def _label_key(key: str) -> str:
-    if not _LABEL_KEY.fullmatch(key):
-        raise ValueError("a label's key is [prefix/]name, of letters, digits, '-', '_' and '.', 63 characters at most")
-    return key
-
-
-def _label_value(given: Any) -> str:
-    value = given if isinstance(given, str) else str(given).lower() if isinstance(given, bool) else str(given)
-    if given is None or not _LABEL_VALUE.fullmatch(value):
-        raise ValueError("a label's value is of letters, digits, '-', '_' and '.', 63 characters at most")
-    return value
-
-
-def _taint(taint: str) -> str:
-    key, colon, effect = taint.rpartition(":")
-    name, _, value = key.partition("=")
-    if not colon or effect not in _TAINT_EFFECTS or not _LABEL_KEY.fullmatch(name) or not _LABEL_VALUE.fullmatch(value):
-        raise ValueError(f"a taint is key[=value]:effect, the effect one of {', '.join(_TAINT_EFFECTS)}")
-    return taint
 
 
 def _port_range(given: Any) -> tuple[int, int]:
@@ -70,6 +70,19 @@ def _network(given: Any) -> Any:
     """A network is text: of a number, Python would make one, too."""
     if not isinstance(given, str | IPv4Network):
         raise ValueError("must be text, an IPv4 network such as 10.0.0.0/16")
+    if isinstance(given, str) and ":" in given:
+        raise ValueError("is of IPv6, and only IPv4 works here: must be an IPv4 network such as 10.0.0.0/16")
+    return given
+
+
+def _usable(given: IPv4Network) -> IPv4Network:
+    """Refuses a network that has addresses which no machine or pod can have."""
+    for network, whose in _UNUSABLE.items():
+        if given.overlaps(IPv4Network(network)):
+            raise ValueError(
+                f"has addresses of {network}, which are {whose}: take a private range, "
+                "a part of 10.0.0.0/8, 172.16.0.0/12 or 192.168.0.0/16"
+            )
     return given
 
 
@@ -84,6 +97,12 @@ def _no_architecture_twice(given: Any) -> Any:
     return given
 
 
+def _without_nul(given: str) -> str:
+    if "\0" in given:
+        raise ValueError("has a NUL character, which no name in OpenStack has")
+    return given
+
+
 def _checksum(placeholder: str) -> Any:
     """A SHA-256, where zeros are refused with what to write in their place."""
 
@@ -95,21 +114,41 @@ def _checksum(placeholder: str) -> Any:
     return AfterValidator(checked)
 
 
-DnsLabel = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)]
+DnsLabel = Annotated[
+    str,
+    matching(
+        r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?",
+        "must be 1 to 63 letters a to z, digits and '-', with a letter or a digit at both ends (no capitals, no '_')",
+    ),
+    form("dns-label"),
+]
 ArchitectureName = Annotated[str, AfterValidator(lambda name: architecture(name).name)]
 ByArchitecture = BeforeValidator(_no_architecture_twice)
 Cidr = Annotated[IPv4Network, BeforeValidator(_network)]
-LabelKey = Annotated[str, AfterValidator(_label_key)]
-LabelValue = Annotated[str, BeforeValidator(_label_value)]
-Taint = Annotated[str, AfterValidator(_taint)]
+UsableCidr = Annotated[Cidr, AfterValidator(_usable)]
 PortRange = Annotated[
     tuple[int, int], BeforeValidator(lambda given: given if isinstance(given, tuple) else _port_range(given))
 ]
 PortRangeText = Annotated[str, AfterValidator(_port_range_text)]
-Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+Sha256 = Annotated[
+    str,
+    matching(r"[0-9a-f]{64}", "a SHA-256 is 64 hexadecimal digits in lower case, with nothing before or after them"),
+    form("sha256"),
+]
 ImageSha256 = Annotated[Sha256, _checksum("write the image's checksum, the publisher's SHA256SUMS says it")]
 KeySha256 = Annotated[Sha256, _checksum("write the checksum of the key's file, or pin the key by its fingerprints")]
-Version = Annotated[str, StringConstraints(pattern=r"^[0-9]+\.[0-9]+\.[0-9]+$")]
-Url = Annotated[str, StringConstraints(pattern=r"^(https?|file)://\S+$")]
-Name = Annotated[str, StringConstraints(min_length=1, max_length=255)]
-Id = Annotated[str, StringConstraints(pattern=_ID)]
+Version = Annotated[
+    str,
+    matching(
+        r"(0|[1-9][0-9]{0,5})(\.(0|[1-9][0-9]{0,5})){2}",
+        "a version is three numbers with dots between them, such as 1.34.4: without a v before them, and no alpha, "
+        "beta or release candidate",
+    ),
+    form("version"),
+]
+Name = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=255),
+    AfterValidator(_without_nul),
+]
+Id = Annotated[str, matching(_ID, "an id of OpenStack is 32 hexadecimal digits in lower case, with '-' or without")]

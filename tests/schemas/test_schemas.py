@@ -12,7 +12,11 @@ from jsonschema import Draft4Validator
 from lxml import etree
 
 from lab.schemas import CLOUD_CONFIG, DOMAIN, NETWORK, SCHEMAS
+from q8s_infra.plan import plan
+from q8s_infra.render.domain import domain_xml
+from q8s_infra.spec import validated
 from tests.unit.rendered import SHAPES, documents
+from tests.unit.specs import spoiled
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -52,6 +56,13 @@ def test_domains(shape: str, domain: etree.RelaxNG) -> None:
     assert len(found) >= 2
     for name, text in found.items():
         assert domain.validate(etree.fromstring(text)), f"{name}: {domain.error_log}"
+
+
+def test_a_domain_with_an_interrupt_controller_of_its_own(domain: etree.RelaxNG) -> None:
+    workers = plan(validated(spoiled("nodeTypes/arm/cpus", 16))).workers
+    written = domain_xml(next(worker for worker in workers if worker.type_name == "arm"))
+    assert "<gic" in written
+    assert domain.validate(etree.fromstring(written)), domain.error_log
 
 
 def test_the_network(domain: etree.RelaxNG) -> None:

@@ -76,8 +76,8 @@ def test_the_range_that_is_named_instead_is_taken(pods: str, mask: int, workers:
 
 def test_no_range_is_named_where_none_is_free() -> None:
     bad = sized("192.168.128.0/17", 24, 1000)
-    bad["kubernetes"]["serviceCidr"] = "10.0.0.0/8"
-    bad["network"]["cidr"] = "172.20.0.0/24"
+    bad["kubernetes"]["serviceCidr"] = "172.16.0.0/12"
+    bad["network"]["cidr"] = "10.0.0.0/8"
     (told,) = refused(bad)
     assert "need a /14 or larger (a" in told
 

@@ -2,34 +2,26 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from typer.testing import CliRunner
 
-from q8s_infra.cli import cli
 from q8s_infra.spec import SpecErrors, load, read
+from tests.unit.malformed import Row, checked, identified, refused_row, written
 from tests.unit.specs import DEBIAN, GOOD, KEYED, KEYLESS, PROTOTYPE, UBUNTU, spoiled
-
-Row = tuple[str, Any, str, str]
-"""A field of a good description, what is put there (``...``: it is removed), the path and words that are told."""
 
 X86 = "nodeTypes/x86"
 MIPS = "unknown architecture; there are x86_64, arm64, riscv64, ppc64le, s390x"
-SECRET = ("proxy", "sources.registries")
-"""What is never told as it was given."""
 OURS: list[Row] = [
-    ("name", "Demo", "name", "String should match pattern '^[a-z0-9]([-a-z0-9]*[a-z0-9])?$'"),
-    ("name", "", "name", "String should match pattern '^[a-z0-9]([-a-z0-9]*[a-z0-9])?$'"),
-    ("name", "a" * 64, "name", "String should have at most 63 characters"),
-    ("name", "-demo", "name", "String should match pattern '^[a-z0-9]([-a-z0-9]*[a-z0-9])?$'"),
-    ("name", "demo_1", "name", "String should match pattern '^[a-z0-9]([-a-z0-9]*[a-z0-9])?$'"),
+    ("name", "Demo", "name", "must be 1 to 63 letters a to z, digits and"),
+    ("name", "", "name", "must be 1 to 63 letters a to z, digits and"),
+    ("name", "a" * 64, "name", "must be 1 to 63 letters a to z, digits and"),
+    ("name", "-demo", "name", "must be 1 to 63 letters a to z, digits and"),
+    ("name", "demo_1", "name", "must be 1 to 63 letters a to z, digits and"),
     ("name", 7, "name", "must be text"),
     ("unknown", 1, "unknown", "is no field, there are name, network,"),
     ("network", ..., "network", "is missing"),
@@ -40,17 +32,17 @@ OURS: list[Row] = [
     ("network/cidr", "10.254.1.5/24", "network.cidr", "must be an IPv4 network such as 10.0.0.0/16, with"),
     ("network/cidr", "10.244.0.0/24", "kubernetes.podCidr", "10.244.0.0/16 overlaps network.cidr, 10.244.0.0/24"),
     ("network/cidr", "192.168.123.0/24", "network.cidr", "192.168.123.0/24 overlaps the link between host and"),
-    ("network/subnet", "", "network.subnet", "String should have at least 1 character"),
+    ("network/subnet", "", "network.subnet", "must not be empty"),
     ("network/subnet", ["lan"], "network.subnet", "must be text"),
     ("network/subnets", ["lan"], "network.subnets", "is no field, there are name, id, cidr, subnet"),
     ("network/gateway", "10.254.1.1", "network.gateway", "is no field, there are name, id, cidr"),
     ("hostImage", ..., "hostImage", "is missing"),
-    ("hostImage/name", "", "hostImage.name", "String should have at least 1 character"),
+    ("hostImage/name", "", "hostImage.name", "must not be empty"),
     ("access/mode", "magic", "access.mode", "Input should be 'direct', 'floatingIp' or 'bastion'"),
     ("access/mode", "floatingIp", "access.externalNetwork", "goes with mode floatingIp, and only with it"),
     ("access/mode", "bastion", "access.bastion", "goes with mode bastion, and only with it"),
     ("access/externalNetwork", "public", "access.externalNetwork", "goes with mode floatingIp, and only with it"),
-    ("access/user", "Root!", "access.user", "String should match pattern '^[a-z_][-a-z0-9_]{0,31}$'"),
+    ("access/user", "Root!", "access.user", "a login is letters a to z, digits, '-' and"),
     (
         "access/allowedCidrs",
         ["10.0.0.0/40"],
@@ -62,7 +54,7 @@ OURS: list[Row] = [
         "access/sshPublicKeys",
         ["not a key"],
         "access.sshPublicKeys.0",
-        "String should match pattern '^(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp[0-9]+) [A-Za-z0-9+/=]+( [^\\r\\n]*)?$'",
+        "an SSH public key is one line of a .pub file",
     ),
     ("access/bastion", {"host": "b", "user": "u"}, "access.bastion.privateKeyFile", "is missing"),
     ("controlPlanes", ..., "controlPlanes", "is missing"),
@@ -76,13 +68,13 @@ OURS: list[Row] = [
         "controlPlanes/name",
         "No Label",
         "controlPlanes.name",
-        "String should match pattern '^[a-z0-9]([-a-z0-9]*[a-z0-9])?$'",
+        "must be 1 to 63 letters a to z, digits and",
     ),
     (
         "nodeTypes/Bad Name",
         GOOD["nodeTypes"]["x86"],
         "nodeTypes.Bad Name",
-        "String should match pattern '^[a-z0-9]([-a-z0-9]*[a-z0-9])?$'",
+        "must be 1 to 63 letters a to z, digits and",
     ),
     (f"{X86}/architecture", "mips", "nodeTypes.x86.architecture", MIPS),
     (f"{X86}/architecture", ..., "nodeTypes.x86.architecture", "is missing"),
@@ -104,14 +96,14 @@ OURS: list[Row] = [
     (f"{X86}/disk", "1GiB", "nodeTypes.x86.disk", "at least 4GiB, for a cloud image"),
     (f"{X86}/disk", "large", "nodeTypes.x86.disk", "a size is a positive whole number with a unit (KiB,"),
     (f"{X86}/disk", ..., "nodeTypes.x86.disk", "is missing"),
-    (f"{X86}/flavor", "", "nodeTypes.x86.flavor", "String should have at least 1 character"),
+    (f"{X86}/flavor", "", "nodeTypes.x86.flavor", "must not be empty"),
     (f"{X86}/flavor", ..., "nodeTypes.x86.flavor", "is missing"),
     (f"{X86}/gpu", 1, "nodeTypes.x86.gpu", "is no field, there are architecture, cpus, memory,"),
     (
         f"{X86}/labels",
         {"bad key!": "x"},
         "nodeTypes.x86.labels.bad key!",
-        "a label's key is [prefix/]name, of letters, digits,",
+        "a label's key is [prefix/]name, the name of letters,",
     ),
     (
         f"{X86}/labels",
@@ -121,14 +113,14 @@ OURS: list[Row] = [
     ),
     (f"{X86}/taints", ["edge"], "nodeTypes.x86.taints.0", "a taint is key[=value]:effect, the effect one of"),
     (f"{X86}/taints", ["edge=yes:Never"], "nodeTypes.x86.taints.0", "a taint is key[=value]:effect, the effect one of"),
-    (f"{X86}/qemuArgs", [""], "nodeTypes.x86.qemuArgs.0", "String should have at least 1 character"),
+    (f"{X86}/qemuArgs", [""], "nodeTypes.x86.qemuArgs.0", "must not be empty"),
     ("workers/riscv", 1, "workers.riscv", "no such node type, there are arm, x86"),
     ("workers/x86", -1, "workers.x86", "Input should be greater than or equal to 0"),
     ("workers/x86", "one", "workers.x86", "must be a whole number"),
     ("workers/x86", True, "workers.x86", "must be a whole number"),
     ("workers/x86", 5001, "workers.x86", "Input should be less than or equal to 5000"),
-    ("kubernetes/version", "latest", "kubernetes.version", "String should match pattern '^[0-9]+\\.[0-9]+\\.[0-9]+$'"),
-    ("kubernetes/version", "v1.34.4", "kubernetes.version", "String should match pattern '^[0-9]+\\.[0-9]+\\.[0-9]+$'"),
+    ("kubernetes/version", "latest", "kubernetes.version", "a version is three numbers with dots between them"),
+    ("kubernetes/version", "v1.34.4", "kubernetes.version", "a version is three numbers with dots between them"),
     ("kubernetes/podCidr", "10.96.0.0/16", "kubernetes.podCidr", "10.96.0.0/16 overlaps kubernetes.serviceCidr,"),
     ("kubernetes/nodeCidrMaskSize", 7, "kubernetes.nodeCidrMaskSize", "Input should be greater than or equal to 8"),
     (
@@ -151,12 +143,17 @@ OURS: list[Row] = [
             (90, "a period is a positive whole number of days (d) or hours (h), such as 90d"),
         )
     ),
-    ("guestImages/x86_64/sha256", "abc", "guestImages.x86_64.sha256", "String should match pattern '^[0-9a-f]{64}$'"),
+    (
+        "guestImages/x86_64/sha256",
+        "abc",
+        "guestImages.x86_64.sha256",
+        "a SHA-256 is 64 hexadecimal digits in lower case",
+    ),
     (
         "guestImages/x86_64/url",
         "mirror/amd64",
         "guestImages.x86_64.url",
-        "String should match pattern '^(https?|file)://\\S+$'",
+        "a URL is http://HOST[:PORT][/PATH]",
     ),
     ("guestImages/x86_64/sha256", ..., "guestImages.x86_64.sha256", "is missing, and only Ubuntu's images have a"),
     (
@@ -276,7 +273,7 @@ OURS: list[Row] = [
         "sources/registryMirror",
         "mirror:5000",
         "sources.registryMirror",
-        "String should match pattern '^(https?|file)://\\S+$'",
+        "a mirror of registries is http://HOST[:PORT][/PATH]",
     ),
     ("sources/registries", ["docker.io"], "sources.registries", "must be a mapping"),
     ("sources/registries", {"docker.io": "http://m"}, "sources.registries.docker.io", "must be a mapping"),
@@ -297,7 +294,7 @@ OURS: list[Row] = [
         "sources/registries",
         {"a.b": {"username": "", "password": "p"}},
         "sources.registries.a.b.username",
-        "String should have at least 1 character",
+        "must not be empty",
     ),
     (
         "sources/registries",
@@ -333,7 +330,7 @@ OURS: list[Row] = [
         "sources/hostApt",
         [{"uri": "http://m", "suites": []}],
         "sources.hostApt.0.suites",
-        "Tuple should have at least 1 item after validation,",
+        "must have 1 at least",
     ),
     (
         "sources/hostApt",
@@ -345,13 +342,13 @@ OURS: list[Row] = [
         "sources/hostApt",
         [{**KEYED, "keySha256": "C" * 64}],
         "sources.hostApt.0.keySha256",
-        "String should match pattern '^[0-9a-f]{64}$'",
+        "a SHA-256 is 64 hexadecimal digits in lower case",
     ),
     (
         "sources/hostApt",
         [{**KEYED, "keySha256": "c" * 63}],
         "sources.hostApt.0.keySha256",
-        "String should match pattern '^[0-9a-f]{64}$'",
+        "a SHA-256 is 64 hexadecimal digits in lower case",
     ),
     (
         "sources/hostApt",
@@ -459,20 +456,20 @@ OURS: list[Row] = [
         "sources/kubernetesKeySha256",
         "sha256:" + "c" * 64,
         "sources.kubernetesKeySha256",
-        "String should match pattern '^[0-9a-f]{64}$'",
+        "a SHA-256 is 64 hexadecimal digits in lower case",
     ),
-    ("tags", ["a,b"], "tags.0", "String should match pattern '^[^,/]{1,60}$'"),
-    ("name", "\u0661demo", "name", "String should match pattern '^[a-z0-9]([-a-z0-9]*[a-z0-9])?$'"),
+    ("tags", ["a,b"], "tags.0", "a tag is 1 to 60 characters without"),
+    ("name", "\u0661demo", "name", "must be 1 to 63 letters a to z, digits and"),
     ("name", None, "name", "must be text"),
     ("name", "a" * 48, "name", "at most 63 work"),
     ("networks", {"name": "private"}, "networks", "is no field, there are name, network,"),
-    ("network/name", "", "network.name", "String should have at least 1 character"),
+    ("network/name", "", "network.name", "must not be empty"),
     ("network/name", 5, "network.name", "must be text"),
-    ("network", {"id": "not-an-id"}, "network.id", "String should match pattern '^[0-9a-f-]{32,36}$'"),
+    ("network", {"id": "not-an-id"}, "network.id", "an id of OpenStack is 32 hexadecimal digits"),
     ("network/cidr", 10, "network.cidr", "must be text, an IPv4 network such as 10.0.0.0/16"),
     ("network/cidr", True, "network.cidr", "must be text, an IPv4 network such as 10.0.0.0/16"),
     ("network/cidr", ["10.0.0.0/8"], "network.cidr", "must be text, an IPv4 network such as 10.0.0.0/16"),
-    ("network/cidr", "fd00::/8", "network.cidr", "must be an IPv4 network such as 10.0.0.0/16, with"),
+    ("network/cidr", "fd00::/8", "network.cidr", "is of IPv6, and only IPv4 works here"),
     ("hostImage", "debian-12", "hostImage", "must be a mapping"),
     ("hostImage/id", "0" * 32, "hostImage.id", "is no field, there are name"),
     ("access", [], "access", "must be a mapping"),
@@ -482,7 +479,7 @@ OURS: list[Row] = [
         "access/sshPublicKeys",
         ["ssh-ed25519 AAAA\nssh-ed25519 BBBB"],
         "access.sshPublicKeys.0",
-        "String should match pattern '^(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp[0-9]+) [A-Za-z0-9+/=]+( [^\\r\\n]*)?$'",
+        "an SSH public key is one line of a .pub file",
     ),
     (
         "access/bastion",
@@ -502,7 +499,7 @@ OURS: list[Row] = [
         "access.bastion",
         "goes with mode bastion, and only with it",
     ),
-    ("controlPlanes/availabilityZone", "", "controlPlanes.availabilityZone", "String should have at least 1 character"),
+    ("controlPlanes/availabilityZone", "", "controlPlanes.availabilityZone", "must not be empty"),
     (f"{X86}/availabilityZone", 1, "nodeTypes.x86.availabilityZone", "must be text"),
     ("controlPlanes/bootVolume", "40GiB", "controlPlanes.bootVolume", "must be a mapping"),
     ("controlPlanes/bootVolume", {}, "controlPlanes.bootVolume.size", "is missing"),
@@ -517,7 +514,7 @@ OURS: list[Row] = [
         f"{X86}/bootVolume",
         {"size": "40GiB", "type": ""},
         "nodeTypes.x86.bootVolume.type",
-        "String should have at least 1 character",
+        "must not be empty",
     ),
     (
         f"{X86}/bootVolume",
@@ -558,13 +555,13 @@ OURS: list[Row] = [
         "kubernetes/version",
         "\u0661.34.4",
         "kubernetes.version",
-        "String should match pattern '^[0-9]+\\.[0-9]+\\.[0-9]+$'",
+        "a version is three numbers with dots between them",
     ),
     (
         "kubernetes/flannelVersion",
         "v0.25.6",
         "kubernetes.flannelVersion",
-        "String should match pattern '^[0-9]+\\.[0-9]+\\.[0-9]+$'",
+        "a version is three numbers with dots between them",
     ),
     ("kubernetes/podCidr", 10, "kubernetes.podCidr", "must be text, an IPv4 network such as 10.0.0.0/16"),
     (
@@ -594,30 +591,30 @@ OURS: list[Row] = [
     ("openPorts/tcp", [True], "openPorts.tcp.0", "a port is a number from 1 to 65535, or a range such"),
     ("openPorts/sctp", [1], "openPorts.sctp", "is no field, there are tcp, udp, cidr"),
     ("nodePorts", 30000, "nodePorts", "must be text"),
-    ("securityGroups", ["default", ""], "securityGroups.1", "String should have at least 1 character"),
+    ("securityGroups", ["default", ""], "securityGroups.1", "must not be empty"),
     ("sources/hostApt", KEYLESS, "sources.hostApt", "must be a list"),
     ("guestTimeoutMinutes", 0, "guestTimeoutMinutes", "Input should be greater than or equal to 1"),
     ("guestTimeoutMinutes", "30", "guestTimeoutMinutes", "must be a whole number"),
     ("tags", "q8s", "tags", "must be a list"),
-    ("tags", ["a/b"], "tags.0", "String should match pattern '^[^,/]{1,60}$'"),
+    ("tags", ["a/b"], "tags.0", "a tag is 1 to 60 characters without"),
 ]
 THEIRS: list[Row] = [
     ("speed", "fast", "speed", "is no field of a prototype's cluster.yaml, there"),
     ("git_url", ["a"], "git_url", "must be text"),
     ("private_network_id", ..., "private_network_id", "give the network's name or its id, one of them"),
-    ("private_network_id", "private", "private_network_id", "String should match pattern '^[0-9a-f-]{32,36}$'"),
+    ("private_network_id", "private", "private_network_id", "an id of OpenStack is 32 hexadecimal digits"),
     ("private_network_id", 7, "private_network_id", "must be text"),
     ("remote_ip_prefix", "10.254.1.5/24", "remote_ip_prefix", "must be an IPv4 network such as 10.0.0.0/16, with"),
     ("remote_ip_prefix", 10, "remote_ip_prefix", "must be text, an IPv4 network such as 10.0.0.0/16"),
     ("remote_ip_prefix", "10.244.0.0/24", "kubernetes.podCidr", "10.244.0.0/16 overlaps network.cidr, 10.244.0.0/24"),
     ("default_image_name", ..., "default_image_name", "is missing"),
     ("default_image_name", 22.04, "default_image_name", "must be text"),
-    ("default_image_name", "", "default_image_name", "String should have at least 1 character"),
+    ("default_image_name", "", "default_image_name", "must not be empty"),
     (
         "name_of_initial_instance",
         "No Label",
         "name_of_initial_instance",
-        "String should match pattern '^[a-z0-9]([-a-z0-9]*[a-z0-9])?$'",
+        "must be 1 to 63 letters a to z, digits and",
     ),
     ("name_of_initial_instance", 1, "name_of_initial_instance", "must be text"),
     ("security_groups", "default", "security_groups", "must be a list of names"),
@@ -643,7 +640,7 @@ THEIRS: list[Row] = [
     ("worker_port_range_max", 65536, "worker_port_range_max", "must be a port, 1 to 65535, with the other end of"),
     ("worker_port_range_min", 0, "worker_port_range_min", "must be a port, 1 to 65535, with the other end of"),
     ("master_node_flavor", ..., "master_node_flavor", "is missing"),
-    ("master_node_flavor", "", "master_node_flavor", "String should have at least 1 character"),
+    ("master_node_flavor", "", "master_node_flavor", "must not be empty"),
     ("master_node_flavor", ["a"], "master_node_flavor", "must be text"),
     ("number_additional_master_nodes", -1, "number_additional_master_nodes", "must be a whole number, 0 to 8"),
     ("number_additional_master_nodes", 9, "number_additional_master_nodes", "must be a whole number, 0 to 8"),
@@ -664,7 +661,7 @@ THEIRS: list[Row] = [
         "vm_types/Bad Name",
         PROTOTYPE["vm_types"]["x86"],
         "vm_types.Bad Name",
-        "String should match pattern '^[a-z0-9]([-a-z0-9]*[a-z0-9])?$'",
+        "must be 1 to 63 letters a to z, digits and",
     ),
     ("vm_types/x86/gpu", 1, "vm_types.x86.gpu", "is no field of a prototype's !VmType, there are"),
     ("vm_types/x86/architecture", "mips", "vm_types.x86.architecture", MIPS),
@@ -699,7 +696,7 @@ THEIRS: list[Row] = [
     ("vm_types/x86/storage", 0, "vm_types.x86.storage", "must be a positive whole number (GiB)"),
     ("vm_types/x86/storage", 3, "vm_types.x86.storage", "at least 4GiB, for a cloud image"),
     ("vm_types/x86/storage", ..., "vm_types.x86.storage", "must be a positive whole number (GiB)"),
-    ("vm_types/x86/openstack_flavor", "", "vm_types.x86.openstack_flavor", "String should have at least 1 character"),
+    ("vm_types/x86/openstack_flavor", "", "vm_types.x86.openstack_flavor", "must not be empty"),
     ("vm_types/x86/openstack_flavor", ..., "vm_types.x86.openstack_flavor", "is missing"),
     ("vm_types/x86/qemu-args", 5, "vm_types.x86.qemu-args", "must be a list"),
     ("vm_types/x86/qemu-args", ["-d", 1], "vm_types.x86.qemu-args.1", "must be text"),
@@ -856,84 +853,6 @@ ANYTHING = st.recursive(
     ),
     max_leaves=6,
 )
-
-
-class _Writer(yaml.SafeDumper):
-    """YAML with the prototype's tags."""
-
-
-class _Tagged(dict[Any, Any]):
-    """What is written after a tag."""
-
-    tag = "!VmType"
-
-
-class _Definition(_Tagged):
-    tag = "!ClusterDefinition"
-
-
-class _Types(_Tagged):
-    tag = "!VmTypes"
-
-
-_Writer.add_multi_representer(_Tagged, lambda writer, body: writer.represent_mapping(body.tag, body))
-_Writer.ignore_aliases = lambda *_: True  # type: ignore[method-assign]
-
-
-def prototype_text(content: Mapping[str, Any], *, nested: bool = False) -> str:
-    """A prototype's file; nested is the form that was published."""
-    types = content.get("vm_types")
-    if isinstance(types, dict):
-        tagged = {name: _Tagged(body) if isinstance(body, dict) else body for name, body in types.items()}
-        content = {**content, "vm_types": tagged}
-    if nested:
-        below = ("master_node_flavor", "number_additional_master_nodes", "worker")
-        definition = _Definition({name: content[name] for name in below if name in content})
-        content = {name: value for name, value in content.items() if name not in below}
-        content["cluster_definition"] = definition
-        if isinstance(types, dict):
-            content["vm_types"] = _Types({"types": tagged})
-    return f"!ClusterData\n{yaml.dump(dict(content), Dumper=_Writer, sort_keys=False)}"
-
-
-def written(good: Mapping[str, Any], content: Mapping[str, Any], folder: Path, *, nested: bool = False) -> Path:
-    """A spoiled description as the file that ``check`` is given: a prototype's with what it did not have laid over."""
-    file = folder / "Pulumi.demo.yaml"
-    if good is GOOD:
-        file.write_text(yaml.dump(content, Dumper=_Writer, sort_keys=False))
-        return file
-    (folder / "cluster.yaml").write_text(prototype_text(content, nested=nested))
-    rest = {name: GOOD[name] for name in ("guestImages", "sources")}
-    file.write_text(yaml.safe_dump({"config": {"q8s:clusterFile": "cluster.yaml", "q8s:cluster": rest}}))
-    return file
-
-
-def checked(file: Path) -> list[str]:
-    """The mistakes that ``check`` tells of a file; nothing where it finds none."""
-    result = CliRunner().invoke(cli, ["check", str(file), "--offline"])
-    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
-    assert "Traceback" not in result.output
-    told = re.split(r"^error: ", result.stderr, flags=re.MULTILINE)[1:]
-    assert (result.exit_code, bool(told)) in ((0, False), (1, True)), result.output
-    return told
-
-
-def identified(rows: Iterable[Row]) -> list[str]:
-    return [f"{path}={value!r}"[:60] for path, value, _, _ in rows]
-
-
-def refused_row(good: Mapping[str, Any], row: Row, folder: Path, *, nested: bool = False) -> None:
-    path, value, named, words = row
-    told = checked(written(good, spoiled(path, value, good), folder, nested=nested))
-    if nested:
-        named = re.sub(
-            r"^(master_node_flavor|number_additional_master_nodes|worker)\b", r"cluster_definition.\1", named
-        )
-        named = re.sub(r"^vm_types\.", "vm_types.types.", named)
-    (mistake,) = (it for it in told if it.startswith(f"{named}: "))
-    assert words in mistake
-    if value is not None and value is not ... and named == path.replace("/", ".") and not named.startswith(SECRET):
-        assert "(given: " in mistake or str(value) in mistake or isinstance(value, dict) or "no such" in words
 
 
 def test_there_are_many_rows_and_none_twice() -> None:
