@@ -92,7 +92,7 @@ def renamed(planned: ClusterPlan, state: StackState) -> Iterator[Mistake]:
             "name",
             planned.name,
             f"cannot be changed: the stack's cluster is called {clusters[0]}, and another name would delete it and "
-            f"make a new one. Set name: {clusters[0]}. To replace it on purpose, run pulumi destroy first",
+            f"create a new one. Set name: {clusters[0]}. To replace it on purpose, run pulumi destroy first",
         )
         return
     first = planned.control_planes[0].name

@@ -47,7 +47,7 @@ class _Cipher:
     def seal(self, chunk: bytes, *, last: bool) -> bytes:
         return self._cipher.encrypt(self._nonce(last=last), chunk, _MAGIC)
 
-    def open(self, chunk: bytes, *, last: bool) -> bytes:
+    def unsealed(self, chunk: bytes, *, last: bool) -> bytes:
         return self._cipher.decrypt(self._nonce(last=last), chunk, _MAGIC)
 
 
@@ -116,7 +116,7 @@ def contents(path: Path, seed: str) -> Iterator[bytes]:
         while True:
             chunk, following = following, file.read(_CHUNK_BYTES + _TAG_BYTES)
             try:
-                piece = cipher.open(chunk, last=not following)
+                piece = cipher.unsealed(chunk, last=not following)
             except InvalidTag:
                 raise SealError from None
             yield piece

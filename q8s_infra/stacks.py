@@ -64,9 +64,10 @@ class SelectedStack:
             WrongCloud: the credentials are of another project or region than the stack's.
         """
         cloud = connect(self.settings())
-        created_in = recorded(StackState.from_deployment(deployment))
-        if wrong := mismatch(created_in, cloud.project, missing=missing):
-            raise WrongCloud(wrong)
+        if deployment is not None:
+            created_in = recorded(StackState.from_deployment(deployment))
+            if wrong := mismatch(created_in, cloud.project, missing=missing):
+                raise WrongCloud(wrong)
         return cloud
 
     def deployment(self) -> dict[str, Any]:

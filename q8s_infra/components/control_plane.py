@@ -276,7 +276,7 @@ def _prepared(
             **containerd_files(spec),
             **node_files(spec),
             **authorized_keys(spec),
-            **{name: (HOSTSCRIPTS / name).read_text() for name in _HOST_UNITS},
+            **{name: (HOSTSCRIPTS / name).read_text(encoding="utf-8") for name in _HOST_UNITS},
             **files,
         },
         triggers=[host.instance.id],

@@ -258,7 +258,6 @@ CHECKS = [
         "4.2.13",
         "the number of processes of a pod is limited",
         kubelet("podPidsLimit", lambda v: bool(v) and v > 0),
-        "no limit is right for all workloads; the guest's own kernel has one, and a guest is the only victim",
     ),
     Check(
         "4.2.14",

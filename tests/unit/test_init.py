@@ -15,7 +15,7 @@ from openstack.exceptions import HttpException, SDKException
 from rich.console import Console
 from typer.testing import CliRunner
 
-from q8s_infra import cli, init
+from q8s_infra import cli, init, stacks
 from q8s_infra.cloud import Flavor, FoundImage, FoundNetwork, FoundSubnet, OpenStackCloud
 from q8s_infra.prompts import Terminal
 from q8s_infra.render.templates import REPOSITORY
@@ -329,7 +329,7 @@ class TestCommand:
     def site(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
         monkeypatch.chdir(tmp_path)
         site = Site()
-        monkeypatch.setattr(cli, "connect", lambda: site)
+        monkeypatch.setattr(stacks, "connect", lambda _: site)
         return site
 
     def test_writes_checks_and_says_how_to_go_on(self, tmp_path: Path) -> None:

@@ -501,7 +501,7 @@ class TestSecurityGroups:
         assert found["security groups"] == 1
 
 
-FLOATING = {"mode": "floatingIp", "externalNetwork": "public", "user": "debian"}
+FLOATING = {"mode": "floatingIp", "allowedCidrs": ["192.0.2.0/24"], "externalNetwork": "public", "user": "debian"}
 NONE_LEFT = {**ROOMY, "floating IPs": Quota(5, 5)}
 
 
