@@ -15,6 +15,8 @@
 . ./emulator.sh
 # shellcheck source=hostscripts/guest-files.sh
 . ./guest-files.sh
+# shellcheck source=hostscripts/guest-removal.sh
+. ./guest-removal.sh
 # shellcheck source=hostscripts/requirements.sh
 . ./requirements.sh
 # shellcheck source=hostscripts/guest-state.sh
@@ -25,6 +27,12 @@
 : "${artifacts:?}" "${architecture:?}" "${image:?}" "${payload_key:?}" "${disk:?}" "${memory:?}" "${type:?}" "${patience:?}"
 data=/var/lib/libvirt/q8s
 guest=$data/guest
+described=$(described_guest)
+# One of an earlier release has no record: its step's deletion has removed it where it is to be replaced.
+if [[ -e $guest/described && $(<"$guest/described") != "$described" ]]; then
+	progress "removing the guest that this one replaces"
+	remove_guest
+fi
 install -d -m 0711 "$guest"
 
 # of_chain FILE WHICH FIELD: what qemu-img knows of a disk, which may be in use: of itself (0), or of the one below all others (-1).
@@ -33,11 +41,11 @@ of_chain() {
 		python3 -c 'import json, sys; print(json.load(sys.stdin)[int(sys.argv[1])][sys.argv[2]])' "$2" "$3"
 }
 
-# The mark is written last, so where it is, the guest is whole: it is never made anew but by being removed first, and other
-# documents are for the next one.
+# The mark is written last, so where it is, the guest is complete. Other documents are for the next one.
 mark=$guest/whole
 if virsh -q dominfo "$domain" >/dev/null 2>&1 && [[ -e $mark ]]; then
 	guest_powered
+	echo "$described" >"$guest/described"
 	# A step that was cut off while it handed a state over has left its largest part, and the guest has all of it.
 	rm -f "$data"/states/*/memory
 	# It goes on with its own payload, and gets from another one what a version of Kubernetes is: on its own link, when it is
@@ -101,6 +109,7 @@ state_resumed || {
 	boots
 	state_made || boots
 }
+echo "$described" >"$guest/described"
 install -m 0600 "$inbox/join.json" "$guest/join.json"
 # Before the mark: nobody would join a whole guest whose step was cut off between them.
 systemctl restart --no-block q8s-join-guest.service

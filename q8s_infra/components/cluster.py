@@ -14,6 +14,7 @@ from q8s_infra.components.control_plane import ControlPlane, JoiningControlPlane
 from q8s_infra.components.flannel import Flannel
 from q8s_infra.components.keys import ClusterKeys
 from q8s_infra.components.network import ClusterNetwork
+from q8s_infra.components.order import Before
 from q8s_infra.components.worker import Worker, leaving
 from q8s_infra.openstack_project import OpenStackProject
 from q8s_infra.plan import ClusterPlan
@@ -112,7 +113,7 @@ class Cluster(pulumi.ComponentResource):
                 api_servers=[first.host.address, *(other.host.address for other in others)],
                 cluster_network=flannel.daemon,
                 turn=turn,
-                before=workers[turn.after].node if turn else None,
+                before=Before(workers[turn.after].node) if turn else None,
                 control_planes=previous if rollout.upgrading else (),
                 opts=inside,
             )

@@ -125,6 +125,8 @@ class Worker(pulumi.ComponentResource):
                 machine_id=known[4],
             )
         )
+        # No deletion, which would log in to a host that may no longer exist: the step itself removes the guest that this one
+        # replaces, and a guest goes with its host.
         self.guest = run(
             f"{name}-guest",
             self.host.shell,
@@ -139,7 +141,6 @@ class Worker(pulumi.ComponentResource):
                     "patience": str(min(BOOT_SECONDS, spec.guest_timeout_minutes * 60 // 2)),
                 },
             ),
-            delete=Step("remove-guest", name, "libvirt"),
             files={
                 "domain.xml": domain_xml(planned),
                 "join.json": join,
