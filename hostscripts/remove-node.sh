@@ -17,6 +17,8 @@ export KUBECONFIG=/etc/kubernetes/admin.conf
 found=$(retry 5 kubectl --request-timeout=20s get node "$node" --ignore-not-found -o json) ||
 	fail "the API server does not say whether it is a node still: is it ready?"
 [[ $found ]] || {
+	# etcd is asked all the same: a node that was deleted by hand has left its member behind.
+	leave_etcd
 	progress "is no node any more"
 	exit 0
 }

@@ -26,6 +26,7 @@ from q8s_infra.connection import FAILURES, failure
 from q8s_infra.drift import missing
 from q8s_infra.forget import StillThere, forgotten
 from q8s_infra.hosts import HostError, Hosts
+from q8s_infra.in_use import EXIT_CODE, how_to_free, in_use
 from q8s_infra.kept import with_images
 from q8s_infra.other_changes import OtherChanges, refuse_other_changes
 from q8s_infra.plan import ClusterPlan, plan
@@ -251,6 +252,19 @@ def forget_command(
         chosen = selected(stack)
         _forget(chosen, names, chosen.connect(chosen.deployment()["deployment"], missing=True))
     console.print("next:\n  pulumi up", markup=False)
+
+
+@cli.command("in-use", hidden=True)
+def in_use_command(
+    group: Annotated[str, typer.Argument(help="Id of the cluster's security group.")],
+    stack: Annotated[str | None, typer.Option(help=_STACK)] = None,
+) -> None:
+    """Exit 3 with a list of the ports that use a security group; the stack runs this before it deletes the group."""
+    with _explained():
+        cloud = selected(stack).connect()
+        if ports := in_use(group, cloud.ports):
+            _wrong(f"error: {how_to_free(group, ports, cloud.all_servers())}")
+            raise typer.Exit(EXIT_CODE)
 
 
 @cli.command("bake")

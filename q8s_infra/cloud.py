@@ -232,7 +232,8 @@ class OpenStackCloud(OpenStackLookups):
     def ports(self) -> Iterable[Port]:
         """See :class:`q8s_infra.drift.Cloud`."""
         for port in self.connection.network.ports(project_id=self.connection.current_project_id):
-            yield Port(port.id, port.name or "", frozenset(port.security_group_ids or ()), not port.device_id)
+            groups, device = frozenset(port.security_group_ids or ()), port.device_id or ""
+            yield Port(port.id, port.name or "", groups, free=not device, device=device)
 
     def delete(self, kind: Kind, identity: str) -> None:
         """See :class:`q8s_infra.drift.Cloud`."""

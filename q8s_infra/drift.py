@@ -39,12 +39,21 @@ class Server:
 
 @dataclass(frozen=True)
 class Port:
-    """A port of the project: its id, its name, its security groups' ids, and whether it is attached to nothing."""
+    """A port of the project.
+
+    Attributes:
+        id: its id.
+        name: its name.
+        groups: ids of its security groups.
+        free: it is attached to nothing.
+        device: id of the instance that it is attached to, if any.
+    """
 
     id: str
     name: str
     groups: frozenset[str]
     free: bool
+    device: str = ""
 
 
 class Cloud(Protocol):

@@ -78,7 +78,7 @@ class Host(pulumi.ComponentResource):
             admin_state_up=True,
             tags=list(spec.tags),
             # Another subnet is for ports that are yet to be made: a running node keeps its address.
-            opts=pulumi.ResourceOptions(parent=self, ignore_changes=["fixedIps"]),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[network.last], ignore_changes=["fixedIps"]),
         )
         host_key = keys.host_key(f"host/{name}")
         self.instance = openstack.compute.Instance(

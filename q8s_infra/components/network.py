@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pulumi
 import pulumi_openstack as openstack
+from pulumi_command import local
 
 from q8s_infra.components.keys import ClusterKeys
 from q8s_infra.defaults import CONTROL_PLANE_PORT
+from q8s_infra.in_use import deletion
 from q8s_infra.render.rules import Rule, description, rules
 from q8s_infra.spec import ClusterSpec
 from q8s_infra.spec.types import is_id
@@ -19,6 +21,7 @@ class ClusterNetwork(pulumi.ComponentResource):
         server_group: what keeps control planes apart; None where nothing does.
         subnet_id: the subnet that new ports get their address from; None where Neutron may choose.
         image_id: what new hosts boot; None where the image is gone, which is no matter to those that are there.
+        last: deleted after all ports and before the security group; fails at once where other ports still use that.
         first: the node that a floating address leads to, and through which all others are reached then.
         floating: that address; None where hosts are reached by their own, or through a bastion.
     """
@@ -39,9 +42,15 @@ class ClusterNetwork(pulumi.ComponentResource):
         self.subnet_id = _subnet_id(spec.network.subnet, self.network_id, invoke)
         self.image_id = _image_id(spec.host_image.name, invoke)
         group = openstack.networking.SecGroup(
-            f"{name}-group", name=name, description=description(name), tags=list(spec.tags), opts=child
+            f"{name}-group",
+            name=name,
+            description=description(name),
+            tags=list(spec.tags),
+            # Neutron refuses to delete one that is in use, and the provider would ask it again for ten minutes.
+            opts=pulumi.ResourceOptions(parent=self, custom_timeouts=pulumi.CustomTimeouts(delete="1m")),
         )
         self.group_id: pulumi.Output[str] = group.id
+        self.last = _last_of(name, group, self)
         for rule in rules(spec, CONTROL_PLANE_PORT):
             self._rule(f"{name}-{rule.name}", group, rule)
         extra = [_group_id(other, invoke) for other in spec.security_groups]
@@ -92,6 +101,18 @@ def _network_name(given: str, invoke: pulumi.InvokeOptions) -> str | None:
 
 def _group_id(given: str, invoke: pulumi.InvokeOptions) -> str:
     return given if is_id(given) else openstack.networking.get_sec_group(name=given, opts=invoke).id
+
+
+def _last_of(name: str, group: openstack.networking.SecGroup, parent: pulumi.Resource) -> pulumi.Resource:
+    """The stack's own look at what stands in the way of its end: a destroy does not run the program."""
+    return local.Command(
+        f"{name}-in-use",
+        create="true",
+        delete=group.id.apply(lambda identity: deletion(identity, pulumi.get_stack())),
+        logging=local.Logging.STDERR,
+        add_previous_output_in_env=False,
+        opts=pulumi.ResourceOptions(parent=parent, delete_before_replace=True),
+    )
 
 
 def _image_id(given: str, invoke: pulumi.InvokeOptions) -> str | None:

@@ -125,7 +125,7 @@ class Worker(pulumi.ComponentResource):
                 machine_id=known[4],
             )
         )
-        # No deletion, which would log in to a host that may no longer exist: the step itself removes the guest that this one
+        # No deletion, which would log in to a host that may no longer exist: the step removes the guest that it
         # replaces, and a guest goes with its host.
         self.guest = run(
             f"{name}-guest",

@@ -9,8 +9,8 @@ from pulumi.automation import CommandError
 
 from lab import scale
 
-BESIDE = 29
-"""Resources of every cluster: network, keys, rules, the first control plane and Flannel."""
+BESIDE = 30
+"""Resources of every cluster: network, what is deleted last, keys, rules, the first control plane and Flannel."""
 AN_ARCHITECTURE = 3
 """A component, its guests' payload and what that is known by."""
 A_CONTROL_PLANE = 9
