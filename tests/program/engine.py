@@ -17,7 +17,9 @@ from tests.program.recorded import Declared
 Stack = Mapping[str, Declared]
 
 
-def stopped(before: Stack, declared: Stack, failed: Collection[str], *, carries_on: bool = False) -> dict[str, Declared]:
+def stopped(
+    before: Stack, declared: Stack, failed: Collection[str], *, carries_on: bool = False
+) -> dict[str, Declared]:
     """The stack that a run leaves in which resources could not be created or updated.
 
     What is replaced is deleted before, and with it first what needs a replacement for its sake: all of that is pending

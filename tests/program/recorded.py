@@ -45,6 +45,7 @@ class Declared:
         after: names of the resources that it depends on.
         requires: keys of all resources that are registered before it: those, its parent, its provider and more.
         deleted_before: keys of the resources before whose replacement it is deleted, as it needs one for another value.
+        provider: id of its provider; another one replaces it. Empty for the engine's own.
         deleted_with: name of the resource whose end is this one's, too; may be empty.
         deleted_first: the old one goes before the new one is made.
         generation: how many times it was made.
@@ -62,6 +63,7 @@ class Declared:
     after: frozenset[str] = frozenset()
     requires: frozenset[str] = frozenset()
     deleted_before: frozenset[str] = frozenset()
+    provider: str = ""
     deleted_with: str = ""
     deleted_first: bool = False
     done: Literal["component", "created", "unchanged", "updated", "replaced"] = "component"
@@ -123,7 +125,8 @@ class Recorder(mocks.Mocks):
                 declared.inputs.pop(name, None)
                 declared.inputs.update({name: former.inputs[name]} if name in former.inputs else {})
             changed = set(changes(former.inputs, declared.inputs))
-            done = "replaced" if self._is_replaced(request, changed) else "updated" if changed else "unchanged"
+            anew = former.provider != self._provider(request) or self._is_replaced(request, changed)
+            done = "replaced" if anew else "updated" if changed else "unchanged"
         return Declared(
             declared.type,
             declared.name,
@@ -138,6 +141,7 @@ class Recorder(mocks.Mocks):
                 if urn and _named(urn).key in self.declared
             ),
             deleted_before=self._deleted_before(request),
+            provider=self._provider(request),
             deleted_with=_named(request.deletedWith).name if request.deletedWith else "",
             deleted_first=request.deleteBeforeReplace,
             done=done,
@@ -152,6 +156,9 @@ class Recorder(mocks.Mocks):
             return True
         return bool(self._deleted_before(request))
 
+    def _provider(self, request: resource_pb2.RegisterResourceRequest) -> str:
+        return self._became(request.provider).id if request.provider else ""
+
     def _deleted_before(self, request: resource_pb2.RegisterResourceRequest) -> frozenset[str]:
         # Where the old one goes first, what comes from it is unknown in between, and what needs a new resource for
         # another value gets one for an unknown value (the engine's dependent replacements).
@@ -160,10 +167,7 @@ class Recorder(mocks.Mocks):
             for name, dependencies in request.propertyDependencies.items()
             for became in map(self._became, dependencies.urns)
             if became.done == "replaced" and became.deleted_first and rules.may_replace(request.type, name)
-        ) | ({self._became(request.provider).key} if self._of_replaced_provider(request) else frozenset())
-
-    def _of_replaced_provider(self, request: resource_pb2.RegisterResourceRequest) -> bool:
-        return bool(request.provider) and self._became(request.provider).done == "replaced"
+        )
 
     def _became(self, urn: str) -> Declared:
         return self.declared[_named(urn).key]
