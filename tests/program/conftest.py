@@ -1,11 +1,20 @@
 from __future__ import annotations
 
+import os
+import secrets
 import subprocess
 import sys
 
 import pytest
 
 from q8s_infra.components.keys import RECIPE
+
+# Of random edits; processes of the same test run inherit it.
+os.environ.setdefault("Q8S_SEED", str(secrets.randbelow(2**32)))
+
+
+def pytest_report_header() -> str:
+    return f"Q8S_SEED={os.environ['Q8S_SEED']}"
 
 
 @pytest.fixture(scope="session")

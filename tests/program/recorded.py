@@ -43,6 +43,9 @@ class Declared:
         outputs: secrets among them are not, so that only the program's own marks count.
         secret_outputs: those that the program or its library declares secret beside the inputs that are.
         after: names of the resources that it depends on.
+        requires: keys of all resources that are registered before it: those, its parent, its provider and more.
+        deleted_before: keys of the resources before whose replacement it is deleted, as it needs one for another value.
+        provider: id of its provider; another one replaces it. Empty for the engine's own.
         deleted_with: name of the resource whose end is this one's, too; may be empty.
         deleted_first: the old one goes before the new one is made.
         generation: how many times it was made.
@@ -58,6 +61,9 @@ class Declared:
     outputs: dict[str, Any] = field(default_factory=dict)
     secret_outputs: frozenset[str] = frozenset()
     after: frozenset[str] = frozenset()
+    requires: frozenset[str] = frozenset()
+    deleted_before: frozenset[str] = frozenset()
+    provider: str = ""
     deleted_with: str = ""
     deleted_first: bool = False
     done: Literal["component", "created", "unchanged", "updated", "replaced"] = "component"
@@ -97,7 +103,9 @@ class Recorder(mocks.Mocks):
     def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
         request = self.requests[args.typ, args.name]
         found = self._decided(request, args.inputs) if request.custom else Declared(args.typ, args.name, args.inputs)
-        found.outputs.update(self._outputs(found))
+        former = self.before.get(found.key)
+        # What does not run prints nothing else.
+        found.outputs.update(former.outputs if former and found.done == "unchanged" else self._outputs(found))
         self.declared[found.key] = found
         return found.id, found.outputs
 
@@ -117,7 +125,8 @@ class Recorder(mocks.Mocks):
                 declared.inputs.pop(name, None)
                 declared.inputs.update({name: former.inputs[name]} if name in former.inputs else {})
             changed = set(changes(former.inputs, declared.inputs))
-            done = "replaced" if self._is_replaced(request, changed) else "updated" if changed else "unchanged"
+            anew = former.provider != self._provider(request) or self._is_replaced(request, changed)
+            done = "replaced" if anew else "updated" if changed else "unchanged"
         return Declared(
             declared.type,
             declared.name,
@@ -125,6 +134,14 @@ class Recorder(mocks.Mocks):
             asked if done == "replaced" else declared.inputs,
             secret_outputs=frozenset(request.additionalSecretOutputs),
             after=frozenset(_named(urn).name for urn in request.dependencies),
+            requires=frozenset(
+                _named(urn).key
+                for urn in (*request.dependencies, request.parent, request.deletedWith, request.provider)
+                # Every provider but those of the program is the engine's own; of all, the stack is the parent.
+                if urn and _named(urn).key in self.declared
+            ),
+            deleted_before=self._deleted_before(request),
+            provider=self._provider(request),
             deleted_with=_named(request.deletedWith).name if request.deletedWith else "",
             deleted_first=request.deleteBeforeReplace,
             done=done,
@@ -137,15 +154,19 @@ class Recorder(mocks.Mocks):
             return True
         if any(rules.within(path, asked) for asked in request.replaceOnChanges for path in changed):
             return True
-        if request.provider and self._became(request.provider).done == "replaced":
-            return True
+        return bool(self._deleted_before(request))
+
+    def _provider(self, request: resource_pb2.RegisterResourceRequest) -> str:
+        return self._became(request.provider).id if request.provider else ""
+
+    def _deleted_before(self, request: resource_pb2.RegisterResourceRequest) -> frozenset[str]:
         # Where the old one goes first, what comes from it is unknown in between, and what needs a new resource for
         # another value gets one for an unknown value (the engine's dependent replacements).
-        return any(
-            rules.may_replace(request.type, name)
+        return frozenset(
+            became.key
             for name, dependencies in request.propertyDependencies.items()
             for became in map(self._became, dependencies.urns)
-            if became.done == "replaced" and became.deleted_first
+            if became.done == "replaced" and became.deleted_first and rules.may_replace(request.type, name)
         )
 
     def _became(self, urn: str) -> Declared:
@@ -182,7 +203,8 @@ class Recorder(mocks.Mocks):
         first = declared.name.rpartition("-")[0]
         if "find-cluster" in create:
             # The others are in the cluster when their first one is made for a second time.
-            return f"{ca_cert_hash(first, 1)}\n" if declared.generation > 1 else ""
+            identity = self.before.get(f"Command {first}-identity")
+            return str(identity.outputs["stdout"]) if identity and declared.generation > 1 else ""
         if "identify-cluster" in create:
             found = self.declared.get(f"Command {first}-found")
             lives_on = found and found.outputs["stdout"]

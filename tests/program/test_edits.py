@@ -525,7 +525,8 @@ def cost(before: Mapping[str, Declared], after: Mapping[str, Declared], cluster:
     names: dict[str, set[str]] = {"created": set(), "updated": set(), "replaced": set(), "deleted": set()}
     for key, found in {**before, **after}.items():
         done = found.done if key in after else "component" if found.done == "component" else "deleted"
-        if done in names:
+        # What does not exist is only taken out of the state.
+        if done in names and not (done == "deleted" and (found.lost or found.pending)):
             names[done].add(found.name.removeprefix(f"{cluster}-"))
     return Cost(**{done: Names(found) for done, found in names.items()})
 
