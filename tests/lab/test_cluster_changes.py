@@ -5,6 +5,7 @@ Each test leaves the cluster as it found it.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import os

@@ -27,6 +27,8 @@ import q8s_limits
 import q8s_states as store
 
 from q8s_infra.hostkeys import derive, states_credential, states_key, states_public_key
+from q8s_infra.remote import HOSTSCRIPTS
+from tests.unit.hostscript import step
 
 SEED = "5a" * 32
 KIND, KEY = "x86-small", "0" * 64
@@ -563,3 +565,38 @@ def test_command_says_what_it_found(
     assert runs("two", "report", got) == (asks.NONE, "")
     assert runs("three", "report", got) == (asks.MAKE, "")
     assert runs("three", "leave") == (0, "")
+
+
+def test_payload_that_another_host_has_swapped_is_refused(keeper: Keeper, tmp_path: Path) -> None:
+    """Its checksum comes from the program, on the step's standard input, and not from where the file comes from."""
+    folder = keeper.folder / "artifacts/amd64"
+    folder.mkdir()
+    good = {"image": b"image", "payload": b"payload"}
+    sums = {name: hashlib.sha256(content).hexdigest() for name, content in good.items()}
+    given = " ".join(f"{name}_sha256={digest}" for name, digest in sums.items())
+    script = (
+        f"source {HOSTSCRIPTS}/guest-files.sh; progress() {{ :; }}; artifacts={keeper.host().url} architecture=amd64 "
+        f"image=i payload_key=k data=$PWD/data {given}; mkdir -p data/images; guest_base"
+    )
+    for name, content in (("image-i.qcow2", good["image"]), ("payload-k.qcow2", b"evil")):
+        (folder / name).write_bytes(content)
+    done = step(tmp_path, "eval", script)
+    assert done.returncode
+    assert "wrong checksum of " in done.stderr
+    assert not (tmp_path / "data/images/payload-k.qcow2").exists()
+    (folder / "payload-k.qcow2").write_bytes(good["payload"])
+    # A file that was swapped on the host is no good one, either.
+    (tmp_path / "data/images/i.qcow2").write_bytes(b"evil")
+    assert step(tmp_path, "eval", script).returncode == 0
+    assert (tmp_path / "data/images/i.qcow2").read_bytes() == good["image"]
+
+
+def test_host_asks_a_busy_server_again(keeper: Keeper, monkeypatch: pytest.MonkeyPatch) -> None:
+    host = keeper.host()
+    monkeypatch.setattr(q8s_limits, "CONNECTIONS", 0)
+    threading.Timer(0.5, lambda: monkeypatch.setattr(q8s_limits, "CONNECTIONS", 512)).start()
+    asks.done(host)
+    monkeypatch.setattr(asks, "SILENT_SECONDS", 0.2)
+    monkeypatch.setattr(q8s_limits, "CONNECTIONS", 0)
+    with pytest.raises(asks.NoState, match="it is busy"):
+        asks.done(host)
