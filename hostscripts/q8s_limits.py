@@ -23,6 +23,8 @@ RETRY_SECONDS = 5
 HEAD_SECONDS = 10
 """Within which a request's head must have arrived."""
 HEAD_BYTES = 8192
+SILENT_SECONDS = 120
+"""After which a connection on which nothing moves is closed."""
 BYTES_A_SECOND = 32 << 10
 """A connection that moves less on average is closed."""
 NONCE_SECONDS = 60
@@ -164,7 +166,7 @@ class LimitedHandler(http.server.SimpleHTTPRequestHandler):
     """Requests one by one, each with a limited head."""
 
     server: LimitedServer
-    timeout = HEAD_SECONDS * 2
+    timeout = SILENT_SECONDS
 
     def setup(self) -> None:
         """Limit what is read as the head."""
