@@ -150,7 +150,7 @@ state_announced() {
 # state_done: use up this guest's credential for states. A workload that breaks out of the guest later finds a useless one.
 state_done() {
 	local said
-	said=$(states done) || progress "this guest's credential for states ends by itself: ${said:-see $step_log}"
+	said=$(states "done") || progress "this guest's credential for states ends by itself: ${said:-see $step_log}"
 }
 
 # state_given: upload the state that was made here, and announced.
