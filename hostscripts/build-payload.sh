@@ -49,6 +49,10 @@ payload_build "$disk" "$executables"
 
 printf 'ADDRESS=%s\nPORT=%s\n' "$address" "$port" >"$inbox/artifacts.env"
 changed=no
+# Modules that it imports lie beside it.
+for module in q8s_states.py q8s_limits.py; do
+	if place "$inbox/$module" "/usr/local/sbin/$module" 0644; then changed=yes; fi
+done
 if place "$inbox/q8s_artifacts.py" /usr/local/sbin/q8s-artifacts 0755; then changed=yes; fi
 if place "$inbox/states.key" /etc/q8s/states.key 0600; then changed=yes; fi
 if place "$inbox/artifacts.env" /etc/q8s/artifacts.env 0644; then changed=yes; fi

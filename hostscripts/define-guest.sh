@@ -4,7 +4,7 @@
 # memory (bytes), checksums: image_sha256, payload_sha256, kubernetes_sha256; type, emulator and cpu_model, patience (seconds that
 # a boot is awaited), resumes=no where a guest of this architecture does not go on from another one's state
 # inbox: domain.xml, join.json (what makes the guest a node, for q8s_join_guest.py), seed/{user-data,meta-data,network-config},
-# states.key (of who may write states)
+# states.pem (what states are verified with), states.key (this guest's credential to make one)
 # shellcheck source=hostscripts/lib.sh
 . ./lib.sh
 # shellcheck source=hostscripts/domain.sh
@@ -46,6 +46,8 @@ mark=$guest/whole
 if virsh -q dominfo "$domain" >/dev/null 2>&1 && [[ -e $mark ]]; then
 	guest_powered
 	echo "$described" >"$guest/described"
+	# It comes with each run, and this guest has its identity.
+	state_done
 	# A step that was cut off while it handed a state over has left its largest part, and the guest has all of it.
 	rm -f "$data"/states/*/memory
 	# It goes on with its own payload, and gets from another one what a version of Kubernetes is: on its own link, when it is
@@ -110,6 +112,9 @@ state_resumed || {
 	state_made || boots
 }
 echo "$described" >"$guest/described"
+# Before the guest gets its identity, and with it workloads. What is announced is uploaded meanwhile.
+state_announced
+state_done
 install -m 0600 "$inbox/join.json" "$guest/join.json"
 # Before the mark: nobody would join a whole guest whose step was cut off between them.
 systemctl restart --no-block q8s-join-guest.service

@@ -24,7 +24,7 @@ state_key() {
 
 # states COMMAND WORD...: what q8s_guest_state.py says of this guest's.
 states() {
-	SERVER=$artifacts TYPE=$type KEY=$key KEYFILE=$inbox/states.key python3 "$inbox/q8s_guest_state.py" "$@"
+	SERVER=$artifacts TYPE=$type KEY=${key:-} KEYS=$inbox python3 "$inbox/q8s_guest_state.py" "$@"
 }
 
 # state_find: get the state, or the claim to make it.
@@ -45,8 +45,12 @@ state_find() {
 		return 0
 	fi
 	if [[ -e $data/baked/$key ]]; then
-		progress "the state of a guest of type $type is on this host's image"
-		mv "$data/baked/$key" "$state"
+		if said=$(states check "$data/baked/$key"); then
+			progress "the state of a guest of type $type is on this host's image"
+			mv "$data/baked/$key" "$state"
+		else
+			progress "not using the state of a guest of type $type on this host's image: $said"
+		fi
 	fi
 	# This host has no guest of another type.
 	rm -rf "$data/baked"
@@ -61,7 +65,7 @@ state_find() {
 	case $code in
 		0) ;;
 		10)
-			claim=$said
+			claim=yes
 			progress "boots, as the first one of type $type"
 			;;
 		11) progress "boots, as there is no state of another guest: $said" ;;
@@ -81,9 +85,11 @@ state_resumed() {
 	progress "boots, as it does not go on from a state: see /var/log/libvirt/qemu/$domain.log"
 	# Whatever it does: one that stands still is not off.
 	virsh -q destroy "$domain" || true
+	# Once a second guest says the same, it is dropped, and that guest's host makes another.
+	local said code=0
+	said=$(states report "$state") || code=$?
+	if ((code == 10)); then claim=yes; elif [[ $said ]]; then progress "the state stays on the first control plane: $said"; fi
 	rm -rf "$state" "$guest/nvram.fd"
-	# Nobody else is to try it.
-	[[ $claim ]] || claim=$(states anew) || claim=""
 	return 1
 }
 
@@ -130,16 +136,34 @@ state_saved() {
 	done
 }
 
-# state_given: hand the state over that was made here.
+# state_announced: tell the first control plane the checksums of the state that was made here. It accepts nothing else from then on.
+state_announced() {
+	[[ $made ]] || return 0
+	local said
+	said=$(states announce "$state") || {
+		made=""
+		rm -f "$state/memory"
+		state_left "${said:-see $step_log}"
+	}
+}
+
+# state_done: use up this guest's credential for states. A workload that breaks out of the guest later finds a useless one.
+state_done() {
+	local said
+	said=$(states "done") || progress "this guest's credential for states ends by itself: ${said:-see $step_log}"
+}
+
+# state_given: upload the state that was made here, and announced.
 state_given() {
 	[[ $made ]] || return 0
+	local said
 	progress "handing the guest's state over"
-	states give "$claim" "$state" || state_left "the first control plane does not take it, see $step_log"
+	said=$(states give "$state") || state_left "${said:-see $step_log}"
 	rm -rf "$state"
 }
 
-# state_left WHY: somebody else may make it.
+# state_left WHY: release the claim, so that another host can make the state.
 state_left() {
 	progress "the guest's state is not kept: $1"
-	states leave "$claim" || true
+	states leave || true
 }

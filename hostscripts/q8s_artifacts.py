@@ -1,16 +1,22 @@
 #!/usr/bin/env python3
-"""Serves what guests are made of to the workers' hosts, and keeps states of guests for them (docs/decisions/0024).
+"""Serve images and payloads to the workers' hosts, and keep saved guest states (docs/decisions/0024).
 
-Whoever reaches the port may read. Writing is for who has the cluster's key: a request is signed with it, by its method,
-its path and its body (:func:`signature`).
+Whoever reaches the port may read. Requests that change something are signed with a guest's credential (q8s_states.py):
+by their method, their path, their body's SHA-256 and a nonce of this server (:func:`q8s_limits.signature`).
 
-- ``GET /PATH``: a file of the folder; ``GET /states/TYPE/KEY/FILE``: one of a state.
-- ``POST /states/TYPE/KEY``: may the caller make it? 201 with a claim; 409 where it is there by now, or somebody else
-  makes it; 507 without room.
-- ``PUT /states/TYPE/KEY/CLAIM/FILE``: a file of it. The manifest comes last: the state is there then, all at once, and
-  those of the type that are older go.
-- ``DELETE /states/TYPE/KEY/CLAIM``: the caller does not make it after all.
-- ``DELETE /states/TYPE/KEY``: it is not what it should be.
+- ``GET /PATH``: a file of the folder; ``GET /states/TYPE/KEY/FILE``: one of a state; ``GET /states/nonce``.
+- ``POST /states/TYPE/KEY``: claim it. 201: the caller makes it; 409: it exists, or another guest makes it; 507: no
+  room.
+- ``POST /states/TYPE/KEY/files``: announce all its files, as JSON: ``{NAME: {"size": BYTES, "sha256": HEX}}``.
+- ``POST /states/TYPE/done``: the guest gets its identity; the credential is used up for all but the upload of
+  what is announced.
+- ``PUT /states/TYPE/KEY/FILE``: upload an announced file. With the last one the state is signed, and
+  replaces the type's others.
+- ``DELETE /states/TYPE/KEY``: release the claim.
+- ``POST /states/TYPE/KEY/reports/GENERATION``: it did not resume. 200: it is dropped; 202: noted; 409: one report
+  for each guest.
+
+403: the credential is not the guest's, or used up, or the nonce is. 503: busy; ask again after Retry-After.
 
 Arguments: ADDRESS PORT FOLDER STATES KEYFILE
 """
@@ -20,129 +26,36 @@ from __future__ import annotations
 import hashlib
 import hmac
 import http.server
-import os
 import re
-import secrets
-import shutil
 import sys
 import threading
-import time
-from contextlib import suppress
-from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
 
-MANIFEST = "manifest.json"
-CLAIM_SECONDS = 900
-"""As long as a slow host may take to boot a guest; then somebody else may make it."""
-SILENT_SECONDS = 120
-"""After this a connection on which nothing moves is closed."""
-SPARE_MIB = 4096
-"""Stays free beside a state: etcd is on this disk."""
-UNUSED_SECONDS = 86400
-"""A state that nobody has asked for in so long makes room for another one: its type may be no more."""
-_STATE = re.compile(r"/states/([a-z0-9][a-z0-9.-]*)/([0-9a-f]{64})")
-_CLAIM = re.compile(_STATE.pattern + r"/([0-9a-f]{16})")
-_PART = re.compile(_CLAIM.pattern + r"/([a-z][a-z0-9.]*)")
-_NOTHING = hashlib.sha256(b"").hexdigest()
+from q8s_limits import RETRY_SECONDS, LimitedHandler, LimitedServer, Nonces, signature
+from q8s_states import States
+
+UPLOADS = 8
+"""Files that are received at once."""
+BODY_BYTES = 4096
+"""Of a list of files."""
+_TYPE = r"/states/([a-z0-9][a-z0-9.-]*)"
+_DONE = re.compile(_TYPE + "/done")
+_STATE = re.compile(_TYPE + "/([0-9a-f]{64})")
+_FILES = re.compile(_STATE.pattern + "/files")
+_REPORT = re.compile(_STATE.pattern + "/reports/([0-9]{1,20})")
+_FILE = re.compile(_STATE.pattern + "/([a-z][a-z0-9.]{0,63})")
+_GUEST = re.compile("[0-9a-f]{32}")
 _CHUNK = 1 << 20
 
 
-def signature(key: bytes, method: str, path: str, digest: str) -> str:
-    """HMAC-SHA256 of a request whose body has this SHA-256."""
-    return hmac.new(key, f"{method} {path} {digest}".encode(), "sha256").hexdigest()
-
-
-@dataclass
-class States:
-    """Those that are there, and who makes one.
-
-    Attributes:
-        folder: a folder for each type, in it one for each state; parts are in hidden ones.
-    """
-
-    folder: Path
-    _claims: dict[str, tuple[str, float]] = field(default_factory=dict)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def __post_init__(self) -> None:
-        # Nobody has a claim to what an earlier run left.
-        for part in self.folder.glob("*/.*"):
-            shutil.rmtree(part)
-
-    def claim(self, kind: str, key: str) -> str | None:
-        """The right to make a state, where it is not there and nobody else has it."""
-        now = time.monotonic()
-        with self._lock:
-            _, until = self._claims.get(key, ("", now))
-            if until > now or (self.folder / kind / key).exists():
-                return None
-            claim = secrets.token_hex(8)
-            self._claims[key] = claim, now + CLAIM_SECONDS
-        (self.folder / kind).mkdir(exist_ok=True)
-        return claim
-
-    def part(self, kind: str, key: str, claim: str) -> Path | None:
-        """Where the files of a claim go, if it is one."""
-        with self._lock:
-            if self._claims.get(key, ("", 0.0))[0] != claim:
-                return None
-        part = self.folder / kind / f".{claim}"
-        part.mkdir(exist_ok=True)
-        return part
-
-    def leave(self, kind: str, key: str, claim: str) -> bool:
-        """Give a claim back, if it is one."""
-        part = self.part(kind, key, claim)
-        if part is None:
-            return False
-        with self._lock:
-            del self._claims[key]
-        shutil.rmtree(part)
-        return True
-
-    def drop(self, kind: str, key: str) -> None:
-        """The state goes, if it is there."""
-        shutil.rmtree(self.folder / kind / key, ignore_errors=True)
-
-    def used(self, path: Path) -> None:
-        """Somebody goes on from the state whose manifest this is."""
-        if path.name == MANIFEST:
-            with suppress(FileNotFoundError):
-                os.utime(path)
-
-    def make_room(self, size: int) -> bool:
-        """Whether so many bytes fit beside what stays free, where need be without what nobody uses."""
-        with self._lock:
-            manifests = self.folder.glob(f"[!.]*/[!.]*/{MANIFEST}")
-            used = sorted((path.stat().st_mtime, path.parent) for path in manifests)
-            for last, state in used:
-                if self._fits(size) or last > time.time() - UNUSED_SECONDS:
-                    break
-                shutil.rmtree(state, ignore_errors=True)
-            return self._fits(size)
-
-    def _fits(self, size: int) -> bool:
-        return shutil.disk_usage(self.folder).free >= size + (SPARE_MIB << 20)
-
-    def whole(self, kind: str, key: str, part: Path) -> None:
-        """The state is there; the others of its type go, whole ones and parts."""
-        for other in (self.folder / kind).iterdir():
-            if other != part:
-                shutil.rmtree(other)
-        with self._lock:
-            part.rename(self.folder / kind / key)
-            del self._claims[key]
-
-
-class Handler(http.server.SimpleHTTPRequestHandler):
-    """Requests; what it serves is its server's."""
+class Handler(LimitedHandler, http.server.SimpleHTTPRequestHandler):
+    """Requests; what they are about is the server's."""
 
     server: Server
-    timeout = SILENT_SECONDS
 
     def translate_path(self, path: str) -> str:
-        """The file of a request's path."""
+        """Return the file of a request's path."""
         states = "/states/"
         if path.startswith(states):
             self.directory, path = str(self.server.states.folder), path.removeprefix(states.rstrip("/"))
@@ -151,99 +64,131 @@ class Handler(http.server.SimpleHTTPRequestHandler):
         return super().translate_path(path)
 
     def do_GET(self) -> None:
-        """A file, of the folder or of a state."""
-        self.server.states.used(Path(self.translate_path(self.path)))
-        super().do_GET()
+        """Send a file of the folder or of a state, or a nonce."""
+        if self.path == "/states/nonce":
+            return self._answer(HTTPStatus.OK, self.server.nonces.new())
+        if self.path.startswith("/states/") and not _FILE.fullmatch(self.path):
+            return self._answer(HTTPStatus.NOT_FOUND)
+        file = Path(self.translate_path(self.path))
+        self.server.states.used(file)
+        self.server.allow(self.connection, file.stat().st_size if file.is_file() else 0)
+        return super().do_GET()
 
     def list_directory(self, _: object) -> None:
-        """Says that there is something, and not what."""
+        """Say that there is something, and not what."""
         self._answer(HTTPStatus.OK)
 
     def do_POST(self) -> None:
-        """A claim to make a state."""
-        found = _STATE.fullmatch(self.path)
-        if not found or not self._signed(_NOTHING):
-            return self._answer(HTTPStatus.FORBIDDEN)
-        if not self.server.states.make_room(0):
-            return self._answer(HTTPStatus.INSUFFICIENT_STORAGE)
-        claim = self.server.states.claim(*found.groups())
-        return self._answer(HTTPStatus.CREATED if claim else HTTPStatus.CONFLICT, claim or "")
+        """Claim a state, announce its files, report it, or use a credential up."""
+        size = self._size()
+        if size is None or size > BODY_BYTES:
+            return self._answer(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+        body, states = self.rfile.read(size), self.server.states
+        claim, files, report, done = (form.fullmatch(self.path) for form in (_STATE, _FILES, _REPORT, _DONE))
+        found = claim or files or report or done
+        guest = self._guest(found[1], hashlib.sha256(body).hexdigest()) if found else None
+        if guest is None or not (done or states.usable(guest)):
+            answer = HTTPStatus.FORBIDDEN
+        elif claim:
+            answer = states.claim(*claim.groups(), guest=guest)
+        elif files:
+            answer = states.announce(*files.groups(), guest=guest, body=body)
+        elif report:
+            answer = states.report(*report.groups(), guest=guest)
+        else:
+            states.use_up(guest)
+            answer = HTTPStatus.OK
+        return self._answer(answer)
 
     def do_DELETE(self) -> None:
-        """A state goes, or a claim is given back."""
-        state, claim = _STATE.fullmatch(self.path), _CLAIM.fullmatch(self.path)
-        if not (state or claim) or not self._signed(_NOTHING):
+        """Release a claim."""
+        found = _STATE.fullmatch(self.path)
+        guest = self._guest(found[1], hashlib.sha256(b"").hexdigest()) if found else None
+        if not found or guest is None:
             return self._answer(HTTPStatus.FORBIDDEN)
-        if state:
-            self.server.states.drop(*state.groups())
-        elif claim and not self.server.states.leave(*claim.groups()):
-            return self._answer(HTTPStatus.CONFLICT)
-        return self._answer(HTTPStatus.OK)
+        released = self.server.states.release(*found.groups(), guest=guest)
+        return self._answer(HTTPStatus.OK if released else HTTPStatus.CONFLICT)
 
     def do_PUT(self) -> None:
-        """A file of a state."""
-        found, digest = _PART.fullmatch(self.path), self.headers.get("X-Q8s-Sha256", "")
-        if not found or not self._signed(digest):
-            return self._answer(HTTPStatus.FORBIDDEN)
-        kind, key, claim, name = found.groups()
-        part = self.server.states.part(kind, key, claim)
-        if part is None:
-            return self._answer(HTTPStatus.CONFLICT)
-        left, read = int(self.headers.get("Content-Length", 0)), hashlib.sha256()
-        if not self.server.states.make_room(left):
-            return self._answer(HTTPStatus.INSUFFICIENT_STORAGE)
-        with (part / name).open("wb") as file:
+        """Receive an announced file."""
+        if not self.server.uploads.acquire(blocking=False):
+            return self._answer(HTTPStatus.SERVICE_UNAVAILABLE)
+        try:
+            return self._answer(self._receive())
+        finally:
+            self.server.uploads.release()
+
+    def _receive(self) -> HTTPStatus:
+        found, size, digest = _FILE.fullmatch(self.path), self._size(), self.headers.get("X-Q8s-Sha256", "")
+        guest = self._guest(found[1], digest) if found else None
+        if not found or size is None or guest is None:
+            return HTTPStatus.FORBIDDEN
+        written = self.server.states.upload(found[1], found[2], guest, found[3], (size, digest))
+        if written is None:
+            return HTTPStatus.CONFLICT
+        self.server.allow(self.connection, size)
+        try:
+            if self._written(written, size) != digest:
+                return HTTPStatus.BAD_REQUEST
+            arrived = self.server.states.arrived(found[1], found[2], guest, found[3], written)
+            return HTTPStatus.CREATED if arrived else HTTPStatus.CONFLICT
+        finally:
+            written.unlink(missing_ok=True)
+
+    def _written(self, path: Path, left: int) -> str:
+        """Write the body to a file; its SHA-256."""
+        read = hashlib.sha256()
+        with path.open("wb") as file:
             while left and (chunk := self.rfile.read(min(left, _CHUNK))):
                 file.write(chunk)
                 read.update(chunk)
                 left -= len(chunk)
-        if read.hexdigest() != digest:
-            (part / name).unlink()
-            return self._answer(HTTPStatus.BAD_REQUEST)
-        if name == MANIFEST:
-            self.server.states.whole(kind, key, part)
-        return self._answer(HTTPStatus.CREATED)
+        return read.hexdigest()
 
     def log_message(self, *_: object) -> None:
-        """Not a line for each file; what goes wrong is an answer to who asks."""
+        """Write no line for each file; the answer says what is wrong."""
 
-    def _signed(self, digest: str) -> bool:
-        """Whether who asks has the cluster's key."""
+    def _size(self) -> int | None:
+        """The body's size in bytes, if the request says a valid one."""
+        said = self.headers.get("Content-Length", "0")
+        return int(said) if re.fullmatch("[0-9]{1,15}", said) else None
+
+    def _guest(self, kind: str, digest: str) -> str | None:
+        """The guest of this type that has signed this request, which is no repetition."""
+        guest, nonce = self.headers.get("X-Q8s-Guest", ""), self.headers.get("X-Q8s-Nonce", "")
+        if not _GUEST.fullmatch(guest):
+            return None
+        credential = self.server.states.credential(kind, guest)
+        signed = signature(credential, self.command, self.path, digest, nonce)
         given = self.headers.get("X-Q8s-Signature", "")
-        return hmac.compare_digest(given, signature(self.server.key, self.command, self.path, digest))
+        if not hmac.compare_digest(given.encode(), signed.encode()):
+            return None
+        return guest if self.server.nonces.use(nonce) else None
 
     def _answer(self, status: HTTPStatus, text: str = "") -> None:
         self.send_response(status)
         self.send_header("Content-Length", str(len(text)))
-        if status != HTTPStatus.CREATED and self.command == "PUT":
-            # What it sends is not read to its end.
-            self.close_connection = True
+        if status == HTTPStatus.SERVICE_UNAVAILABLE:
+            self.send_header("Retry-After", str(RETRY_SECONDS))
         self.end_headers()
         self.wfile.write(text.encode())
 
 
-class Server(http.server.ThreadingHTTPServer):
+class Server(LimitedServer):
     """Serves a folder and states.
 
     Args:
         address: host and port.
         folder: what is served.
         states: what is kept.
-        key: of who may write.
     """
 
-    daemon_threads = True
-
-    def __init__(self, address: tuple[str, int], *, folder: Path, states: States, key: bytes) -> None:
+    def __init__(self, address: tuple[str, int], *, folder: Path, states: States) -> None:
         super().__init__(address, Handler)
-        self.folder, self.states, self.key = folder, states, key
+        self.folder, self.states, self.nonces = folder, states, Nonces()
+        self.uploads = threading.BoundedSemaphore(UPLOADS)
 
 
 if __name__ == "__main__":
     host, port, folder, states, keyfile = sys.argv[1:]
-    Server(
-        (host, int(port)),
-        folder=Path(folder),
-        states=States(Path(states)),
-        key=Path(keyfile).read_bytes().strip(),
-    ).serve_forever()
+    Server((host, int(port)), folder=Path(folder), states=States(Path(states), Path(keyfile))).serve_forever()

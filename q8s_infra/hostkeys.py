@@ -6,6 +6,8 @@ worker that does not exist yet. ECDSA P-256 in PEM, because that encoding is det
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import string
 from dataclasses import dataclass
 
@@ -100,7 +102,7 @@ def snapshot_file_key(seed: str, salt: bytes) -> bytes:
 
 
 def states_key(seed: str) -> str:
-    """What states of guests are signed with, 32 bytes in hex.
+    """The key in PEM that the first control plane signs states of guests with; it checks guests' credentials by it.
 
     Args:
         seed: the stack's secret seed, at least 32 bytes in hex.
@@ -108,7 +110,36 @@ def states_key(seed: str) -> str:
     Raises:
         ValueError: the seed is no hex or too short.
     """
-    return _derived(seed, "q8s states", "", length=32).hex()
+    return _pem(_ecdsa(seed, "q8s states signing key", ""))
+
+
+def states_public_key(seed: str) -> str:
+    """The key in PEM that workers' hosts verify states of guests with.
+
+    Args:
+        seed: the stack's secret seed, at least 32 bytes in hex.
+
+    Raises:
+        ValueError: the seed is no hex or too short.
+    """
+    public = _ecdsa(seed, "q8s states signing key", "").public_key()
+    return public.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo).decode()
+
+
+def states_credential(seed: str, kind: str, guest: str) -> str:
+    """By which a guest may make one state: its identifier and its credential, a line each (hostscripts/q8s_states.py).
+
+    Args:
+        seed: the stack's secret seed, at least 32 bytes in hex.
+        kind: the guest's type, which the credential is good for.
+        guest: all that makes it another guest.
+
+    Raises:
+        ValueError: the seed is no hex or too short.
+    """
+    identifier = hashlib.sha256(guest.encode()).hexdigest()[:32]
+    message = f"q8s state credential {kind} {identifier}".encode()
+    return f"{identifier}\n{hmac.new(states_key(seed).strip().encode(), message, 'sha256').hexdigest()}\n"
 
 
 def derive(seed: str, machine: str) -> HostKey:
@@ -121,18 +152,25 @@ def derive(seed: str, machine: str) -> HostKey:
     Raises:
         ValueError: the seed is no hex or too short.
     """
-    # 48 bytes, reduced to the group's order: the bias is below 2^-128 (FIPS 186-5, A.2.1).
-    okm = _derived(seed, "q8s ssh host key", machine, length=48)
-    scalar = int.from_bytes(okm, "big") % (_P256_ORDER - 1) + 1
-    key = ec.derive_private_key(scalar, ec.SECP256R1())
+    key = _ecdsa(seed, "q8s ssh host key", machine)
     return HostKey(
-        private=key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
-        ).decode(),
+        private=_pem(key),
         public=key.public_key()
         .public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
         .decode(),
     )
+
+
+def _ecdsa(seed: str, salt: str, info: str) -> ec.EllipticCurvePrivateKey:
+    # 48 bytes, reduced to the group's order: the bias is below 2^-128 (FIPS 186-5, A.2.1).
+    okm = _derived(seed, salt, info, length=48)
+    return ec.derive_private_key(int.from_bytes(okm, "big") % (_P256_ORDER - 1) + 1, ec.SECP256R1())
+
+
+def _pem(key: ec.EllipticCurvePrivateKey) -> str:
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
+    ).decode()
 
 
 def _derived(seed: str, salt: str, info: str, *, length: int) -> bytes:

@@ -14,7 +14,7 @@ from q8s_infra.components.host import ipv4
 from q8s_infra.components.worker import guest_arguments, host_sources
 from q8s_infra.defaults import ARTIFACTS_PORT
 from q8s_infra.drift import Cloud as ProjectCloud
-from q8s_infra.hostkeys import derive, states_key
+from q8s_infra.hostkeys import derive, states_public_key
 from q8s_infra.hosts import HostError, Hosts
 from q8s_infra.printable import printable
 from q8s_infra.remote import FOLDER, HOSTSCRIPTS, Step
@@ -244,6 +244,6 @@ def _guest_files(planned: ClusterPlan, worker: Worker, keys: StackKeys) -> Mappi
     spec = planned.spec
     return {
         "domain.xml": domain_xml(worker),
-        "states.key": states_key(keys.seed),
+        "states.pem": states_public_key(keys.seed),
         **seed(spec, authorized_keys=[keys.public, *spec.access.ssh_public_keys]),
     }

@@ -18,7 +18,7 @@ from q8s_infra.render.sources import guest_apt_files, image_files, registry_file
 from q8s_infra.spec import ClusterSpec
 from q8s_infra.state.model import ARTIFACTS
 
-_SERVICE = ("q8s-artifacts.service", "q8s_artifacts.py")
+_SERVICE = ("q8s-artifacts.service", "q8s_artifacts.py", "q8s_limits.py", "q8s_states.py")
 
 
 class Artifacts(pulumi.ComponentResource):

@@ -12,7 +12,16 @@ import pulumi
 from pulumi_command import local
 
 from q8s_infra import new_keys
-from q8s_infra.hostkeys import HostKey, certificate_key, derive, join_token, machine_id, states_key
+from q8s_infra.hostkeys import (
+    HostKey,
+    certificate_key,
+    derive,
+    join_token,
+    machine_id,
+    states_credential,
+    states_key,
+    states_public_key,
+)
 from q8s_infra.remote import secret
 
 RECIPE: Final = inspect.getsource(new_keys)
@@ -59,8 +68,17 @@ class ClusterKeys(pulumi.ComponentResource):
 
     @property
     def states_key(self) -> pulumi.Output[str]:
-        """What states of guests are signed with; a secret."""
+        """The first control plane's key for states of guests; a secret, and for that host alone."""
         return self._keys.apply(lambda keys: states_key(keys["hostKeySeed"]))
+
+    @property
+    def states_public_key(self) -> pulumi.Output[str]:
+        """What workers' hosts verify states of guests with."""
+        return self._keys.apply(lambda keys: states_public_key(keys["hostKeySeed"]))
+
+    def states_credential(self, kind: str, guest: Sequence[pulumi.Input[object]]) -> pulumi.Output[str]:
+        """The document by which a guest of a type that is made of all this may make a state; a secret."""
+        return self._derived(lambda seed, made_of: states_credential(seed, kind, made_of), guest)
 
     def certificate_key(self, node: Sequence[pulumi.Input[object]]) -> pulumi.Output[str]:
         """What the certificates of a control plane that is made of all this are handed over by; a secret."""

@@ -144,7 +144,8 @@ class Worker(pulumi.ComponentResource):
             files={
                 "domain.xml": domain_xml(planned),
                 "join.json": join,
-                "states.key": keys.states_key,
+                "states.pem": keys.states_public_key,
+                "states.key": keys.states_credential(planned.type_name, [name, *guest_is]),
                 **{path: _document(documents, path) for path in SEED_FILES},
             },
             triggers=guest_is,

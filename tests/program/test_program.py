@@ -18,7 +18,7 @@ import yaml
 from pulumi.runtime import rpc
 
 from q8s_infra.components.host import ipv4
-from q8s_infra.hostkeys import certificate_key, join_token
+from q8s_infra.hostkeys import certificate_key, join_token, states_key, states_public_key
 from q8s_infra.plan import ClusterPlan, plan
 from q8s_infra.render.templates import REPOSITORY
 from q8s_infra.spec import load
@@ -143,6 +143,23 @@ def carriers(description: dict[str, Any], keys: str, *secrets: str) -> set[str]:
 
 WORKERS = {"x86-small-0", "arm-mid-0"}
 PAYLOADS = {f"control-plane-0-{name}-payload" for name in OF_WORKERS}
+
+
+def test_only_the_first_control_plane_gets_the_key_that_signs_states(keys: str) -> None:
+    seed = json.loads(keys)["hostKeySeed"]
+    assert carriers({}, keys, states_key(seed).splitlines()[1]) == PAYLOADS
+    guests = {f"{name}-guest" for name in WORKERS}
+    assert carriers({}, keys, states_public_key(seed).splitlines()[1]) == guests
+
+
+def test_a_worker_gets_no_other_ones_credential_for_states(keys: str) -> None:
+    recorder, _ = run(shape("prototype"), keys)
+    found = []
+    for name, declared in recorder.declared.items():
+        if name.startswith("Command ") and name.endswith("-guest"):
+            documents = unpacked(rpc.unwrap_rpc_secret(declared.inputs["stdin"]))
+            found += re.findall(r"^[0-9a-f]{32}\n[0-9a-f]{64}$", documents, re.MULTILINE)
+    assert len(found) == len(set(found)) == len(WORKERS)
 
 
 def test_a_proxy_s_password_goes_to_those_who_download_and_never_to_kubeadm(keys: str) -> None:

@@ -159,7 +159,9 @@ def test_a_host_goes_on_from_the_state_of_its_type_on_its_image(tmp_path: Path, 
     script = (
         f"source {HOSTSCRIPTS}/requirements.sh; source {HOSTSCRIPTS}/guest-state.sh; host_release() {{ echo 9.0.0; }}; "
         f"data=$PWD/data type=x86 disk={room} memory=0; "
-        "progress() { :; }; state_key() { echo own; }; states() { echo asked >>$PWD/asked; return 11; }; state_find; "
+        "progress() { :; }; state_key() { echo own; }; "
+        "states() { [[ $1 = check ]] || { echo asked >>$PWD/asked; return 11; }; }; "
+        "state_find; "
         '[[ -e $state ]] && cat "$state/memory" || echo none'
     )
     done = step(tmp_path, "eval", script)
@@ -167,3 +169,19 @@ def test_a_host_goes_on_from_the_state_of_its_type_on_its_image(tmp_path: Path, 
     assert done.stdout.split()[-1] == ("own" if resumes else "none")
     assert not (tmp_path / "data/baked").exists()
     assert not (tmp_path / "asked").exists()
+
+
+def test_spoiled_state_on_an_image_is_not_used(tmp_path: Path) -> None:
+    (tmp_path / "data/baked/own").mkdir(parents=True)
+    script = (
+        f"source {HOSTSCRIPTS}/requirements.sh; source {HOSTSCRIPTS}/guest-state.sh; host_release() {{ echo 9.0.0; }}; "
+        "data=$PWD/data type=x86 disk=0 memory=0; progress() { echo $*; }; state_key() { echo own; }; "
+        "states() { [[ $1 = check ]] && echo it is not signed || echo asked; return 11; }; state_find; "
+        "[[ -e $state ]] && echo used || echo none"
+    )
+    done = step(tmp_path, "eval", script)
+    assert done.returncode == 0, done.stderr
+    said = done.stdout.splitlines()
+    assert said[0] == "not using the state of a guest of type x86 on this host's image: it is not signed"
+    assert said[-1] == "none"
+    assert not (tmp_path / "data/baked").exists()

@@ -17,7 +17,7 @@ import pytest
 
 from q8s_infra.diagnose import Redactor, stack_values, write_archive
 from q8s_infra.diagnose.values import SECRET_MARK
-from q8s_infra.hostkeys import certificate_key, derive, join_token, snapshot_key, states_key
+from q8s_infra.hostkeys import certificate_key, derive, join_token, snapshot_key, states_credential, states_key
 from q8s_infra.remote import archive
 
 SEED = "".join(random.Random(7).choices("0123456789abcdef", k=64))
@@ -25,6 +25,7 @@ PRIVATE = asyncssh.generate_private_key("ecdsa-sha2-nistp256").export_private_ke
 BASTION = asyncssh.generate_private_key("ssh-rsa", key_size=2048).export_private_key("pkcs8-pem").decode()
 CLIENT = asyncssh.generate_private_key("ecdsa-sha2-nistp256").export_private_key("pkcs8-pem").decode()
 TOKEN, CERTIFICATE_KEY = join_token(SEED, "demo-x86-0"), certificate_key(SEED, "demo-control-plane-1")
+STATES_CREDENTIAL = states_credential(SEED, "x86", "demo-x86-0")
 PROXY, REGISTRY, PASSPHRASE = "pr0xy&Wort+ü/9", "r3gistry'Wort", 'zwei "Wörter" \\ und 3'
 CLIENT_DATA = base64.b64encode(CLIENT.encode()).decode()
 BRACKET = "{[0pen: Wort"
@@ -81,7 +82,7 @@ DEPLOYMENT: Final = {
             "demo-x86-0-guest",
             {
                 "join.json": json.dumps(JOIN),
-                "states.key": states_key(SEED),
+                "states.key": STATES_CREDENTIAL,
                 "seed/user-data": "#cloud-config\nhostname: demo\npackages: [containerd]\n",
                 "proxy.env": f"https_proxy=http://demo:{quote(PROXY, safe='')}@proxy:3128\nno_proxy=10.0.0.0/8\n",
                 "registry/r.io/hosts.toml": 'server = "https://r.io"\nAuthorization = "Basic '
@@ -115,6 +116,7 @@ KNOWN = {
     "token": TOKEN,
     "certificate key": CERTIFICATE_KEY,
     "states' key": states_key(SEED),
+    "states' credential": STATES_CREDENTIAL.split()[1],
     "snapshots' key": snapshot_key(SEED).hex(),
     "registry's": base64.b64encode(b"demo:" + REGISTRY.encode()).decode(),
     "proxy's password": PROXY,

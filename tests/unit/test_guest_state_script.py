@@ -38,7 +38,7 @@ def test_a_guest_that_is_off_before_its_state_is_saved_boots_again(
         patience=9,
         made="",
     )
-    assert told[1:] == [f"the guest's state is not kept: {why}", "states leave a", then]
+    assert told[1:] == [f"the guest's state is not kept: {why}", "states leave", then]
 
 
 WHOLE = ["memory", "nvram.fd", "payload.qcow2", "root.qcow2"]
@@ -48,7 +48,7 @@ WHOLE = ["memory", "nvram.fd", "payload.qcow2", "root.qcow2"]
     ("saves", "resumes", "then", "files"),
     [
         ("true", "true", ["goes on"], WHOLE),
-        ("false", "true", ["states leave a", "goes on"], []),
+        ("false", "true", ["states leave", "goes on"], []),
         # It may stand still: it is off before it boots.
         ("true", "false", ["virsh destroy", "off"], WHOLE),
     ],
@@ -93,12 +93,77 @@ def test_a_guest_that_does_not_go_on_is_off_before_it_boots(tmp_path: Path, rest
     told = said(
         tmp_path,
         "state_resumed || echo boots, claims $claim",
-        stand_ins=f"answers() {{ false; }}; disks_on() {{ :; }}; states() {{ echo another; }}; {virsh}",
+        stand_ins=f"answers() {{ false; }}; disks_on() {{ :; }}; states() {{ return 10; }}; {virsh}",
         state=state,
         guest=tmp_path,
         type="a",
         claim="",
     )
     # It may run, stand still or be off: nothing but this is sure.
-    assert told == ["virsh restore", "virsh destroy", "boots, claims another"]
+    assert told == ["virsh restore", "virsh destroy", "boots, claims yes"]
     assert not state.exists()
+
+
+@pytest.mark.parametrize(
+    ("code", "says", "claims", "tells"),
+    [(10, "", "yes", []), (11, "", "no", []), (11, "409", "no", ["the state stays on the first control plane: 409"])],
+)
+def test_state_that_does_not_resume_is_reported_before_it_is_deleted(
+    tmp_path: Path, code: int, says: str, claims: str, tells: list[str]
+) -> None:
+    state = tmp_path / "state"
+    state.mkdir()
+    (state / "memory").touch()
+    told = said(
+        tmp_path,
+        "state_resumed || echo claim ${claim:-no}",
+        stand_ins="answers() { false; }; disks_on() { :; }; progress() { [[ $1 != the* ]] || echo $*; }; "
+        f"virsh() {{ :; }}; "
+        f'states() {{ [[ $1 = report && -e $2/memory ]] || exit 1; printf "{says}"; return {code}; }}',
+        state=state,
+        guest=tmp_path,
+        type="a",
+        claim="",
+    )
+    assert told == [*tells, f"claim {claims}"]
+    assert not state.exists()
+
+
+@pytest.mark.parametrize("accepted", [True, False])
+def test_state_is_announced_before_the_guest_gets_its_identity(tmp_path: Path, accepted: bool) -> None:
+    """The lines of define-guest.sh from the guest that runs to its end."""
+    lines = (HOSTSCRIPTS / "define-guest.sh").read_text().partition("\nlink_current\n")[2]
+    for folder in ("guest", "state"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "join.json").touch()
+    (tmp_path / "state/memory").touch()
+    answer = "true" if accepted else "echo no room; return 11"
+    told = said(
+        tmp_path,
+        lines,
+        stand_ins="state_find() { :; }; state_resumed() { false; }; boots() { :; }; state_made() { made=yes; }; "
+        "install() { echo identity; }; systemctl() { :; }; "
+        f'states() {{ echo "states $1" >&4; [[ $1 != announce ]] || {{ {answer}; }}; }}; '
+        "exec 4>&1; progress() { [[ $1 != *kept* ]] || echo $* >&4; }",
+        state=tmp_path / "state",
+        guest=tmp_path / "guest",
+        mark=tmp_path / "guest/whole",
+        made="",
+    )
+    asked = [line for line in told if line != ""]
+    if accepted:
+        assert asked == ["states announce", "states done", "identity", "states give"]
+    else:
+        left = ["the guest's state is not kept: no room", "states leave"]
+        assert asked == ["states announce", *left, "states done", "identity"]
+    assert (tmp_path / "guest/whole").exists()
+    assert not (tmp_path / "state/memory").exists()
+
+
+def test_step_goes_on_where_the_first_control_plane_does_not_answer(tmp_path: Path) -> None:
+    told = said(
+        tmp_path,
+        "state_done; echo on",
+        stand_ins="progress() { echo $*; }; states() { echo it does not answer; return 11; }",
+    )
+    assert told == ["this guest's credential for states ends by itself: it does not answer", "on"]

@@ -8,7 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from q8s_infra.hostkeys import certificate_key, derive, join_token, machine_id
+from q8s_infra.hostkeys import (
+    certificate_key,
+    derive,
+    join_token,
+    machine_id,
+    states_credential,
+    states_key,
+    states_public_key,
+)
 
 SEED = "5a" * 32
 
@@ -61,3 +69,26 @@ def test_a_certificate_key_is_the_nodes_own_and_the_same_on_every_run(one: str, 
 def test_a_token_wants_a_good_seed(seed: str) -> None:
     with pytest.raises(ValueError, match=r"hex|32 bytes"):
         join_token(seed, "a")
+
+
+def test_openssl_verifies_with_the_public_key_what_it_signs_with_the_states_key(tmp_path: Path) -> None:
+    for name, text in (("key", states_key(SEED)), ("pem", states_public_key(SEED)), ("text", "a manifest")):
+        (tmp_path / name).write_text(text)
+    text, signature = tmp_path / "text", tmp_path / "signature"
+    sign = ["openssl", "dgst", "-sha256", "-sign", tmp_path / "key", "-out", signature, text]
+    subprocess.run(sign, check=True)
+    verify = ["openssl", "dgst", "-sha256", "-verify", tmp_path / "pem", "-signature", signature, text]
+    subprocess.run(verify, check=True)
+    text.write_text("another")
+    assert subprocess.run(verify, check=False).returncode
+    assert "PRIVATE" not in states_public_key(SEED)
+    assert states_key(SEED) != states_key("a5" * 32)
+
+
+@given(st.text(), st.text())
+def test_a_states_credential_is_the_guests_own_and_its_types(one: str, other: str) -> None:
+    assert re.fullmatch(r"[0-9a-f]{32}\n[0-9a-f]{64}\n", states_credential(SEED, "x86", one))
+    assert (states_credential(SEED, "x86", one) == states_credential(SEED, "x86", other)) == (one == other)
+    of_type = {states_credential(SEED, kind, one).split()[1] for kind in ("x86", "arm")}
+    assert len(of_type) == 2
+    assert states_credential("a5" * 32, "x86", one).split()[1] not in of_type

@@ -77,7 +77,7 @@ def test_another_machine_is_another_state(documents: Path, file: str, was: str, 
 def test_a_guests_name_and_secrets_are_no_part_of_it(documents: Path) -> None:
     """Else no two workers would have a state in common."""
     before = key(documents)
-    for name in ("join.json", "states.key"):
+    for name in ("join.json", "states.key", "states.pem"):
         (documents / name).write_text("another")
     assert key(documents) == before
     one, other = (each for each in planned("mixed").workers if each.type_name == "server-new")
