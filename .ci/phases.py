@@ -74,6 +74,7 @@ def phases(*, own_lab: bool) -> tuple[Phase, ...]:
         Phase("upgrades", 4800, [[*LAB, "upgrades"]], full=True),
         Phase("published", 4800, [[*LAB, "published"]], full=True),
         Phase("further", 5400, [[*LAB, "further"]], full=True),
+        Phase("distributions", 1800, [[*LAB, "distributions"]], full=True),
         Phase("lab-tests-full", 14400, [[*inside, "tests/lab", "-m", "full"]], full=True),
         *([Phase("lab-down", 300, [[*LAB, "down", "--wipe"]], always=True)] if own_lab else []),
     )

@@ -31,6 +31,7 @@ apt_host_sources
 
 progress "installing containerd and Kubernetes $kubernetes"
 apt_install containerd runc conntrack ethtool socat iptables
+host_has containerd
 # Where a cluster runs already, another version is for the step that upgrades it. kubelet starts by itself when kubeadm has
 # configured it.
 if [[ ! -e /var/lib/q8s-initialised && ! -e /var/lib/q8s-joined ]]; then

@@ -2,10 +2,12 @@
 # What a host must be: recent enough, without swap where kubelet runs, without a firewall or a libvirt network of its own.
 
 # The oldest releases that hosts may have, mirrored in docs/operators.md (Hosts). Reasons: LoadCredential (systemd 247), the
-# programs of this folder (Python 3.9), <tcg><tb-cache> of a domain (libvirt 7.10); libvirt 8.0 and QEMU 6.2 are Ubuntu 22.04's.
+# programs of this folder (Python 3.9), the CRI that kubelet has since Kubernetes 1.26 (containerd 1.6), <tcg><tb-cache> of a
+# domain (libvirt 7.10); libvirt 8.0 and QEMU 6.2 are Ubuntu 22.04's.
 oldest_releases="
 systemd 247
 Python 3.9
+containerd 1.6
 libvirt 8.0
 QEMU 6.2
 "
@@ -21,6 +23,8 @@ host_release() {
 	case $1 in
 		systemd) said=$(systemctl --version 2>/dev/null) || true ;;
 		Python) said=$(python3 --version 2>/dev/null) || true ;;
+		# Behind the address of its source, which has a number of its own (containerd/v2).
+		containerd) said=$(containerd --version 2>/dev/null | cut -d' ' -f3) || true ;;
 		libvirt) said=$(virsh --version 2>/dev/null) || true ;;
 		QEMU) said=$(qemu-img --version 2>/dev/null) || true ;;
 	esac
@@ -85,5 +89,5 @@ unused_default_network() {
 		if virsh -q domiflist "$each" | awk '$2 == "network" && $3 == "default" { used = 1 } END { exit !used }'; then return 0; fi
 	done
 	virsh -q net-autostart --disable default
-	if virsh -q net-list --name | grep -qx default; then virsh -q net-destroy default; fi
+	if virsh -q net-list --name | grep -x default >/dev/null; then virsh -q net-destroy default; fi
 }

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final
 import typer
 from rich.table import Table
 
-from lab import checks, files, graph, images, layout, lock, mirrors, namespace, teardown
+from lab import checks, distributions, files, graph, images, layout, lock, mirrors, namespace, teardown
 from lab.artifact import REPOSITORY, Artifact, BuildError, cache_root, prune
 from lab.command import run
 from lab.hosts.image import APT_PACKAGES as HOST_PACKAGES
@@ -137,6 +137,12 @@ def further_command() -> None:
     _build_further(further.ARTIFACTS, further.APT_PACKAGES)
 
 
+@cli.command(name="distributions")
+def distributions_command() -> None:
+    """Build hosts of an older and a newer release of Debian, for the tests that have some: ten minutes on two cores."""
+    _build_further(distributions.ARTIFACTS)
+
+
 @cli.command("status")
 def status_command() -> None:
     """Show what runs; exit 1 where something should and does not."""
@@ -171,8 +177,8 @@ def down(wipe: Annotated[bool, typer.Option("--wipe", help="Drop databases, host
 def clean() -> None:
     """Remove what no current artifact names from the cache, and the Go compiler's own cache."""
     with _explained(), _alone(seconds=0):
-        every = (*artifacts(), *upgrades.ARTIFACTS, *published.ARTIFACTS, *further.ARTIFACTS)
-        removed = prune((*every, DATABASE_SCHEMAS, DOCUMENT_SCHEMAS))
+        asked_for = (*upgrades.ARTIFACTS, *published.ARTIFACTS, *further.ARTIFACTS, *distributions.ARTIFACTS)
+        removed = prune((*artifacts(), *asked_for, DATABASE_SCHEMAS, DOCUMENT_SCHEMAS))
         for leftover in (cache_root() / "go-build", *cache_root().glob("guest-????????")):
             if leftover.is_dir():
                 run("rm", "-rf", "--one-file-system", leftover, limit=_WIPE_SECONDS)

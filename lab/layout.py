@@ -68,6 +68,8 @@ MIRROR_PORT: Final = 80
 REGISTRY_PORT: Final = 5001
 
 HOST_IMAGE: Final = "debian-12"
+HOST_ROOT: Final = "q8s_host_root"
+"""Property of a host image that is not the lab's own one: the path of its root file system."""
 FLAVORS: Final = {
     "c1.small": (2, 2048, 20),
     "c1.medium": (2, 4096, 40),

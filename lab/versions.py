@@ -12,6 +12,8 @@ PULUMI_OPENSTACK: Final = "5.5.3"
 
 # Hosts
 HOST_SUITE: Final = "bookworm"
+FURTHER_HOSTS: Final = {"debian-11": "bullseye", "debian-13": "trixie"}
+"""Host images of further tests, by their names in the cloud: an older and a newer release."""
 HOST_NAMESERVER: Final = "10.78.0.1"
 
 # Mirrors

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -35,6 +36,8 @@ _IMAGE_PACKAGES: Final = (
     "less",
     "netcat-openbsd",
 )
+# Installed systems have a merged /usr, which later releases see to by themselves.
+_FURTHER_PACKAGES: Final = {"bullseye": ("usrmerge",)}
 # Device nodes and disks are the machine's.
 _MASKED_UNITS: Final = (
     "e2scrub_all.timer",
@@ -50,15 +53,18 @@ _MASKED_UNITS: Final = (
 _MASKED_TMPFILES: Final = ("static-nodes-permissions.conf",)
 
 
-def _build(builder: Builder) -> None:
+def _build(suite: str, builder: Builder) -> None:
     root = builder.out
     # What the caller's Python is told not to do must not reach the packages' own scripts.
     clean = ("env", "-u", "PYTHONDONTWRITEBYTECODE", "-u", "PYTHONHOME", "-u", "PYTHONPATH")
-    mmdebstrap = ("mmdebstrap", "--mode=root", "--variant=minbase", f"--include={','.join(_IMAGE_PACKAGES)}")
+    packages = ",".join((*_IMAGE_PACKAGES, *_FURTHER_PACKAGES.get(suite, ())))
+    mmdebstrap = ("mmdebstrap", "--mode=root", "--variant=minbase", f"--include={packages}")
     # Not debootstrap: it does not resolve the virtual packages that cloud-init's dependencies name.
-    builder.run(*clean, *mmdebstrap, versions.HOST_SUITE, root, *apt.suites(versions.HOST_SUITE))
+    builder.run(*clean, *mmdebstrap, suite, root, *apt.suites(suite))
     _strip(root)
     shutil.copytree(_ROOTFS, root, dirs_exist_ok=True, symlinks=True)
+    if suite != versions.HOST_SUITE:
+        _move(root / "etc/apt", suite)
     _mask(root)
     _write(root)
     _trust(builder, root)
@@ -77,8 +83,17 @@ def _strip(root: Path) -> None:
         source.unlink()
 
 
+def _move(configuration: Path, suite: str) -> None:
+    """Package sources of another release; not its backports, which only the lab's own QEMU comes from."""
+    sources = configuration / "sources.list.d/debian.sources"
+    text = sources.read_text().replace(f" {versions.HOST_SUITE}-backports", "")
+    sources.write_text(text.replace(versions.HOST_SUITE, suite))
+    (configuration / "preferences.d/q8s-lab-emulator").unlink()
+
+
 def _mask(root: Path) -> None:
     for folder, names in (("etc/systemd/system", _MASKED_UNITS), ("etc/tmpfiles.d", _MASKED_TMPFILES)):
+        (root / folder).mkdir(parents=True, exist_ok=True)
         for name in names:
             link = root / folder / name
             link.unlink(missing_ok=True)
@@ -101,12 +116,17 @@ def _trust(builder: Builder, root: Path) -> None:
     builder.run("chroot", root, "update-ca-certificates")
 
 
-HOST_IMAGE: Final = Artifact(
-    name="host-image",
-    build=_build,
-    files=(_ROOTFS,),
-    needs=(AUTHORITIES,),
-    pins=(versions.HOST_SUITE, versions.HOST_NAMESERVER),
-    fetches=True,
-)
+def host_image(name: str, suite: str) -> Artifact:
+    """The artifact of this name: hosts of a release of Debian."""
+    return Artifact(
+        name=name,
+        build=partial(_build, suite),
+        files=(_ROOTFS,),
+        needs=(AUTHORITIES,),
+        pins=(suite, versions.HOST_SUITE, versions.HOST_NAMESERVER),
+        fetches=True,
+    )
+
+
+HOST_IMAGE: Final = host_image("host-image", versions.HOST_SUITE)
 """The root file system itself: :attr:`Artifact.path` is the lower directory of every host."""

@@ -33,9 +33,11 @@ _QEMU: Final = (
     "qemu-utils",
 )
 _CONTAINERS: Final = ("containerd", "runc", "crun", "conntrack", "ethtool", "socat", "iptables", "ebtables")
+# Of what each release calls the same; its hosts have guests of the architectures that every lab has.
+_FURTHER_QEMU: Final = ("qemu-system-x86", "qemu-system-arm", "qemu-utils")
 _HOST: Final = (
     *("libvirt-daemon-system", "libvirt-clients", "libvirt-daemon-driver-qemu", "libvirt-daemon-config-network"),
-    *(*_QEMU, "qemu-efi-aarch64", "u-boot-qemu", "ovmf", "seabios", "ipxe-qemu", "dnsmasq-base"),
+    *("qemu-efi-aarch64", "u-boot-qemu", "ovmf", "seabios", "ipxe-qemu", "dnsmasq-base"),
     *(*_CONTAINERS, "nftables", "e2fsprogs", "genisoimage", "xorriso", "jq", "curl", "gnupg", "ca-certificates"),
     *("python3", "openssl", "haproxy"),
 )
@@ -50,7 +52,7 @@ _SECONDS: Final = 900
 _Archives = Sequence[tuple[str, str]]
 
 
-def _build(architectures: Sequence[str], builder: Builder, *, hosts: bool) -> None:
+def _build(architectures: Sequence[str], builder: Builder, *, hosts: str | None) -> None:
     # Once: who names them is apt.
     archives = tuple(_archives())
     with tempfile.TemporaryDirectory(prefix="q8s-apt-") as work:
@@ -58,10 +60,12 @@ def _build(architectures: Sequence[str], builder: Builder, *, hosts: bool) -> No
         seen: dict[str, tuple[apt.PrivateApt, list[str]]] = {}
         if hosts:
             host = apt.PrivateApt(Path(work, "host"), "amd64", builder)
-            host.update((*apt.suites(HOST_SUITE), apt.backports(HOST_SUITE)), PREFERENCES.read_text())
-            _packages(host, archives, _HOST)
-            for part in ("", "-updates", "-backports", "-security"):
-                seen[f"{HOST_SUITE}{part}"] = host, ["amd64"]
+            own = hosts == HOST_SUITE
+            backports = (apt.backports(hosts),) if own else ()
+            host.update((*apt.suites(hosts), *backports), PREFERENCES.read_text() if own else "")
+            _packages(host, archives, (*_HOST, *(_QEMU if own else _FURTHER_QEMU)))
+            for part in ("", "-updates", "-security", *(("-backports",) if own else ())):
+                seen[f"{hosts}{part}"] = host, ["amd64"]
         for architecture in architectures:
             guest = apt.PrivateApt(Path(work, f"guest-{architecture}"), architecture, builder)
             guest.update(apt.suites(suite(architecture))[:1])
@@ -121,13 +125,13 @@ def _indices(private: apt.PrivateApt, archives: _Archives, release: str, archite
             plain.symlink_to(by_hash.relative_to(plain.parent))
 
 
-def archive(name: str, architectures: Sequence[str], *, hosts: bool = True) -> Artifact:
+def archive(name: str, architectures: Sequence[str], *, hosts: str | None = HOST_SUITE) -> Artifact:
     """A copy in folders :data:`MAIN` and, for hosts, :data:`SECURITY`, each with ``dists/`` and ``pool/``.
 
     Args:
         name: the artifact's.
         architectures: of the guests that it is for.
-        hosts: whether it is for hosts as well.
+        hosts: release of the hosts that it is for as well; None where it is for guests only.
     """
     return Artifact(
         name,

@@ -25,7 +25,7 @@ PACKAGES: Final = kubernetes.repository("kubernetes-packages-further", _RELEASE,
 _BASE: Final = images.bases("image-base-further", _ARCHITECTURES)
 IMAGES: Final = images.storage("registry-further", _RELEASE, beside=BESIDE, base=_BASE)
 """A registry's storage with the images for all of them."""
-DEBIAN: Final = debian.archive("debian-archive-further", FURTHER, hosts=False)
+DEBIAN: Final = debian.archive("debian-archive-further", FURTHER, hosts=None)
 """A copy of Debian's archive with what their guests install. Not every mirror has all of it at any time."""
 
 ARTIFACTS: Final[tuple[Artifact, ...]] = (

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Final
 
 import openstack
@@ -70,11 +73,7 @@ def set_up(cloud: Connection, passwords: Passwords) -> None:
         if cloud.compute.find_flavor(name) is None:
             cloud.compute.create_flavor(name=name, vcpus=cpus, ram=memory, disk=disk)
     if cloud.image.find_image(layout.HOST_IMAGE) is None:
-        cloud.create_image(
-            layout.HOST_IMAGE, disk_format="raw", container_format="bare", visibility="public", wait=True,
-            # The root file system is an artifact of the lab, which the compute driver knows; Glance holds its name.
-            data=b"The lab's hosts boot a root file system that the compute driver keeps.\n",
-        )  # fmt: skip
+        _host_image(cloud, layout.HOST_IMAGE)
     _flat_network(
         cloud, layout.PRIVATE_NETWORK, layout.PHYSICAL_NETWORK,
         layout.PRIVATE_CIDR, layout.PRIVATE_GATEWAY, layout.PRIVATE_POOL, is_shared=True,
@@ -84,6 +83,32 @@ def set_up(cloud: Connection, passwords: Passwords) -> None:
         layout.EXTERNAL_CIDR, layout.EXTERNAL_GATEWAY, layout.EXTERNAL_POOL, is_router_external=True,
     )  # fmt: skip
     _credential(passwords)
+
+
+@contextmanager
+def offered(cloud: Connection, name: str, root: Path) -> Iterator[None]:
+    """A further host image of this name, for as long as it is needed: who has a choice of images has to make it.
+
+    Args:
+        cloud: the cloud, as its administrator.
+        name: the image's.
+        root: the root file system of hosts that are made of it.
+    """
+    # What a run has left that was killed.
+    cloud.delete_image(name)
+    _host_image(cloud, name, **{layout.HOST_ROOT: str(root)})
+    try:
+        yield
+    finally:
+        cloud.delete_image(name)
+
+
+def _host_image(cloud: Connection, name: str, **properties: str) -> None:
+    cloud.create_image(
+        name, disk_format="raw", container_format="bare", visibility="public", wait=True, meta=properties,
+        # The root file system is an artifact of the lab, which the compute driver knows; Glance holds its name.
+        data=b"The lab's hosts boot a root file system that the compute driver keeps.\n",
+    )  # fmt: skip
 
 
 def _flat_network(

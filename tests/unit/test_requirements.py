@@ -17,11 +17,12 @@ from tests.unit.hostscript import stand_in, step
 JAMMY: Final = {
     "systemctl": "echo 'systemd 249 (249.11-0ubuntu3.16)'; echo '+PAM +AUDIT'",
     "python3": "echo Python 3.10.12",
+    "containerd": "echo containerd github.com/containerd/containerd 1.7.28-0ubuntu1~22.04.1",
     "virsh": "echo 8.0.0",
     "qemu-img": "echo 'qemu-img version 6.2.0 (Debian 1:6.2+dfsg-2ubuntu6.24)'",
 }
 """What programs of Ubuntu 22.04 say of themselves."""
-ALL: Final = "systemd Python libvirt QEMU"
+ALL: Final = "systemd Python containerd libvirt QEMU"
 
 
 def required(folder: Path, commands: str, **programs: str) -> subprocess.CompletedProcess[str]:
@@ -50,6 +51,11 @@ def test_ubuntu_22_04_is_recent_enough(tmp_path: Path) -> None:
     [
         ("systemctl", "echo systemd 245", "systemd 247 or newer is needed on this host, which has 245"),
         ("python3", "echo Python 3.8.10", "Python 3.9 or newer is needed on this host, which has 3.8.10"),
+        (
+            "containerd",
+            "echo containerd github.com/containerd/containerd 1.4.13~ds1 1.4.13~ds1-1~deb11u6",
+            "containerd 1.6 or newer is needed on this host, which has 1.4.13",
+        ),
         ("virsh", "echo 7.0.0", "libvirt 8.0 or newer is needed on this host, which has 7.0.0"),
         ("qemu_img", "echo qemu-img version 5.2.0", "QEMU 6.2 or newer is needed on this host, which has 5.2.0"),
         ("virsh", "exit 127", "libvirt 8.0 or newer is needed on this host, which has none"),
@@ -64,6 +70,12 @@ def test_older_release_is_refused_with_what_is_needed(tmp_path: Path, program: s
 def test_newer_release_with_fewer_parts_is_recent_enough(tmp_path: Path) -> None:
     done = host_has(tmp_path, virsh="echo 10.10.0", qemu_img="echo qemu-img version 10.0.2", python3="echo Python 3.13")
     assert done.returncode == 0, done.stderr
+
+
+def test_release_of_containerd_is_not_taken_from_the_address_of_its_source(tmp_path: Path) -> None:
+    says = "echo containerd github.com/containerd/containerd/v2 2.1.4 75cb2b7193e4e490e9fbdc236c0e811ccaba3376"
+    done = required(tmp_path, "host_release containerd", containerd=says)
+    assert done.stdout == "2.1.4\n"
 
 
 def test_documentation_has_the_same_lower_bounds() -> None:

@@ -3,9 +3,9 @@
 It is loaded into nova-compute as ``nova.virt.nspawn`` (see ``lab.hosts.nova_compute``) and only translates: what a host
 is and how it is made is in ``lab.hosts``, which knows nothing of Nova.
 
-``$Q8S_HOST_IMAGE`` names the host image's root; hosts live below ``instances_path``. The image that a server was
-created from is recorded by Nova but not looked at, as the lab has one; but one that was made of a server is: it is all
-that this server wrote, and the new one begins with it.
+``$Q8S_HOST_IMAGE`` names the host image's root; hosts live below ``instances_path``. Of the image that a server was
+created from only one property is looked at, which names another root (``layout.HOST_ROOT``); but one that was made of a
+server is all that this server wrote, and the new one begins with it.
 """
 
 # The signatures are Nova's, which is importable in the OpenStack environment only.
@@ -29,6 +29,7 @@ from nova.image import glance
 from nova.virt import driver, fake, hardware
 from oslo_log import log as logging
 
+from lab import layout
 from lab.hosts import lifecycle
 from lab.hosts.host import Host, all_hosts
 from lab.hosts.network import Nic
@@ -59,6 +60,11 @@ class NspawnDriver(fake.FakeDriverWithoutFakeNodes):
     @property
     def _image(self) -> Path:
         return Path(os.environ["Q8S_HOST_IMAGE"])
+
+    def _root_of(self, instance: Any) -> Path:
+        """The root that a server boots: of its own image, as it was when the server was created, or the lab's."""
+        # Nova keeps an image's properties by these names (nova.utils.get_system_metadata_from_image).
+        return Path(instance.system_metadata.get(f"image_{layout.HOST_ROOT}", self._image))
 
     def _recorded(self, instance: Any) -> Host:
         host = Host.load(self._instances, instance.uuid)
@@ -122,7 +128,8 @@ class NspawnDriver(fake.FakeDriverWithoutFakeNodes):
             nameservers=_nameservers(network_info or []),
         )
         with self._snapshot_of(context, instance) as snapshot:
-            lifecycle.prepare(host, self._instances, self._image, files, volume=volume, snapshot=snapshot)
+            root = self._root_of(instance)
+            lifecycle.prepare(host, self._instances, root, files, volume=volume, snapshot=snapshot)
         if not power_on:
             return
         events = [("network-vif-plugged", vif["id"]) for vif in network_info or [] if vif.get("active") is False]
@@ -135,7 +142,7 @@ class NspawnDriver(fake.FakeDriverWithoutFakeNodes):
                 lifecycle.remove(host, self._instances)
                 raise exception.VirtualInterfaceCreateException from error
         # Only now, so that cloud-init finds the network that it will have.
-        lifecycle.start(host, self._instances, self._image)
+        lifecycle.start(host, self._instances, self._root_of(instance))
 
     def snapshot(self, context: Any, instance: Any, image_id: str, update_task_state: Any) -> None:
         """Make an image of a server that is off; one that runs is refused."""
@@ -212,7 +219,7 @@ class NspawnDriver(fake.FakeDriverWithoutFakeNodes):
         """Plug and boot a server that is off."""
         host = self._recorded(instance)
         lifecycle.plug(host, nics_of(network_info))
-        lifecycle.start(host, self._instances, self._image)
+        lifecycle.start(host, self._instances, self._root_of(instance))
 
     def reboot(
         self,
