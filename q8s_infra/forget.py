@@ -41,14 +41,26 @@ def forgotten(deployment: Mapping[str, Any], names: Iterable[str], there: Iterab
             )
     gone = {each["urn"] for each in instances}
     ran_there = {scripts[name] for name in wanted & scripts.keys()}
-    kept = [_without(each, gone, ran_there) for each in resources if each["urn"] not in gone]
+    # Workers leave the cluster by a step on its first control plane. While another one is there, that comes back.
+    planes = {_name(each).rpartition("-")[0] for each in resources if _name(each).endswith(("-init", "-join"))}
+    ended = "" if planes <= wanted else tuple(f"{name}-" for name in sorted(wanted))
+    kept = [_without(each, gone, ran_there, ended) for each in resources if each["urn"] not in gone]
     operations = [each for each in deployment.get("pending_operations") or () if each["resource"]["urn"] not in gone]
     rest = {name: value for name, value in deployment.items() if name != "pending_operations"}
     return {**rest, "resources": kept, **({"pending_operations": operations} if operations else {})}
 
 
-def _without(resource: Mapping[str, Any], gone: set[str], ran_there: set[str]) -> dict[str, Any]:
-    """A resource that refers to none that are gone, and has no deletion where its host is gone."""
+def _without(
+    resource: Mapping[str, Any], gone: set[str], ran_there: set[str], ended: str | tuple[str, ...]
+) -> dict[str, Any]:
+    """A resource that refers to none that are gone, and has no deletion where its host is gone.
+
+    Args:
+        resource: the resource.
+        gone: URNs of the instances.
+        ran_there: URNs of the copies of scripts that steps on these hosts depend on.
+        ended: how the names of such steps begin that lose their deletion; all of them where it is empty.
+    """
     changed = dict(resource)
     for name in _REFERENCES:
         if changed.get(name) in gone:
@@ -60,7 +72,8 @@ def _without(resource: Mapping[str, Any], gone: set[str], ran_there: set[str]) -
         changed["propertyDependencies"] = {
             name: [urn for urn in urns or () if urn not in gone] for name, urns in known.items()
         }
-    if resource["type"] == COMMAND and ran_there & set(resource.get("dependencies") or ()):
+    there = resource["type"] == COMMAND and ran_there & set(resource.get("dependencies") or ())
+    if there and _name(resource).startswith(ended):
         for part in ("inputs", "outputs"):
             changed[part] = {name: value for name, value in (resource.get(part) or {}).items() if name != "delete"}
     return changed

@@ -7,7 +7,7 @@ them, so the engine makes anew or upgrades one after the other, and stops where 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from itertools import groupby
@@ -33,11 +33,11 @@ class Turn:
     """When a worker is made anew, or upgraded.
 
     Attributes:
-        after: the worker whose node has to be Ready before.
+        after: the workers whose nodes have to be Ready before.
         what: what of it waits.
     """
 
-    after: str
+    after: tuple[str, ...]
     what: What
 
 
@@ -115,12 +115,30 @@ def rollout(planned: ClusterPlan, state: StackState) -> Rollout:
         # and count as unavailable whether this edit changes them or not.
         down = [worker.name for worker in there if _is_down(worker.name, state)]
         waiting = [name for name in changes if name not in down]
-        queue = [*down, *waiting]
-        for before, name in zip(queue, queue[at_once:], strict=False):
-            if name in waiting:
-                turns[name] = Turn(before, changes[name].what)
+        turns |= {name: Turn(after, changes[name].what) for name, after in _queued(down, waiting, at_once)}
         notes += _told(changes, at_once)
     return Rollout(turns, upgrading, tuple(notes), tuple(_half_made(planned, state)))
+
+
+def _queued(down: Sequence[str], waiting: Sequence[str], at_once: int) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Whom each worker waits for, so that no more than allowed are down at any time.
+
+    The queue is dealt out to as many lanes as workers may be down at once. In a lane one follows the other. The first
+    that waits in it also follows all that are down already, but for the last ones of the other lanes.
+
+    Args:
+        down: workers that are down.
+        waiting: workers that are up, in the order in which they are replaced.
+        at_once: how many may be down.
+    """
+    queue = [*down, *waiting]
+    last = set(range(max(0, len(down) - at_once), len(down)))
+    for place in range(max(len(down), at_once), len(queue)):
+        before = place - at_once
+        if before >= len(down):
+            yield queue[place], (queue[before],)
+        else:
+            yield queue[place], tuple(name for at, name in enumerate(down) if at == before or at not in last)
 
 
 def replaced_hosts(planned: ClusterPlan, state: StackState) -> dict[str, str]:

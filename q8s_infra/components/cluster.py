@@ -113,7 +113,7 @@ class Cluster(pulumi.ComponentResource):
                 api_servers=[first.host.address, *(other.host.address for other in others)],
                 cluster_network=flannel.daemon,
                 turn=turn,
-                before=Before(workers[turn.after].node) if turn else None,
+                before=[Before(workers[name].node) for name in turn.after] if turn else (),
                 control_planes=previous if rollout.upgrading else (),
                 opts=inside,
             )

@@ -53,7 +53,7 @@ class Worker(pulumi.ComponentResource):
         api_servers: Sequence[pulumi.Output[str]],
         cluster_network: pulumi.Resource,
         turn: Turn | None = None,
-        before: pulumi.Resource | None = None,
+        before: Sequence[pulumi.Resource] = (),
         control_planes: Sequence[pulumi.Resource] = (),
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
@@ -69,13 +69,13 @@ class Worker(pulumi.ComponentResource):
             api_servers: addresses of all API servers.
             cluster_network: what makes nodes Ready.
             turn: when it is made anew or upgraded, where it has to wait.
-            before: the node that it waits for then.
+            before: the nodes that it waits for then.
             control_planes: those that get another version of Kubernetes first.
             opts: the component's options.
         """
         super().__init__("q8s:index:Worker", planned.name, None, opts)
         name = planned.name
-        waits = {what: [before] if before is not None and turn and turn.what is what else [] for what in What}
+        waits = {what: before if turn and turn.what is what else () for what in What}
         self.host = Host(
             planned,
             spec=spec,

@@ -9,7 +9,7 @@ from typing import Any
 from tests.program.test_edits import OTHER_CLUSTER, Cost, Names
 
 SHARED = (
-    *("keys", "group", "keypair", "members"),
+    *("keys", "group", "in-use", "keypair", "members"),
     *(f"{rule}-10.0.0.0/8" for rule in ("tcp-22-22", "tcp-2222-2222", "tcp-6443-6443", "icmp")),
 )
 """What no edit of nodes is for."""

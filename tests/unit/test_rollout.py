@@ -53,7 +53,7 @@ def test_a_new_stack_waits_for_nothing() -> None:
 
 def test_one_follows_the_other() -> None:
     rolled = rollout(planned(memory="5GiB"), stack(planned()))
-    assert rolled.turns == {f"demo-arm-{number}": Turn(f"demo-arm-{number - 1}", What.GUEST) for number in (1, 2, 3)}
+    assert rolled.turns == {f"demo-arm-{number}": Turn((f"demo-arm-{number - 1}",), What.GUEST) for number in (1, 2, 3)}
     assert rolled.notes == (
         "demo-arm-0 and 3 more of its type are made anew, 1 at a time (maxUnavailable): memory 5GiB, was 4GiB",
     )
@@ -61,7 +61,7 @@ def test_one_follows_the_other() -> None:
 
 def test_as_many_at_a_time_as_the_type_allows() -> None:
     rolled = rollout(planned(cpus=4, maxUnavailable=2), stack(planned()))
-    assert {name: turn.after for name, turn in rolled.turns.items()} == {
+    assert {name: turn.after[0] for name, turn in rolled.turns.items()} == {
         "demo-arm-2": "demo-arm-0",
         "demo-arm-3": "demo-arm-1",
     }
@@ -69,15 +69,15 @@ def test_as_many_at_a_time_as_the_type_allows() -> None:
 
 def test_another_flavor_is_another_host() -> None:
     turns = rollout(planned(flavor="c1.huge"), stack(planned())).turns
-    assert turns["demo-arm-1"] == Turn("demo-arm-0", What.HOST)
+    assert turns["demo-arm-1"] == Turn(("demo-arm-0",), What.HOST)
 
 
 def test_those_that_are_down_already_go_first() -> None:
     broken = stack(planned(), "demo-arm-2-node", "demo-arm-3")
     turns = rollout(planned(memory="5GiB"), broken).turns
     assert {name: turn.after for name, turn in turns.items()} == {
-        "demo-arm-0": "demo-arm-3",
-        "demo-arm-1": "demo-arm-0",
+        "demo-arm-0": ("demo-arm-2", "demo-arm-3"),
+        "demo-arm-1": ("demo-arm-0",),
     }
 
 
@@ -116,8 +116,8 @@ def test_another_version_goes_from_node_to_node_and_makes_none_anew() -> None:
     rolled = rollout(other_version(maxUnavailable=2), stack(planned(), version="v1.34.4\n"))
     assert rolled.upgrading
     assert rolled.turns == {
-        "demo-arm-2": Turn("demo-arm-0", What.NODE),
-        "demo-arm-3": Turn("demo-arm-1", What.NODE),
+        "demo-arm-2": Turn(("demo-arm-0",), What.NODE),
+        "demo-arm-3": Turn(("demo-arm-1",), What.NODE),
     }
     assert rolled.notes == (
         "Kubernetes 1.34.9: control planes get it one after the other, and workers then",
@@ -128,7 +128,7 @@ def test_another_version_goes_from_node_to_node_and_makes_none_anew() -> None:
 
 def test_a_guest_that_is_made_anew_comes_in_the_new_version() -> None:
     rolled = rollout(other_version(memory="5GiB"), stack(planned(), version="v1.34.4\n"))
-    assert rolled.turns["demo-arm-1"] == Turn("demo-arm-0", What.GUEST)
+    assert rolled.turns["demo-arm-1"] == Turn(("demo-arm-0",), What.GUEST)
     assert rolled.upgrading
 
 
@@ -146,9 +146,9 @@ def test_a_failed_rolling_replacement_goes_on_with_the_worker_that_failed(failed
     # The engine deleted it before its replacement, which failed: it stays in the state, pending replacement.
     turns = rollout(planned(memory="5GiB"), stack(planned(), pending=(failed,))).turns
     assert turns == {
-        "demo-arm-1": Turn("demo-arm-0", What.GUEST),
-        "demo-arm-2": Turn("demo-arm-1", What.GUEST),
-        "demo-arm-3": Turn("demo-arm-2", What.GUEST),
+        "demo-arm-1": Turn(("demo-arm-0",), What.GUEST),
+        "demo-arm-2": Turn(("demo-arm-1",), What.GUEST),
+        "demo-arm-3": Turn(("demo-arm-2",), What.GUEST),
     }
 
 
@@ -156,7 +156,7 @@ def test_a_worker_that_is_down_counts_even_where_the_edit_is_not_for_it() -> Non
     done = stack(planned(memory="5GiB"), pending=("demo-arm-0-node",)).resources
     others = stack(planned()).resources
     mixed = [*(each for each in done if "arm-0" in each.name), *(each for each in others if "arm-0" not in each.name)]
-    assert rollout(planned(memory="5GiB"), StackState(tuple(mixed))).turns["demo-arm-1"].after == "demo-arm-0"
+    assert rollout(planned(memory="5GiB"), StackState(tuple(mixed))).turns["demo-arm-1"].after == ("demo-arm-0",)
 
 
 def test_hosts_with_another_flavor_are_replaced() -> None:
@@ -167,3 +167,12 @@ def test_hosts_with_another_flavor_are_replaced() -> None:
     }
     # The engine has deleted this one already.
     assert "demo-arm-2" not in replaced_hosts(planned(flavor="c1.huge"), stack(planned(), pending=("demo-arm-2",)))
+
+
+def test_while_more_are_down_than_allowed_all_of_them_are_waited_for() -> None:
+    broken = stack(planned(), pending=("demo-arm-0-node", "demo-arm-1-node", "demo-arm-2-node"))
+    turns = rollout(planned(memory="5GiB"), broken).turns
+    assert turns == {"demo-arm-3": Turn(("demo-arm-0", "demo-arm-1", "demo-arm-2"), What.GUEST)}
+    two = rollout(planned(memory="5GiB", maxUnavailable=2), broken).turns
+    # One of them may still be down then.
+    assert two == {"demo-arm-3": Turn(("demo-arm-0", "demo-arm-1"), What.GUEST)}
