@@ -76,7 +76,8 @@ def test_idle_connections_of_one_address_leave_room_for_others(port: int, monkey
     idle = [connected(port) for _ in range(200)]
     assert got(port, "127.0.0.2") == (HTTPStatus.OK, None, CONTENT)
     assert got(port) == (HTTPStatus.SERVICE_UNAVAILABLE, str(q8s_limits.RETRY_SECONDS), b"")
-    assert threading.active_count() <= before + q8s_limits.CONNECTIONS_EACH
+    # The thread of the other address may not have ended yet.
+    assert threading.active_count() <= before + q8s_limits.CONNECTIONS_EACH + 1
     # The server closes them, and then this address is served again.
     for link in idle:
         assert said(link) in {b"", q8s_limits._BUSY}
