@@ -106,6 +106,13 @@ class EngineStack:
         changed = {**exported, "deployment": change(exported["deployment"])}
         self.pulumi("stack", "import", "--stack", STACK, given=json.dumps(changed))
 
+    def kill_creating(self, operation: dict[str, Any]) -> None:
+        """Leave the state as a run leaves it that is killed while it creates a resource: an import would drop that."""
+        (path,) = (self.root / "state/backend/.pulumi/stacks").rglob(f"{STACK}.json")
+        checkpoint = json.loads(path.read_text())
+        checkpoint["checkpoint"]["latest"]["pending_operations"] = [operation]
+        path.write_text(json.dumps(checkpoint))
+
     def failing(self, *names: str) -> None:
         """Let the site refuse to create or update these resources, and no others."""
         for path in (self.site.root / "fails").glob("*"):

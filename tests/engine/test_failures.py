@@ -61,6 +61,9 @@ def test_a_replacement_that_fails_is_gone_on_with(stack: EngineStack, failed: st
     assert stack.preview()
     stack.up()
     assert (WORKER in stack.servers()) == (after != "scaled away")
+    if after == "scaled away":
+        # A step that took a node away whose own step had never ended leaves the stack with the run after it.
+        stack.up()
     assert stack.unchanged()
 
 
@@ -136,7 +139,7 @@ def test_what_a_killed_run_began_is_deleted_only_where_nothing_ran_on_it(stack: 
     (server,) = [each for each in stack.site.all("servers") if each["name"] == WORKER]
     stack.site.put("servers", "left", {"name": SECOND, "owner": server["owner"], "port": "none"})
     begun = {"resource": {**instance, "urn": instance["urn"].replace(WORKER, SECOND)}, "type": "creating"}
-    stack.edit_state(lambda it: {**it, "pending_operations": [begun]})
+    stack.kill_creating(begun)
     stack.configure(workers=2)
     if untouched:
         (stack.site.root / "untouched" / SECOND).touch()
