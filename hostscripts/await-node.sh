@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Waits for a node, gives it its labels and taints as soon as it exists, and waits until it is Ready. Meanwhile, and no
 # longer, the cluster accepts the node's bootstrap token: so a join that is late, or is tried again, finds it valid.
-# Arguments: timeout=SECONDS, role=worker (awaited until it is Ready) or control-plane (until its API server is).
+# Arguments: timeout=SECONDS, role=worker (awaited until it is Ready) or control-plane (until its API server is), record=configmap (where
+# the labels and taints of a worker are recorded; it runs this step again on clusters of releases that had them in annotations).
 # For a worker also kubernetes=VERSION (upgraded to it where it runs another; prints which it runs), grace=SECONDS (for its pods to
 # leave before), payload (where it gets another version from).
 # For a control plane also instance (the id of its host), first=NODE (the control plane that this runs on), and where it may be that

@@ -48,18 +48,24 @@ fi
 payload_build "$disk" "$executables"
 
 printf 'ADDRESS=%s\nPORT=%s\n' "$address" "$port" >"$inbox/artifacts.env"
-changed=no
 # Modules that it imports lie beside it.
 for module in q8s_states.py q8s_limits.py; do
-	if place "$inbox/$module" "/usr/local/sbin/$module" 0644; then changed=yes; fi
+	place "$inbox/$module" "/usr/local/sbin/$module" 0644 || true
 done
-if place "$inbox/q8s_artifacts.py" /usr/local/sbin/q8s-artifacts 0755; then changed=yes; fi
-if place "$inbox/states.key" /etc/q8s/states.key 0600; then changed=yes; fi
-if place "$inbox/artifacts.env" /etc/q8s/artifacts.env 0644; then changed=yes; fi
-if place "$inbox/q8s-artifacts.service" /etc/systemd/system/q8s-artifacts.service 0644; then changed=yes; fi
+place "$inbox/q8s_artifacts.py" /usr/local/sbin/q8s-artifacts 0755 || true
+place "$inbox/states.key" /etc/q8s/states.key 0600 || true
+place "$inbox/artifacts.env" /etc/q8s/artifacts.env 0644 || true
+place "$inbox/q8s-artifacts.service" /etc/systemd/system/q8s-artifacts.service 0644 || true
 systemctl daemon-reload
 systemctl enable --quiet --now q8s-artifacts.service
-if [[ $changed = yes ]]; then systemctl restart q8s-artifacts.service; fi
+# Not by what was placed just now: a step that was cut off before the restart would never restart it.
+files=$(cat /usr/local/sbin/q8s-artifacts /usr/local/sbin/q8s_{states,limits}.py /etc/q8s/{states.key,artifacts.env} \
+	/etc/systemd/system/q8s-artifacts.service | sha256sum)
+started=/run/q8s-artifacts.started
+if [[ ! -e $started || $(<"$started") != "$files" ]]; then
+	systemctl restart q8s-artifacts.service
+	echo "$files" >"$started"
+fi
 retry 5 curl -fsS --noproxy '*' --max-time 10 --output /dev/null "http://$address:$port/$architecture/" ||
 	fail "q8s-artifacts.service does not serve at $address:$port: see journalctl -u q8s-artifacts"
 progress "image and payload of $architecture are there"

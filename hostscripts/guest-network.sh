@@ -25,7 +25,8 @@ for link in json.load(sys.stdin):
 
 	printf 'NIC=%s\nNODE_ADDRESS=%s\nGUEST_ADDRESS=%s\n' "$nic" "$address" "${guest_address:?}" >"$inbox/forward.env"
 	host_service forward "$changed"
-	iptables --wait -t nat -C PREROUTING -j Q8S-PREROUTING || fail "the forwarding rules are not in place"
+	{ iptables --wait -t nat -C PREROUTING -j Q8S-PREROUTING && iptables --wait -C FORWARD -j Q8S-FORWARD &&
+		iptables --wait -C INPUT -j Q8S-INPUT; } || fail "the forwarding rules are not in place"
 }
 
 # guest_watch: the service that powers the guest on where it is off, and resets it where it hangs while it boots.
@@ -53,14 +54,20 @@ guest_upgrades() {
 	if [[ $changed = yes ]]; then systemctl daemon-reload; fi
 }
 
-# host_service NAME CHANGED: a service of ours, with its script and its variables; started anew where one of these has changed, or
-# something else that it stands on (CHANGED=yes).
+# host_service NAME CHANGED: a service of ours, with its script and its variables; restarted where it does not run with these files, or
+# where something else that it stands on has changed (CHANGED=yes).
 host_service() {
-	local name=$1 changed=$2
-	if place "$inbox/q8s-$name.sh" "/usr/local/sbin/q8s-$name" 0755; then changed=yes; fi
-	if place "$inbox/q8s-$name.service" "/etc/systemd/system/q8s-$name.service" 0644; then changed=yes; fi
-	if place "$inbox/$name.env" "/etc/q8s/$name.env" 0644; then changed=yes; fi
+	local name=$1 changed=$2 started=/run/q8s-$1.started files
+	local script=/usr/local/sbin/q8s-$name unit=/etc/systemd/system/q8s-$name.service variables=/etc/q8s/$name.env
+	place "$inbox/q8s-$name.sh" "$script" 0755 || true
+	place "$inbox/q8s-$name.service" "$unit" 0644 || true
+	place "$inbox/$name.env" "$variables" 0644 || true
 	systemctl daemon-reload
 	systemctl enable -q "q8s-$name.service"
-	if [[ $changed = yes ]] || ! systemctl -q is-active "q8s-$name.service"; then systemctl restart "q8s-$name.service"; fi
+	# Not by what was placed just now: a step that was cut off before the restart would never restart it.
+	files=$(cat "$script" "$unit" "$variables" | sha256sum)
+	if [[ $changed = yes || ! -e $started || $(<"$started") != "$files" ]] || ! systemctl -q is-active "q8s-$name.service"; then
+		systemctl restart "q8s-$name.service"
+		echo "$files" >"$started"
+	fi
 }

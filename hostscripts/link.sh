@@ -17,8 +17,10 @@ link_defined() {
 
 # link_current: start the network, or start it anew where its definition has changed. False where a guest runs on the former one.
 link_current() {
+	local running
 	if [[ -e $link_changed ]] && link_active; then
-		[[ -z $(virsh -q list --name) ]] || return 1
+		running=$(virsh -q list --name) || return 1
+		[[ ! $running ]] || return 1
 		virsh -q net-destroy q8s
 	fi
 	if ! link_active; then

@@ -73,7 +73,7 @@ no_own_firewall() {
 	[[ $(ufw status) = *"Status: active"* ]] || return 0
 	for mark in $host_marks; do
 		[[ ! -e $mark ]] || {
-			progress "ufw is active on this host: it may drop what nodes and guests send to each other"
+			progress "ufw is active on this host: it may drop what nodes and guests send to each other, and on q8s0 ports 53, 6443 and 9473"
 			return 0
 		}
 	done

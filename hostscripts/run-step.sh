@@ -61,9 +61,8 @@ umask 077
 	}
 
 	mkdir -p /run/q8s
-	# Others read what is beside it.
-	(umask 022 && mkdir -p "$(dirname "$disk")")
-	mkdir -p "$disk"
+	# Others read what is beside it. On a full disk there may be none, and small documents need none.
+	{ (umask 022 && mkdir -p "$(dirname "$disk")") && mkdir -p "$disk"; } || true
 	folder=/run/q8s
 	# Its result is as large as etcd's data.
 	if [[ $step = snapshot ]]; then folder=$disk; fi

@@ -125,8 +125,6 @@ class Worker(pulumi.ComponentResource):
                 machine_id=known[4],
             )
         )
-        # No deletion, which would log in to a host that may no longer exist: the step removes the guest that it
-        # replaces, and a guest goes with its host.
         self.guest = run(
             f"{name}-guest",
             self.host.shell,
@@ -141,6 +139,7 @@ class Worker(pulumi.ComponentResource):
                     "patience": str(min(BOOT_SECONDS, spec.guest_timeout_minutes * 60 // 2)),
                 },
             ),
+            delete=Step("remove-guest", name, "libvirt"),
             files={
                 "domain.xml": domain_xml(planned),
                 "join.json": join,
@@ -166,6 +165,8 @@ class Worker(pulumi.ComponentResource):
                     "kubernetes": spec.kubernetes.version,
                     "grace": str(DRAIN_SECONDS),
                     "payload": f"{GUEST_LINK.host}/{PAYLOAD_PORT}",
+                    # Releases that recorded a node's labels and taints in its annotations did not say so.
+                    "record": "configmap",
                 },
                 # The script ends by itself, with an error that says more.
                 limit=2 * spec.guest_timeout_minutes * 60,

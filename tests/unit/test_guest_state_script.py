@@ -149,7 +149,6 @@ def test_state_is_announced_before_the_guest_gets_its_identity(tmp_path: Path, a
         guest=tmp_path / "guest",
         mark=tmp_path / "guest/whole",
         made="",
-        described="which",
     )
     asked = [line for line in told if line != ""]
     if accepted:
