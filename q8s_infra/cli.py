@@ -39,8 +39,9 @@ from q8s_infra.rollout import replaced_hosts, rollout
 from q8s_infra.spec import ClusterSpec, Mistake, SpecErrors, load, read
 from q8s_infra.spec.reference import reference
 from q8s_infra.ssh import NoState, StackKeys, Way, exported, stack_keys
-from q8s_infra.stacks import SelectedStack, WrongCloud, selected
-from q8s_infra.state.model import StackState
+from q8s_infra.stack import ours
+from q8s_infra.stacks import SelectedStack, WrongCloud, selected, settings_of
+from q8s_infra.state.model import INSTANCE, StackState
 
 _STACK: Final = "A stack of this directory, as Pulumi takes it; by default the one that Pulumi has selected."
 cli = typer.Typer(no_args_is_help=True, add_completion=False)
@@ -73,7 +74,7 @@ def check_command(
         if offline:
             _show(planned, None)
             return
-        state, cloud = _state_of(chosen) if chosen else (None, connect({}))
+        state, cloud = _state_of(chosen) if chosen else (None, connect(settings_of(file) if file else {}))
         _show(planned, cloud, StackState.from_deployment(state))
 
 
@@ -123,10 +124,10 @@ def _show(planned: ClusterPlan, cloud: OpenStackCloud | None, state: StackState 
     console.print(_nodes(planned))
     console.print(_totals(planned), markup=False)
     # The table comes before the word on it: where a quota is too small, it says which and by how much.
-    replaced = replaced_hosts(planned, state)
-    if cloud and (quotas := needs(planned, cloud, replaced)):
+    replaced, made = replaced_hosts(planned, state), ours(planned, state)
+    if cloud and (quotas := needs(planned, cloud, replaced, made)):
         console.print(_quotas(quotas))
-    warnings = (*planned.warnings, *(check(planned, cloud, replaced) if cloud else ()))
+    warnings = (*planned.warnings, *(check(planned, cloud, replaced, made) if cloud else ()))
     for warning in warnings:
         _wrong(f"warning: {warning}")
 
@@ -206,7 +207,8 @@ def restore_command(
     """Make a cluster whose control planes are lost again, from a snapshot; workers and their pods go on."""
     with _explained():
         chosen = selected(stack)
-        planned, state = plan(_spec(None, chosen)), exported(chosen.name)
+        state = exported(chosen.name)
+        planned = plan(with_images(_spec(None, chosen), StackState.from_deployment(state)))
         keys, cloud = stack_keys(state), chosen.connect(state, missing=True)
         _refuse_edits(planned, StackState.from_deployment(state))
         content = snapshot.checked(file, keys.seed)
@@ -215,10 +217,10 @@ def restore_command(
         asyncio.run(snapshot.refuse_member(planned, there))
         gone = missing(StackState.from_deployment(state), cloud.all_servers())
         _forget(chosen, [each.name for each in gone], cloud)
-        running = automation.select_stack(chosen.name, work_dir=".")
-        snapshot.make_host(running, planned)
-        asyncio.run(snapshot.lay(planned, _control_planes(planned, cloud, keys), content))
-        running.up(on_output=print_line)
+        with chosen.running() as running:
+            snapshot.make_host(running, planned)
+            asyncio.run(snapshot.lay(planned, _control_planes(planned, cloud, keys), content))
+            running.up(on_output=print_line)
 
 
 @cli.command("renew")
@@ -229,17 +231,17 @@ def renew_command(
     with _explained():
         chosen = selected(stack)
         planned, state = plan(_spec(None, chosen)), exported(chosen.name)
-        running = automation.select_stack(chosen.name, work_dir=".")
         first = planned.control_planes[0].name
-        replaced = [f"**::{first}-init"]
-        refuse_other_changes(running, replaced, {f"{first}-init"})
-        hosts = _control_planes(planned, chosen.connect(state), stack_keys(state))
-        files = {"kubeadm.yaml": kubeadm.renewal_configuration(planned.spec)}
-        for node in planned.control_planes:
-            console.print(f"{node.name}: renewing its certificates", markup=False)
-            asyncio.run(hosts.run(Step("renew-certificates", node.name, "Kubernetes"), files))
         # The administrator's kubeconfig is a result of the first one's step.
-        running.up(replace=replaced, on_output=print_line)
+        replaced = [f"**::{first}-init"]
+        with chosen.running() as running:
+            refuse_other_changes(running, replaced, {f"{first}-init"})
+            hosts = _control_planes(planned, chosen.connect(state), stack_keys(state))
+            files = {"kubeadm.yaml": kubeadm.renewal_configuration(planned.spec)}
+            for node in planned.control_planes:
+                console.print(f"{node.name}: renewing its certificates", markup=False)
+                asyncio.run(hosts.run(Step("renew-certificates", node.name, "Kubernetes"), files))
+            running.up(replace=replaced, on_output=print_line)
 
 
 @cli.command("forget")
@@ -376,7 +378,11 @@ def _refuse_edits(planned: ClusterPlan, state: StackState) -> None:
     Raises:
         SpecErrors: it has.
     """
-    if changes := rollout(planned, state).notes:
+    made = {each.name for each in state.of_type(INSTANCE)}
+    changes = [f"{name} is deleted" for name in sorted(made - {node.name for node in planned.nodes})]
+    # Control planes that an earlier attempt has forgotten are to be created.
+    changes += [f"{each.name} is created" for each in planned.workers if each.name not in made]
+    if changes := [*changes, *rollout(planned, state).notes]:
         text = f"describes changes beside the restored control planes: {'; '.join(changes)}. Take them back for now"
         raise SpecErrors([Mistake("q8s:cluster", None, text)])
 

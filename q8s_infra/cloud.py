@@ -225,9 +225,7 @@ class OpenStackCloud(OpenStackLookups):
     def all_servers(self) -> Iterable[Server]:
         """See :class:`q8s_infra.drift.Cloud`."""
         for each in self.connection.compute.servers():
-            yield Server(
-                each.id, each.name, (each.metadata or {}).get(OWNER, ""), launched=each.launched_at is not None
-            )
+            yield Server(each.id, each.name, (each.metadata or {}).get(OWNER, ""), launched=_launched(each))
 
     def ports(self) -> Iterable[Port]:
         """See :class:`q8s_infra.drift.Cloud`."""
@@ -310,6 +308,11 @@ def connect(settings: Mapping[str, str]) -> OpenStackCloud:
         SpecErrors: see :func:`q8s_infra.connection.connected`.
     """
     return OpenStackCloud(connected(settings))
+
+
+def _launched(server: Any) -> bool:
+    """Whether an instance may have been running; a cloud may hide when it was launched."""
+    return server.launched_at is not None or server.status not in {"BUILD", "ERROR"}
 
 
 def _network_quota(details: Mapping[str, Any] | None) -> Quota:

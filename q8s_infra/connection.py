@@ -138,9 +138,11 @@ def failure(error: Exception) -> str:
 def _home() -> str:
     try:
         import pwd  # noqa: PLC0415 - Windows has none
-    except ImportError:
+
+        return pwd.getpwuid(os.getuid()).pw_dir
+    except (ImportError, KeyError):
+        # A container may run as a user that the user database does not have.
         return str(Path.home())
-    return pwd.getpwuid(os.getuid()).pw_dir
 
 
 def _refused(error: Exception, cloud: str | None) -> str:

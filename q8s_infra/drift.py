@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, Protocol
 
 from q8s_infra.openstack_project import OpenStackProject
-from q8s_infra.state.model import GROUP, INSTANCE, PORT, StackState
+from q8s_infra.state.model import COMMAND, COPY, GROUP, INSTANCE, PORT, StackState
 
 OWNER: Final = "q8s-group"
 """Key of an instance's metadata: the id of its cluster's security group."""
@@ -116,6 +116,22 @@ def missing(state: StackState, servers: Iterable[Server]) -> tuple[Missing, ...]
     )
 
 
+def stranded(state: StackState, names: Iterable[str]) -> tuple[str, ...]:
+    """Hosts that neither the state nor the plan has, and that steps of the state would be taken back on.
+
+    A refresh that finds an instance gone leaves them behind (see :mod:`q8s_infra.state.model`).
+
+    Args:
+        state: the stack's.
+        names: names of the nodes of the plan.
+    """
+    scripts = {each.urn: each.name.removesuffix("-scripts") for each in state.of_type(COPY)}
+    steps = [each for each in state.of_type(COMMAND) if each.inputs.get("delete")]
+    hosts = {scripts[urn] for each in steps for urn in each.dependencies if urn in scripts}
+    there = {each.name for each in state.of_type(INSTANCE)}
+    return tuple(sorted(name for name in hosts - there - set(names) if not state.is_pending(INSTANCE, name)))
+
+
 def orphaned_instances(state: StackState, servers: Iterable[Server], ignored: Iterable[str] = ()) -> Iterator[Orphan]:
     """Instances that name a security group of the stack as their cluster's, and that the state does not have.
 
@@ -185,6 +201,16 @@ def how_to_recreate(instances: Iterable[Missing], project: OpenStackProject, con
     )
 
 
+def how_to_release(hosts: Iterable[str]) -> str:
+    """The error for steps that would be taken back on hosts that do not exist, see :func:`stranded`."""
+    names = list(hosts)
+    return (
+        f"the stack's state has steps on hosts that no longer exist: {', '.join(names)}. Nothing was changed\n"
+        "Take these steps' deletions from the state, then run pulumi up:\n"
+        f"  python -m q8s_infra forget {' '.join(names)}"
+    )
+
+
 def how_to_resolve(orphans: Iterable[Orphan], stack: str, parents: StackState) -> str:
     """The error for orphaned instances, with the commands that resolve it.
 
@@ -197,14 +223,17 @@ def how_to_resolve(orphans: Iterable[Orphan], stack: str, parents: StackState) -
     hosts = {each.name: each.urn for each in parents.of_type("q8s:index:Host")}
     lines = []
     for each in found:
-        parent = f" --parent host={hosts[each.name]}" if each.name in hosts else ""
         lines.append(f"  {each}")
-        lines.append(f"    keep it:      pulumi import {INSTANCE} {each.name} {each.id}{parent}")
-        lines.append(f"    give it up:   openstack server delete {each.id}")
+        if each.name in hosts:
+            lines.append(
+                f"    keep it: pulumi import {INSTANCE} {each.name} {each.id} --parent host={hosts[each.name]}, "
+                "then pulumi preview, which must not replace it"
+            )
+        lines.append(f"    give it up: openstack server delete {each.id}")
     return (
         "OpenStack has instances of this cluster that the stack's state does not have: the state is older than the "
         "cloud, a copy, or was edited. They may be alive, so nothing was changed\n"
         + "\n".join(lines)
-        + "\nIf there is a newer state (another machine's, a later backup), import that instead of both:\n"
-        f"  pulumi stack import --stack {stack} --file STATE.json"
+        + "\nTo keep them all, import the newer state (another machine's, a later backup); an import of a single "
+        f"instance may end in its replacement:\n  pulumi stack import --stack {stack} --file STATE.json"
     )

@@ -66,9 +66,12 @@ def mismatch(created_in: OpenStackProject, asked: OpenStackProject, *, missing: 
     Args:
         created_in: the stack's, see :func:`recorded`.
         asked: the project that the credentials at hand lead to.
-        missing: instances of the stack were not found. Only then does the endpoint count: one cloud may have several.
+        missing: instances of the stack were not found. Only then, and where a project is not known, does the endpoint
+            count.
     """
-    different = [name for name in created_in.differences(asked) if missing or name != "endpoint"]
+    # A project's id is of one cloud only. Its endpoint may change, and there may be several.
+    by_endpoint = missing and not (created_in.project and asked.project)
+    different = [name for name in created_in.differences(asked) if by_endpoint or name != "endpoint"]
     if not different:
         return None
     return (

@@ -14,20 +14,22 @@ from q8s_infra.connection import FAILURES, SETTINGS, failure
 from q8s_infra.drift import (
     Orphan,
     how_to_recreate,
+    how_to_release,
     how_to_resolve,
     missing,
     orphaned_instances,
     orphaned_ports,
+    stranded,
     unused,
 )
 from q8s_infra.kept import made_with, moved, refused, renamed, with_images
 from q8s_infra.openstack_project import OpenStackProject, mismatch, recorded
 from q8s_infra.plan import ClusterPlan, plan
-from q8s_infra.preflight import check
+from q8s_infra.preflight import Ours, check
 from q8s_infra.probe import never_prepared
 from q8s_infra.rollout import Rollout, replaced_hosts, rollout
 from q8s_infra.spec import SpecErrors, load
-from q8s_infra.state.model import StackState
+from q8s_infra.state.model import KEYPAIR, PORT, StackState
 from q8s_infra.state.read import running_stack
 
 
@@ -65,6 +67,8 @@ def load_stack() -> Loaded:
         )
         if mistakes:
             raise SpecErrors(mistakes)
+        if lost := stranded(state, (node.name for node in planned.nodes)):
+            raise pulumi.RunError(how_to_release(lost))
         project, warnings = recorded(state), planned.warnings
         if not config.get_bool("offline"):
             cloud = connect(_provider_settings())
@@ -118,7 +122,13 @@ def _checked(planned: ClusterPlan, state: StackState, cloud: OpenStackCloud) -> 
     ports = list(orphaned_ports(state, cloud.ports(), names))
     warnings += _resolved([each for each in ports if each.interrupted], cloud)
     warnings += [f"{each} is not in the stack's state: it is left alone" for each in ports if not each.interrupted]
-    return (*warnings, *check(planned, cloud, replaced_hosts(planned, state)))
+    return (*warnings, *check(planned, cloud, replaced_hosts(planned, state), ours(planned, state)))
+
+
+def ours(planned: ClusterPlan, state: StackState) -> Ours:
+    """What the stack has made of a plan, of which the preflight would take it for somebody else's or count it twice."""
+    ports = frozenset(node.name for node in planned.nodes if state.has(PORT, f"{node.name}-port"))
+    return Ours(keypair=state.has(KEYPAIR, f"{planned.name}-keypair"), ports=ports)
 
 
 def _resolved(leftovers: list[Orphan], cloud: OpenStackCloud) -> Iterator[str]:

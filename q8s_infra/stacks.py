@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -87,16 +88,24 @@ class SelectedStack:
         """
         self._pulumi("import", json.dumps(exported))
 
+    @contextmanager
+    def running(self) -> Iterator[automation.Stack]:
+        """The stack for Pulumi's own operations; the user's selection is the same afterwards."""
+        workspace = automation.LocalWorkspace(work_dir=".")
+        before = workspace.stack()
+        try:
+            yield automation.select_stack(self.name, work_dir=".")
+        finally:
+            if before is not None:
+                workspace.select_stack(before.name)
+
     def _config(self) -> Mapping[str, Any]:
         """The stack's and its project's configuration; only the file's plain values before the stack is made."""
         try:
             known = automation.LocalWorkspace(work_dir=".").get_all_config(self.name)
             return {name: each.value for name, each in known.items() if name.startswith(_PREFIX)}
         except (automation.CommandError, OSError):
-            config = (yaml.safe_load(self.file.read_text(encoding="utf-8")) or {}) if self.file.exists() else {}
-            given = config.get("config") if isinstance(config, dict) else None
-            values = given if isinstance(given, dict) else {}
-            return {name: value for name, value in values.items() if not isinstance(value, dict)}
+            return _plain_values(self.file)
 
     def _pulumi(self, verb: str, given: str | None = None) -> str:
         words = ["pulumi", "stack", verb, "--non-interactive", "--stack", self.name]
@@ -107,6 +116,20 @@ class SelectedStack:
         except (OSError, subprocess.TimeoutExpired) as error:
             raise NoState(f"pulumi stack {verb}: {error}") from None
         return done.stdout
+
+
+def settings_of(file: Path) -> Mapping[str, str]:
+    """``openstack:*`` of a stack's file, without the prefix; nothing of another kind of file."""
+    known = {name.removeprefix(_PREFIX): value for name, value in _plain_values(file).items()}
+    return {name: str(known[name]) for name in SETTINGS if known.get(name) is not None}
+
+
+def _plain_values(file: Path) -> Mapping[str, Any]:
+    """The values in a stack's file that are not encrypted."""
+    content = yaml.safe_load(file.read_text(encoding="utf-8")) if file.exists() else None
+    given = content.get("config") if isinstance(content, dict) else None
+    values = given if isinstance(given, dict) else {}
+    return {name: value for name, value in values.items() if not isinstance(value, dict)}
 
 
 def selected(given: str | None) -> SelectedStack:

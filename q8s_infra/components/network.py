@@ -12,6 +12,7 @@ from q8s_infra.in_use import deletion
 from q8s_infra.render.rules import Rule, description, rules
 from q8s_infra.spec import ClusterSpec
 from q8s_infra.spec.types import is_id
+from q8s_infra.state.read import qualified_stack
 
 
 class ClusterNetwork(pulumi.ComponentResource):
@@ -108,7 +109,7 @@ def _last_of(name: str, group: openstack.networking.SecGroup, parent: pulumi.Res
     return local.Command(
         f"{name}-in-use",
         create="true",
-        delete=group.id.apply(lambda identity: deletion(identity, pulumi.get_stack())),
+        delete=group.id.apply(lambda identity: deletion(identity, qualified_stack())),
         logging=local.Logging.STDERR,
         add_previous_output_in_env=False,
         opts=pulumi.ResourceOptions(parent=parent, delete_before_replace=True),

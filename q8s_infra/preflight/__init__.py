@@ -18,7 +18,7 @@ from q8s_infra.preflight.flavors import (
     image_mistakes,
     zone_mistakes,
 )
-from q8s_infra.preflight.hosts import hosts
+from q8s_infra.preflight.hosts import NOTHING, Ours, hosts
 from q8s_infra.preflight.network import (
     cluster_mistakes,
     external_mistakes,
@@ -31,18 +31,21 @@ from q8s_infra.preflight.quotas import Need, quota_mistakes, quota_needs
 from q8s_infra.preflight.volumes import volume_mistakes, volume_warnings
 from q8s_infra.spec import SpecErrors
 
-__all__ = ["CONTROL_PLANE_CPUS", "Need", "check", "control_plane_gib", "host_gib", "host_mib", "needs"]
+__all__ = ["CONTROL_PLANE_CPUS", "Need", "Ours", "check", "control_plane_gib", "host_gib", "host_mib", "needs"]
 
 _NONE: Final[Mapping[str, str]] = MappingProxyType({})
 
 
-def check(plan: ClusterPlan, cloud: Cloud, replaced: Mapping[str, str] = _NONE) -> tuple[str, ...]:
+def check(
+    plan: ClusterPlan, cloud: Cloud, replaced: Mapping[str, str] = _NONE, ours: Ours = NOTHING
+) -> tuple[str, ...]:
     """Compare a plan with the cloud; hosts that exist and stay need nothing more.
 
     Args:
         plan: what is to be.
         cloud: what there is.
         replaced: hosts that this run deletes and creates again, and the names of the flavors that they have now.
+        ours: what the stack has made already.
 
     Returns:
         Warnings: what works, but perhaps not as meant.
@@ -50,7 +53,7 @@ def check(plan: ClusterPlan, cloud: Cloud, replaced: Mapping[str, str] = _NONE) 
     Raises:
         SpecErrors: everything that does not fit.
     """
-    found = hosts(plan, cloud, replaced)
+    found = hosts(plan, cloud, replaced, ours)
     mistakes = [*flavor_mistakes(found), *image_mistakes(found, cloud), *volume_mistakes(found, cloud)]
     warnings = [*flavor_warnings(found), *volume_warnings(found, cloud)]
     try:
@@ -68,6 +71,8 @@ def check(plan: ClusterPlan, cloud: Cloud, replaced: Mapping[str, str] = _NONE) 
     return tuple(warnings)
 
 
-def needs(plan: ClusterPlan, cloud: Cloud, replaced: Mapping[str, str] = _NONE) -> tuple[Need, ...]:
-    """How much of each quota the plan takes beside what is there; ``replaced`` as for :func:`check`."""
-    return quota_needs(hosts(plan, cloud, replaced), cloud)
+def needs(
+    plan: ClusterPlan, cloud: Cloud, replaced: Mapping[str, str] = _NONE, ours: Ours = NOTHING
+) -> tuple[Need, ...]:
+    """How much of each quota the plan takes beside what is there; arguments as for :func:`check`."""
+    return quota_needs(hosts(plan, cloud, replaced, ours), cloud)

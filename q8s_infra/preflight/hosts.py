@@ -11,6 +11,22 @@ from q8s_infra.cloud import Cloud, Flavor
 from q8s_infra.plan import ClusterPlan, ControlPlane, Worker
 
 Node = ControlPlane | Worker
+
+
+@dataclass(frozen=True)
+class Ours:
+    """What the stack has made already, although it may look like somebody else's.
+
+    Attributes:
+        keypair: the key pair of the cluster's name is the stack's.
+        ports: names of the nodes that have a port, whether they have an instance or not.
+    """
+
+    keypair: bool = False
+    ports: frozenset[str] = frozenset()
+
+
+NOTHING: Final = Ours()
 _MOST_NAMES: Final = 10
 
 
@@ -20,10 +36,11 @@ class Hosts:
 
     Attributes:
         plan: all of them.
-        missing: those without an instance; each takes a port of its own, too.
+        missing: those without an instance.
         replaced: those whose instance is deleted first and then created again, on the port that it had.
         former: names of the flavors that replaced hosts have now, by the hosts' names.
         flavors: by name; None where the cloud has none of this name.
+        ours: what the stack has made already.
     """
 
     plan: ClusterPlan
@@ -31,6 +48,12 @@ class Hosts:
     replaced: tuple[Node, ...]
     former: Mapping[str, str]
     flavors: Mapping[str, Flavor | None]
+    ours: Ours = NOTHING
+
+    @property
+    def without_port(self) -> int:
+        """How many of them need a port, and an address, too."""
+        return sum(node.name not in self.ours.ports for node in self.missing)
 
     @property
     def created(self) -> tuple[Node, ...]:
@@ -54,13 +77,14 @@ class Hosts:
                 yield before, after
 
 
-def hosts(plan: ClusterPlan, cloud: Cloud, replaced: Mapping[str, str]) -> Hosts:
+def hosts(plan: ClusterPlan, cloud: Cloud, replaced: Mapping[str, str], ours: Ours) -> Hosts:
     """Sort the hosts of a plan by what the cloud has of them.
 
     Args:
         plan: the hosts.
         cloud: what there is.
         replaced: the flavors of hosts whose instance is deleted and created again, by the hosts' names.
+        ours: what the stack has made already.
     """
     there = cloud.servers(node.name for node in plan.nodes)
     again = tuple(node for node in plan.nodes if node.name in there and node.name in replaced)
@@ -72,6 +96,7 @@ def hosts(plan: ClusterPlan, cloud: Cloud, replaced: Mapping[str, str]) -> Hosts
         again,
         former,
         {name: cloud.flavor(name) for name in sorted(names)},
+        ours,
     )
 
 

@@ -62,16 +62,17 @@ def lan(network: Network, cloud: Cloud) -> Lan:
 
 def lan_mistakes(hosts: Hosts, found: Lan) -> Iterator[Mistake]:
     """What new hosts' ports would be refused for, or not work with; hosts that exist have their addresses."""
-    missing = len(hosts.missing)
-    if not missing:
+    if not hosts.missing:
         return
     if not found.network.port_security:
         field = "network.id" if hosts.plan.spec.network.id else "network.name"
         told = "has port security switched off, so Neutron refuses ports with security groups there"
         yield Mistake(field, found.network.name or found.network.id, told)
     free = sum(subnet.free for subnet in found.subnets)
-    if missing > free:
-        yield Mistake(found.path, found.given, f"has {free} free addresses, the cluster takes {missing} more")
+    if hosts.without_port > free:
+        yield Mistake(
+            found.path, found.given, f"has {free} free addresses, the cluster takes {hosts.without_port} more"
+        )
     yield from _range_mistakes(hosts.plan, found)
 
 
@@ -190,6 +191,8 @@ def cluster_mistakes(hosts: Hosts, cloud: Cloud) -> Iterator[Mistake]:
         if extensions is not None and "standard-attr-tag" not in extensions:
             yield Mistake("tags", list(plan.spec.tags), "are not available: Neutron has no tags here, write tags: []")
     # A run that was cut off leaves group and key pair, and they are the stack's.
+    if hosts.ours.keypair:
+        return
     if hosts.is_new_cluster and own_groups(plan, cloud) == () and cloud.has_keypair(plan.name):
         told = (
             "is the name of a key pair that exists: give the cluster another name, or delete it if nothing uses it, "

@@ -59,7 +59,7 @@ def _of_hosts(hosts: Hosts) -> dict[str, int]:
         + sum(max(0, after.vcpus - before.vcpus) for before, after in growth),
         "memory (MiB)": sum(flavor.ram_mib for flavor in new)
         + sum(max(0, after.ram_mib - before.ram_mib) for before, after in growth),
-        "ports": len(hosts.missing),
+        "ports": hosts.without_port,
     }
 
 

@@ -17,6 +17,7 @@ from typing import Any, Final
 
 INSTANCE: Final = "openstack:compute/instance:Instance"
 PORT: Final = "openstack:networking/port:Port"
+KEYPAIR: Final = "openstack:compute/keypair:Keypair"
 GROUP: Final = "openstack:networking/secGroup:SecGroup"
 COMMAND: Final = "command:remote:Command"
 """Type of the resources that are steps on hosts."""
@@ -79,8 +80,9 @@ class StackState:
         content = deployment or {}
         resources = tuple(_resource(each) for each in content.get("resources") or () if not each.get("delete"))
         operations = content.get("pending_operations") or ()
-        creating = frozenset(str(each["resource"]["urn"]) for each in operations if each.get("type") == "creating")
-        return cls(resources, creating)
+        begun = {str(each["resource"]["urn"]) for each in operations if each.get("type") == "creating"}
+        # The engine keeps the operation for good, also once a later run has created the resource.
+        return cls(resources, frozenset(begun - {each.urn for each in resources}))
 
     @classmethod
     def from_outputs(cls, outputs: Mapping[str, Mapping[str, Any]]) -> StackState:

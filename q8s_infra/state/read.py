@@ -15,12 +15,17 @@ _SECONDS: Final = 120
 """Limit of an export; that of a state with 5,000 workers takes some seconds."""
 
 
+def qualified_stack() -> str:
+    """The running stack's name with its organization and project, as the Pulumi CLI takes it from anywhere."""
+    return f"{pulumi.get_organization()}/{pulumi.get_project()}/{pulumi.get_stack()}"
+
+
 def running_stack() -> StackState:
     """The state that the running ``pulumi up`` or ``preview`` began with.
 
     ``pulumi stack export`` takes no lock, so it works while the stack is being updated.
     """
-    name = f"{pulumi.get_organization()}/{pulumi.get_project()}/{pulumi.get_stack()}"
+    name = qualified_stack()
     if (deployment := _exported(name)) is not None:
         return StackState.from_deployment(deployment)
     pulumi.log.warn(

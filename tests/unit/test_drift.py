@@ -16,10 +16,11 @@ from q8s_infra.drift import (
     missing,
     orphaned_instances,
     orphaned_ports,
+    stranded,
     unused,
 )
 from q8s_infra.openstack_project import OpenStackProject
-from q8s_infra.state.model import GROUP, INSTANCE, PORT, StackState
+from q8s_infra.state.model import COMMAND, COPY, GROUP, INSTANCE, PORT, StackState
 from tests.unit.states import state
 
 OURS, THEIRS = frozenset({"our-group"}), frozenset({"their-group"})
@@ -154,3 +155,16 @@ def test_orphans_are_listed_with_the_commands_that_resolve_them() -> None:
     assert f"pulumi import {INSTANCE} {WORKER} new --parent host={host}" in text
     assert "openstack server delete new" in text
     assert "pulumi stack import --stack dev" in text
+
+
+def test_steps_on_hosts_that_neither_state_nor_plan_has_are_stranded() -> None:
+    scripts = f"{URN}{COPY}::{WORKER}-scripts"
+    step = {"type": COMMAND, "inputs": {"delete": "down"}, "dependencies": (scripts,)}
+    known = {scripts: {"type": COPY}, f"{URN}{COMMAND}::{WORKER}-guest": step}
+    assert stranded(state(known), []) == (WORKER,)
+    # The host is to be created again, or is there.
+    assert stranded(state(known), [WORKER]) == ()
+    there = {**known, f"{URN}{INSTANCE}::{WORKER}": {"type": INSTANCE}}
+    assert stranded(state(there), []) == stranded(state(there, WORKER), []) == ()
+    # Nothing would be done on it.
+    assert stranded(state({**known, f"{URN}{COMMAND}::{WORKER}-guest": {**step, "inputs": {}}}), []) == ()

@@ -45,3 +45,10 @@ def test_outputs_alone_are_no_complete_state() -> None:
     known = StackState.from_outputs({URN: {"type": INSTANCE, "outputs": {"id": "1"}}})
     assert not known.complete
     assert known.ids(INSTANCE) == {"1"}
+
+
+def test_a_creation_that_a_later_run_finished_is_no_interrupted_one() -> None:
+    # The engine keeps the operation for good.
+    operation = {"resource": {"urn": URN, "type": INSTANCE}, "type": "creating"}
+    known = StackState.from_deployment({"resources": [PRESENT], "pending_operations": [operation]})
+    assert not known.is_creating(INSTANCE, "demo-arm-0")
