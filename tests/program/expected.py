@@ -155,8 +155,11 @@ class Expected:
 
 
 def forgotten(made: Mapping[str, Made], host: str) -> Iterator[tuple[str, Made]]:
-    """What was made, where the steps that ran on a host have lost their deletion, which the next run gives them."""
+    """What was made, where the steps that ran on a host have lost their deletion, which the next run gives them.
+
+    Nodes that leave the cluster by a step on the first control plane keep theirs while another control plane is there.
+    """
+    alone = not any(name.endswith("-join") and name != f"{FIRST}-join" for name in made)
     for name, each in made.items():
-        node = name.removesuffix("-node")
-        at_first = host == FIRST and name.endswith("-node") and node != FIRST
-        yield name, replace(each, updated_by=("no deletion",)) if at_first or name == f"{host}-guest" else each
+        ended = name == f"{host}-guest" or (alone and host == FIRST and name.endswith("-node"))
+        yield name, replace(each, updated_by=("no deletion",)) if ended else each
