@@ -15,6 +15,8 @@
 . ./emulator.sh
 # shellcheck source=hostscripts/guest-files.sh
 . ./guest-files.sh
+# shellcheck source=hostscripts/guest-removal.sh
+. ./guest-removal.sh
 # shellcheck source=hostscripts/requirements.sh
 . ./requirements.sh
 # shellcheck source=hostscripts/guest-state.sh
@@ -25,6 +27,14 @@
 : "${artifacts:?}" "${architecture:?}" "${image:?}" "${payload_key:?}" "${disk:?}" "${memory:?}" "${type:?}" "${patience:?}"
 data=/var/lib/libvirt/q8s
 guest=$data/guest
+described=$(described_guest)
+if is_another_guest "$described"; then
+	# Only a step that is created replaces a guest: its node was drained before. Documents that change are for the next one.
+	[[ ${update:-no} = no ]] ||
+		fail "this host has another guest than the stack's state says: the state is older than the host. Import the newer state, or replace the guest: pulumi up --replace the URN of $node-guest"
+	progress "removing the guest that this one replaces"
+	remove_guest
+fi
 install -d -m 0711 "$guest"
 
 # of_chain FILE WHICH FIELD: what qemu-img knows of a disk, which may be in use: of itself (0), or of the one below all others (-1).
@@ -33,11 +43,11 @@ of_chain() {
 		python3 -c 'import json, sys; print(json.load(sys.stdin)[int(sys.argv[1])][sys.argv[2]])' "$2" "$3"
 }
 
-# The mark is written last, so where it is, the guest is complete. It is only removed by the step's deletion (remove-guest.sh), which
-# the engine runs before it creates the step again: other documents are for the next guest.
+# The mark is written last, so where it is, the guest is complete. Other documents are for the next one.
 mark=$guest/whole
 if virsh -q dominfo "$domain" >/dev/null 2>&1 && [[ -e $mark ]]; then
 	guest_powered
+	record_guest "$described"
 	# It comes with each run, and this guest has its identity.
 	state_done
 	# A step that was cut off while it handed a state over has left its largest part, and the guest has all of it.
@@ -103,6 +113,7 @@ state_resumed || {
 	boots
 	state_made || boots
 }
+record_guest "$described"
 # Before the guest gets its identity, and with it workloads. What is announced is uploaded meanwhile.
 state_announced
 state_done

@@ -157,6 +157,7 @@ def run(
     create: Step,
     *,
     files: Mapping[str, pulumi.Input[str]] | None = None,
+    update: Step | None = None,
     delete: Step | None = None,
     triggers: Sequence[pulumi.Input[object]] = (),
     prints_secret: bool = False,
@@ -169,6 +170,7 @@ def run(
         where: the host.
         create: the step; idempotent, since a changed document runs it again.
         files: documents by their name in the step's directory; may be secret.
+        update: the step that runs instead where only arguments or documents have changed.
         delete: the step that takes it back.
         triggers: when one of these changes, the old is taken back and the new is made.
         prints_secret: the step's result is a secret.
@@ -184,6 +186,7 @@ def run(
         name,
         connection=where.connection,
         create=create.command(name),
+        update=update.command(name) if update else None,
         delete=delete.command(name) if delete else None,
         stdin=secret(_together(files or {}).apply(archive)),
         triggers=list(triggers) or None,

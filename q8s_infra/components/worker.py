@@ -125,21 +125,19 @@ class Worker(pulumi.ComponentResource):
                 machine_id=known[4],
             )
         )
+        arguments: dict[str, pulumi.Input[str]] = {
+            **artifacts.arguments,
+            **guest_arguments(planned),
+            # One that does not boot is an error all the same, and not twice as late.
+            "patience": str(min(BOOT_SECONDS, spec.guest_timeout_minutes * 60 // 2)),
+        }
+        # No deletion: after a host's replacement has failed, the engine would run it on a host that does not exist.
+        # The step removes the guest that it replaces, when it is created and not when it is updated.
         self.guest = run(
             f"{name}-guest",
             self.host.shell,
-            Step(
-                "define-guest",
-                name,
-                "libvirt",
-                {
-                    **artifacts.arguments,
-                    **guest_arguments(planned),
-                    # One that does not boot is an error all the same, and not twice as late.
-                    "patience": str(min(BOOT_SECONDS, spec.guest_timeout_minutes * 60 // 2)),
-                },
-            ),
-            delete=Step("remove-guest", name, "libvirt"),
+            Step("define-guest", name, "libvirt", arguments),
+            update=Step("define-guest", name, "libvirt", {**arguments, "update": "yes"}),
             files={
                 "domain.xml": domain_xml(planned),
                 "join.json": join,

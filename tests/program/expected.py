@@ -161,5 +161,5 @@ def forgotten(made: Mapping[str, Made], host: str) -> Iterator[tuple[str, Made]]
     """
     alone = not any(name.endswith("-join") and name != f"{FIRST}-join" for name in made)
     for name, each in made.items():
-        ended = name == f"{host}-guest" or (alone and host == FIRST and name.endswith("-node"))
+        ended = alone and host == FIRST and name.endswith("-node")
         yield name, replace(each, updated_by=("no deletion",)) if ended else each
