@@ -15,7 +15,7 @@ link_defined() {
 	touch "$link_changed"
 }
 
-# link_current: start the network, or start it anew where its definition has changed. False where a guest runs on the former one.
+# link_current: start the network, or restart it where its definition has changed. False where a guest runs on the former one.
 link_current() {
 	local running
 	if [[ -e $link_changed ]] && link_active; then

@@ -67,7 +67,7 @@ if [[ $restart = yes ]]; then systemctl restart containerd.service; fi
 systemctl enable --now containerd.service q8s-flannel-offload.service
 systemctl enable kubelet.service
 
-# Certificates that nobody renews: the timer runs the step that renews on request, with its libraries.
+# Automatic renewal of certificates: the timer runs the step that renews on request, with its libraries.
 install -d -m 0755 /usr/local/lib/q8s-renew
 for file in renew-certificates.sh certificates.sh static-pods.sh lib.sh; do
 	place "./$file" "/usr/local/lib/q8s-renew/$file" 0644 || true

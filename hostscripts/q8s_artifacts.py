@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Serve images and payloads to the workers' hosts, and keep saved guest states (docs/decisions/0024).
 
-Whoever reaches the port may read. Requests that change something are signed with a guest's credential (q8s_states.py):
+Anyone who reaches the port may read. Requests that change something are signed with a credential (q8s_states.py):
 by their method, their path, their body's SHA-256 and a nonce of this server (:func:`q8s_limits.signature`).
 
 - ``GET /PATH``: a file of the folder; ``GET /states/TYPE/KEY/FILE``: one of a state; ``GET /states/nonce``.

@@ -174,7 +174,7 @@ class LimitedHandler(http.server.SimpleHTTPRequestHandler):
         self.rfile: Any = _Head(self.rfile)
 
     def handle_one_request(self) -> None:
-        """Answer one; a connection that breaks is nobody's error."""
+        """Answer one; a broken connection is no error."""
         try:
             super().handle_one_request()
         except _HeadTooLarge:

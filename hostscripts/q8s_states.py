@@ -116,7 +116,7 @@ class States:
                 self._remove_claim(*other)
             until = min(time.time() + CLAIM_SECONDS, (self._ends / guest).stat().st_mtime)
             self._claims[kind, key] = Claim(guest, until)
-            # Whoever lets a claim expire does not get the next one as well.
+            # A guest that let a claim expire does not get the next one.
             self._ends_at(guest, until)
             return HTTPStatus.CREATED
 

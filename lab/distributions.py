@@ -1,4 +1,4 @@
-"""Hosts of an older and a newer release of Debian: built when asked for, on nobody's way to a lab."""
+"""Hosts of an older and a newer release of Debian: built on request; a lab starts without them."""
 
 from __future__ import annotations
 

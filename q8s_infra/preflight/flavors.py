@@ -156,7 +156,7 @@ def used_types(plan: ClusterPlan) -> Iterator[tuple[str, NodeType]]:
 
 
 def _disk(flavor: Flavor, volume: BootVolume | None) -> int:
-    """What a host has room on, in GiB; 0 where nobody says how much."""
+    """What a host has room on, in GiB; 0 where it is not known."""
     return int(volume.size.gib) if volume else flavor.disk_gib
 
 

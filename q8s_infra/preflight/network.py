@@ -123,7 +123,7 @@ def _overlaps(plan: ClusterPlan, found: Lan, subnet: Subnet) -> Iterator[Mistake
 
 
 def own_groups(plan: ClusterPlan, cloud: Cloud) -> tuple[SecurityGroup, ...] | None:
-    """The cluster's own security group where it exists; None where nobody may ask."""
+    """The cluster's own security group where it exists; None where the project may not ask."""
     found = cloud.security_groups(plan.name)
     mine = description(plan.name)
     return None if found is None else tuple(group for group in found if group.description == mine)

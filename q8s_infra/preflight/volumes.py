@@ -33,7 +33,7 @@ def volume_mistakes(hosts: Hosts, cloud: Cloud) -> Iterator[Mistake]:
 
 def _of_volume(path: str, volume: BootVolume, types: frozenset[str] | None, cloud: Cloud) -> Iterator[Mistake]:
     if types is None:
-        yield Mistake(path, str(volume.size), "is not to be had: this cloud has no volumes")
+        yield Mistake(path, str(volume.size), "is not available: this cloud has no block storage service")
     elif volume.type and volume.type not in types and not (is_id(volume.type) and cloud.has_volume_type(volume.type)):
         yield Mistake(f"{path}.type", volume.type, f"is no volume type of this cloud, there are {listed(types)}")
 

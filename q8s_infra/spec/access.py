@@ -138,11 +138,11 @@ class OpenPorts(Model):
 
 
 def shut_out(access: Access, open_ports: OpenPorts, security_groups: Collection[str]) -> list[str]:
-    """The mistake that nobody may log in to hosts, this program included; a bastion may be of the cluster's group."""
+    """The mistake that not even this program can reach the hosts; a bastion may be of the cluster's group."""
     if access.mode == "bastion" or access.allowed_cidrs or security_groups or open_ports.has_tcp(SSH_PORT):
         return []
     return [
-        "access.allowedCidrs: is empty, so that nobody could reach the hosts, this program included: name the network "
+        "access.allowedCidrs: is empty, so the hosts could not be reached, not even by this program: name the network "
         "of the machine that runs Pulumi, such as 203.0.113.7/32, or a group in securityGroups that lets it in"
     ]
 

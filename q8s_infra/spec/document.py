@@ -24,7 +24,7 @@ class Loader(yaml.SafeLoader):
         return node
 
     def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
-        """A whole number; what YAML 1.1 reads in base 8 or 60 is refused, as nobody means it."""
+        """A whole number; what YAML 1.1 reads in base 8 or 60 is refused: it is hardly meant."""
         number: int = super().construct_yaml_int(node)
         digits = node.value.lstrip("+-")
         if ":" in digits or re.fullmatch("0[0-9_]+", digits):

@@ -67,12 +67,10 @@ class StackState:
     Attributes:
         resources: in the state's order; those that only wait for their deletion are left out.
         creating: URNs of the resources whose creation a killed run had begun.
-        complete: False where only outputs could be read: pending replacements can't be told from present resources.
     """
 
     resources: tuple[Resource, ...] = ()
     creating: frozenset[str] = frozenset()
-    complete: bool = True
 
     @classmethod
     def from_deployment(cls, deployment: Mapping[str, Any] | None) -> StackState:
@@ -86,12 +84,15 @@ class StackState:
 
     @classmethod
     def from_outputs(cls, outputs: Mapping[str, Mapping[str, Any]]) -> StackState:
-        """The model of ``readStackResourceOutputs``: types and outputs by URN, pending replacements among them."""
+        """The model of ``readStackResourceOutputs``: types and outputs by URN.
+
+        Pending replacements are among them, and can't be told from present resources.
+        """
         resources = tuple(
             Resource(urn, str(each["type"]), str(each["outputs"].get("id") or ""), outputs=each["outputs"])
             for urn, each in outputs.items()
         )
-        return cls(resources, complete=False)
+        return cls(resources)
 
     @cached_property
     def _present(self) -> Mapping[tuple[str, str], Resource]:

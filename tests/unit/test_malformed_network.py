@@ -33,7 +33,12 @@ OURS: list[Row] = [
     ("network/cidr", "169.254.169.0/24", "network.cidr", "of one link only (link-local), the cloud's metadata too"),
     ("network/cidr", "224.0.0.0/24", "network.cidr", "of groups (multicast)"),
     ("access/allowedCidrs", ["2001:db8::/32"], "access.allowedCidrs.0", "is of IPv6, and only IPv4 works here"),
-    ("access/allowedCidrs", [], "access.allowedCidrs", "is empty, so that nobody could reach the hosts, this program"),
+    (
+        "access/allowedCidrs",
+        [],
+        "access.allowedCidrs",
+        "is empty, so the hosts could not be reached, not even by this program",
+    ),
     ("access", ..., "access.allowedCidrs", "such as 203.0.113.7/32, or a group in securityGroups that lets it in"),
     ("securityGroups", ["default", "demo"], "securityGroups.1", "demo is the group that this cluster makes for itself"),
     ("openPorts/cidr", "::/0", "openPorts.cidr", "is of IPv6, and only IPv4 works here"),
@@ -70,7 +75,7 @@ THEIRS: list[Row] = [
     ("remote_ip_prefix", "169.254.0.0/24", "remote_ip_prefix", "of one link only (link-local)"),
     ("remote_ip_prefix", "2001:db8::/64", "remote_ip_prefix", "is of IPv6, and only IPv4 works here"),
     ("security_groups", ["demo"], "security_groups", "demo is the group that this cluster makes for itself"),
-    ("security_groups", ["q8s-cluster"], "access.allowedCidrs", "is empty, so that nobody could reach the hosts"),
+    ("security_groups", ["q8s-cluster"], "access.allowedCidrs", "is empty, so the hosts could not be reached"),
 ]
 
 

@@ -323,7 +323,9 @@ class TestFlavorsWithoutADisk:
         )
         with pytest.raises(SpecErrors) as refused:
             check(described({"size": "40GiB"}), SmallCloud(volumes=None))
-        assert str(refused.value) == f"{field}: is not to be had: this cloud has no volumes (given: '40GiB')"
+        assert (
+            str(refused.value) == f"{field}: is not available: this cloud has no block storage service (given: '40GiB')"
+        )
 
     def test_hosts_that_are_there_need_none(self, described: Callable[..., ClusterPlan]) -> None:
         there = frozenset(node.name for node in described().nodes)

@@ -41,9 +41,8 @@ def test_a_new_stack_has_no_resources() -> None:
     assert StackState.from_deployment(None) == StackState.from_deployment({"manifest": {}}) == StackState()
 
 
-def test_outputs_alone_are_no_complete_state() -> None:
+def test_a_state_can_be_read_from_outputs_alone() -> None:
     known = StackState.from_outputs({URN: {"type": INSTANCE, "outputs": {"id": "1"}}})
-    assert not known.complete
     assert known.ids(INSTANCE) == {"1"}
 
 
