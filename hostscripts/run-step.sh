@@ -33,6 +33,13 @@ umask 077
 	active() { [[ $(systemctl show --property ActiveState --property Job "$unit") =~ activating|Job=[1-9] ]]; }
 	# Remove a folder of a step that ended, unless someone reads its result: readers hold a shared lock.
 	removed() { [[ ! -d $1 ]] || flock --exclusive --nonblock "$1/readers" rm -rf "$1" || true; }
+	# At the end of each reader, also of one whose connection is gone: the last one removes a result that was delivered.
+	# shellcheck disable=SC2329 # the trap below
+	leave() {
+		flock 9
+		exec 8>&-
+		[[ ! -e $place/delivered ]] || removed "$place"
+	}
 	# A clock that was set back makes results old, too.
 	is_fresh() {
 		local age
@@ -94,7 +101,7 @@ umask 077
 			followed
 		fi
 	done
-	if [[ $(noted outcome) = 0 && $(noted digest) = "$digest" ]] && is_fresh "$place"; then
+	if [[ $(noted outcome) = 0 && $(noted digest) = "$digest" && ! -e $place/delivered ]] && is_fresh "$place"; then
 		tell "$step has come to its end already: its result"
 	elif ! active; then
 		[[ ! $place ]] || removed "$place"
@@ -116,6 +123,7 @@ umask 077
 	exec {opened}>&-
 	exec 8>"$place/readers"
 	flock --shared 8
+	trap leave EXIT
 	flock --unlock 9
 
 	followed &
@@ -125,9 +133,7 @@ umask 077
 	# Nobody reads any more: this ends here, and the result stays for the next who asks.
 	if [[ $result = 0 ]]; then tell "$step has ended"; else tell "$step has failed"; fi
 	[[ ! -e $place/stdout ]] || cat "$place/stdout"
-	flock 9
-	exec 8>&-
-	removed "$place"
+	touch "$place/delivered" || true
 	if [[ ! $result ]]; then
 		echo "q8s: node $node, layer $layer, step $step: ended from outside before it was done: see journalctl -u $unit" >&2
 	fi
