@@ -33,9 +33,10 @@ flock --nonblock 9 || {
 # What an attempt that was cut off has left.
 rm -rf "$work"
 apt_keys
-command -v qemu-img >/dev/null || {
+# Debian 13 has images without e2fsprogs.
+{ command -v qemu-img && command -v mkfs.ext4; } >/dev/null || {
 	apt_update
-	apt_install qemu-utils
+	apt_install qemu-utils e2fsprogs
 }
 
 progress "guest image of $architecture"

@@ -23,7 +23,7 @@ CONTROL_PLANE_PACKAGES: Final = ("containerd", "runc", "conntrack", "ethtool", "
 KUBERNETES_PACKAGES: Final = ("kubelet", "kubeadm", "kubectl", "kubernetes-cni")
 """Packages of control planes from Kubernetes' repository, as the same script installs them; kubernetes-cni by none."""
 
-PAYLOAD_PACKAGES: Final = ("qemu-utils",)
+PAYLOAD_PACKAGES: Final = ("qemu-utils", "e2fsprogs")
 """Packages of the control plane that prepares what guests are made from, as ``hostscripts/build-payload.sh`` does."""
 
 GPG, GPGV, CA_CERTIFICATES = "gpg", "gpgv", "ca-certificates"

@@ -41,10 +41,11 @@ _HOST: Final = (
     *(*_CONTAINERS, "nftables", "e2fsprogs", "genisoimage", "xorriso", "jq", "curl", "gnupg", "ca-certificates"),
     *("python3", "openssl", "haproxy"),
 )
-# Of all that a Release lists: what apt fetches, in the form that it prefers.
+# Of all that a Release lists: what apt fetches, in the form that it prefers. Debian 11 has translations as bz2 only.
 _INDEX: Final = re.compile(
     r"^ (?P<sum>[0-9a-f]{64}) +[0-9]+ "
-    r"(?P<path>main/(?:binary-(?P<architecture>[a-z0-9]+)/Packages|source/Sources|i18n/Translation-en)\.xz)$",
+    r"(?P<path>main/(?:(?:binary-(?P<architecture>[a-z0-9]+)/Packages|source/Sources)\.xz"
+    r"|i18n/Translation-en\.(?:xz|bz2)))$",
     re.MULTILINE,
 )
 _SECONDS: Final = 900
