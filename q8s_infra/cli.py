@@ -258,14 +258,14 @@ def forget_command(
 
 @cli.command("in-use", hidden=True)
 def in_use_command(
-    group: Annotated[str, typer.Argument(help="Id of the cluster's security group.")],
+    groups: Annotated[list[str], typer.Argument(help="Ids of the cluster's security groups.")],
     stack: Annotated[str | None, typer.Option(help=_STACK)] = None,
 ) -> None:
-    """Exit 3 with a list of the ports that use a security group; the stack runs this before it deletes the group."""
+    """Exit 3 with a list of the ports that use the security groups; the stack runs this before it deletes these."""
     with _explained():
         cloud = selected(stack).connect()
-        if ports := in_use(group, cloud.ports):
-            _wrong(f"error: {how_to_free(group, ports, cloud.all_servers())}")
+        if ports := in_use(groups, cloud.ports):
+            _wrong(f"error: {how_to_free(groups, ports, cloud.all_servers())}")
             raise typer.Exit(EXIT_CODE)
 
 

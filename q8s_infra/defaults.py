@@ -59,7 +59,7 @@ PAYLOAD_PORT: Final = 9473
 """Where a host hands its guest another version's executables, on the guest's link and nowhere else."""
 
 ARTIFACTS_PORT: Final = 9474
-"""Where the first control plane serves guests' images and payloads, to members of the cluster's security group."""
+"""Where the first control plane serves guests' images and payloads, to the cluster's nodes."""
 
 FLANNEL_RESYNC_SECONDS: Final = 300
 """How often flanneld looks whether its firewall rules are still there; by default every 5 s (docs/decisions/0005)."""
@@ -67,19 +67,27 @@ FLANNEL_RESYNC_SECONDS: Final = 300
 KUBELET_HOUSEKEEPING: Final = "60s"
 """How often a worker's kubelet reads the statistics of its control groups; by default every 10 s."""
 
+ETCD_PORTS: Final = (2379, 2380)
+"""Where etcd listens for its clients, which are API servers, and for its other members."""
+
+VXLAN_PORT: Final = 8472
+"""Where Flannel's packets between nodes arrive, by UDP."""
+
+KUBELET_PORT: Final = 10250
+"""Where kubelet listens: the API server asks it for logs and `exec`, a metrics server for figures."""
+
 HOST_PORTS: Final = {
     SSH_PORT: "SSH of hosts",
     GUEST_SSH_PORT: "SSH of guests",
-    2379: "etcd",
-    2380: "etcd",
+    **dict.fromkeys(ETCD_PORTS, "etcd"),
     2381: "etcd's metrics",
     CONTROL_PLANE_PORT: "the API server",
-    8472: "Flannel's VXLAN",
+    VXLAN_PORT: "Flannel's VXLAN",
     PAYLOAD_PORT: "executables for guests",
     ARTIFACTS_PORT: "images and payloads for guests",
     10248: "kubelet's health",
     10249: "kube-proxy's metrics",
-    10250: "kubelet",
+    KUBELET_PORT: "kubelet",
     10256: "kube-proxy's health",
     10257: "the controller manager",
     10259: "the scheduler",

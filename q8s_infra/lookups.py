@@ -77,6 +77,8 @@ class SeenRule:
     low: int | None = None
     high: int | None = None
     cidr: str | None = None
+    source: str | None = None
+    """Id of the group whose members are let in."""
 
 
 @dataclass(frozen=True)
@@ -269,6 +271,7 @@ def _rule(given: Mapping[str, Any]) -> SeenRule:
         given["port_range_min"],
         given["port_range_max"],
         given["remote_ip_prefix"],
+        given["remote_group_id"],
     )
 
 

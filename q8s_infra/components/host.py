@@ -74,7 +74,7 @@ class Host(pulumi.ComponentResource):
             fixed_ips=[openstack.networking.PortFixedIpArgs(subnet_id=network.subnet_id)]
             if network.subnet_id
             else None,
-            security_group_ids=network.security_group_ids,
+            security_group_ids=network.security_group_ids(control_plane=isinstance(planned, ControlPlane)),
             admin_state_up=True,
             tags=list(spec.tags),
             # Another subnet is for ports that are yet to be made: a running node keeps its address.

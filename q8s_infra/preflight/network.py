@@ -14,6 +14,7 @@ from q8s_infra.plan import ClusterPlan
 from q8s_infra.preflight.hosts import Hosts, listed
 from q8s_infra.render.rules import description
 from q8s_infra.spec import Mistake, Network, SpecErrors
+from q8s_infra.spec.access import Role, group_name
 from q8s_infra.spec.types import is_id
 
 
@@ -122,9 +123,9 @@ def _overlaps(plan: ClusterPlan, found: Lan, subnet: Subnet) -> Iterator[Mistake
         yield Mistake(found.path, found.given, told)
 
 
-def own_groups(plan: ClusterPlan, cloud: Cloud) -> tuple[SecurityGroup, ...] | None:
-    """The cluster's own security group where it exists; None where the project may not ask."""
-    found = cloud.security_groups(plan.name)
+def own_group(plan: ClusterPlan, cloud: Cloud, role: Role = "nodes") -> tuple[SecurityGroup, ...] | None:
+    """The cluster's own security group of a role where it exists; None where the project may not ask."""
+    found = cloud.security_groups(group_name(plan.name, role))
     mine = description(plan.name)
     return None if found is None else tuple(group for group in found if group.description == mine)
 
@@ -144,7 +145,7 @@ def group_mistakes(hosts: Hosts, cloud: Cloud) -> Iterator[Mistake]:
             yield Mistake("securityGroups", given, "is no security group that this project can see")
     if not hosts.missing or _lets_out(rules):
         return
-    own = own_groups(hosts.plan, cloud)
+    own = own_group(hosts.plan, cloud)
     ours = [rule for group in own for rule in group.rules] if own else cloud.default_rules()
     if own is not None and ours is not None and not _lets_out(ours):
         told = "is missing: new security groups of this cloud let nothing out, name one with an egress rule for IPv4"
@@ -193,7 +194,7 @@ def cluster_mistakes(hosts: Hosts, cloud: Cloud) -> Iterator[Mistake]:
     # A run that was cut off leaves group and key pair, and they are the stack's.
     if hosts.ours.keypair:
         return
-    if hosts.is_new_cluster and own_groups(plan, cloud) == () and cloud.has_keypair(plan.name):
+    if hosts.is_new_cluster and own_group(plan, cloud) == () and cloud.has_keypair(plan.name):
         told = (
             "is the name of a key pair that exists: give the cluster another name, or delete it if nothing uses it, "
             f"openstack keypair delete {plan.name}"

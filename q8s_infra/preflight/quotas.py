@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, get_args
 
 from q8s_infra.cloud import Cloud, Quota
-from q8s_infra.defaults import CONTROL_PLANE_PORT
+from q8s_infra.lookups import SecurityGroup
 from q8s_infra.preflight.hosts import Hosts
-from q8s_infra.preflight.network import floating_ips, own_groups
+from q8s_infra.preflight.network import floating_ips, own_group
 from q8s_infra.render.rules import Rule, rules
 from q8s_infra.spec import Mistake
+from q8s_infra.spec.access import Role
 
 # Neutron gives each new security group two egress rules, unless its default rules say otherwise.
 _DEFAULT_RULES: Final = 2
@@ -66,25 +67,29 @@ def _of_hosts(hosts: Hosts) -> dict[str, int]:
 def _of_network(hosts: Hosts, cloud: Cloud) -> dict[str, int]:
     spec = hosts.plan.spec
     wanted: dict[str, int] = {}
-    planned = rules(spec, CONTROL_PLANE_PORT)
-    groups = own_groups(hosts.plan, cloud)
-    if groups:
+    nodes = own_group(hosts.plan, cloud)
+    if nodes or (nodes is not None and hosts.is_new_cluster):
+        found = {role: own_group(hosts.plan, cloud, role) or () for role in get_args(Role)}
+        if missing := sum(not groups for groups in found.values()):
+            default = cloud.default_rules()
+            wanted["security groups"] = missing
+            wanted["security-group rules"] = missing * (_DEFAULT_RULES if default is None else len(default))
         # Rules that are no longer wanted go after the new ones have come.
-        there = {(rule.protocol, rule.low, rule.high, rule.cidr) for group in groups for rule in group.rules}
-        if added := sum(not _is_there(rule, there) for rule in planned):
-            wanted["security-group rules"] = added
-    elif groups is not None and hosts.is_new_cluster:
-        default = cloud.default_rules()
-        wanted["security groups"] = 1
-        wanted["security-group rules"] = len(planned) + (_DEFAULT_RULES if default is None else len(default))
+        if added := sum(not _is_there(rule, found) for rule in rules(spec)):
+            wanted["security-group rules"] = wanted.get("security-group rules", 0) + added
     if more := floating_ips(hosts.plan, cloud):
         wanted["floating IPs"] = more
     return wanted
 
 
-def _is_there(rule: Rule, there: set[tuple[str | None, int | None, int | None, str | None]]) -> bool:
-    # The rule for the cluster's own members is made with the group.
-    return rule.cidr is None or (rule.protocol, rule.low, rule.high, rule.cidr) in there
+def _is_there(rule: Rule, found: Mapping[Role, tuple[SecurityGroup, ...]]) -> bool:
+    sources = [group.id for group in found[rule.source]] if rule.source else [None]
+    seen = (each for group in found[rule.group] for each in group.rules)
+    return any(
+        (rule.protocol, rule.low, rule.high, rule.cidr) == (each.protocol, each.low, each.high, each.cidr)
+        and each.source in sources
+        for each in seen
+    )
 
 
 def _of_cluster(hosts: Hosts, cloud: Cloud) -> dict[str, int]:

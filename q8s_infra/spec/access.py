@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from ipaddress import IPv4Network
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
 
@@ -137,6 +137,15 @@ class OpenPorts(Model):
         return any(low <= port <= high for low, high in self.tcp)
 
 
+Role = Literal["nodes", "control-planes"]
+"""Whom a security group of the cluster is for: all nodes, or control planes, which are in both groups."""
+
+
+def group_name(cluster: str, role: Role) -> str:
+    """The name of a cluster's security group in OpenStack."""
+    return cluster if role == "nodes" else f"{cluster}-{role}"
+
+
 def shut_out(access: Access, open_ports: OpenPorts, security_groups: Collection[str]) -> list[str]:
     """The mistake that not even this program can reach the hosts; a bastion may be of the cluster's group."""
     if access.mode == "bastion" or access.allowed_cidrs or security_groups or open_ports.has_tcp(SSH_PORT):
@@ -148,9 +157,9 @@ def shut_out(access: Access, open_ports: OpenPorts, security_groups: Collection[
 
 
 def of_own_group(cluster: str, security_groups: Sequence[str]) -> list[str]:
-    """Mistakes: further security groups with the name of the one that the cluster has anyway."""
+    """Mistakes: further security groups with the name of one that the cluster has anyway."""
     return [
-        f"securityGroups.{at}: {name} is the group that this cluster makes for itself, name others only"
+        f"securityGroups.{at}: {name} is a group that this cluster makes for itself, name others only"
         for at, name in enumerate(security_groups)
-        if name == cluster
+        if name in {group_name(cluster, role) for role in get_args(Role)}
     ]

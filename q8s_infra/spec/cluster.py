@@ -149,6 +149,11 @@ class ClusterSpec(Model):
     security_groups: tuple[Name, ...] = Field(
         default=(), description="Further security groups for all hosts, by name or id."
     )
+    allow_all_in_cluster_traffic: StrictBool = Field(
+        default=False,
+        description="Whether nodes reach all ports of each other. By default they reach what Kubernetes and Flannel "
+        "need (docs/security.md). Pods with hostNetwork that other nodes ask, at ports outside nodePorts, need true.",
+    )
     sources: Sources = Field(default=Sources(), description="Where packages and container images come from.")
     proxy: Proxy = Field(default=Proxy(), description="HTTP proxies, where there is no other way out.")
     guest_timeout_minutes: int = Field(

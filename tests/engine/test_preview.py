@@ -9,7 +9,7 @@ from pulumi.automation import CommandError
 
 from lab import scale
 
-BESIDE = 30
+BESIDE = 38
 """Resources of every cluster: network, what is deleted last, keys, rules, the first control plane and Flannel."""
 AN_ARCHITECTURE = 3
 """A component, its guests' payload and what that is known by."""

@@ -101,6 +101,32 @@ def test_a_node_answers_at_its_hosts_address(cluster: Cluster, cloud: Connection
     assert internal == {name: [addresses[name]] for name in nodes}
 
 
+REACHED = """
+for each in "$@"; do timeout 3 bash -c "exec 3<>/dev/tcp/${each/://}" 2>/dev/null && echo "$each"; done
+true
+"""
+
+
+@pytest.mark.usefixtures("cluster")
+def test_hosts_reach_only_what_their_nodes_need_of_each_other(cloud: Connection) -> None:
+    """All of these ports are listened at (docs/security.md)."""
+    addresses = {
+        name: server.addresses[layout.PRIVATE_NETWORK][0]["addr"]
+        for server in cloud.compute.servers()
+        if (name := server.name.removeprefix("test-")) in {"control-plane-0", "x86-small-0", "arm-small-0"}
+    }
+
+    def reached(host: str, *others: str) -> set[str]:
+        asked = [f"{addresses[node]}:{port}" for node in others for port in (22, 2379, 6443, 9474, 10250)]
+        said = run(*inside(cloud, f"test-{host}", "sshd"), "bash", "-c", REACHED, "bash", *asked).split()
+        names = {address: node for node, address in addresses.items()}
+        return {f"{names[each.partition(':')[0]]}:{each.partition(':')[2]}" for each in said}
+
+    control_plane = {f"control-plane-0:{port}" for port in (6443, 9474, 10250)}
+    assert reached("x86-small-0", "control-plane-0", "arm-small-0") == {*control_plane, "arm-small-0:10250"}
+    assert reached("control-plane-0", "x86-small-0") == {"x86-small-0:10250"}
+
+
 WRITE = re.compile(
     r"(?P<user>[0-9a-f]{32}) (?P<project>[0-9a-f]{32}) .*\"(?P<method>POST|PUT|PATCH|DELETE) (?P<path>\S+)"
 )

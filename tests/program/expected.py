@@ -6,10 +6,10 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from tests.program.test_edits import OTHER_CLUSTER, Cost, Names
+from tests.program.test_edits import BETWEEN_NODES, OTHER_CLUSTER, Cost, Names
 
 SHARED = (
-    *("keys", "group", "in-use", "keypair", "members"),
+    *("keys", "group", "control-planes-group", "in-use", "keypair", *BETWEEN_NODES),
     *(f"{rule}-10.0.0.0/8" for rule in ("tcp-22-22", "tcp-2222-2222", "tcp-6443-6443", "icmp")),
 )
 """What no edit of nodes is for."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pulumi
 import pulumi_openstack as openstack
@@ -69,6 +69,14 @@ CHECKSUMS = of("control-plane-0", "-x86_64-checksums", "-arm64-checksums")
 def opened(cidr: str) -> Names:
     """Names of the rules that let somebody in."""
     return frozenset(f"{what}-{cidr}" for what in ("tcp-22-22", "tcp-2222-2222", "tcp-6443-6443", "icmp"))
+
+
+BETWEEN_NODES: Final = frozenset(
+    f"nodes-{rule}-nodes" for rule in ("udp-8472-8472", "tcp-10250-10250", "tcp-30000-32767", "udp-30000-32767")
+) | {
+    *("nodes-icmp", "control-planes-tcp-6443-6443-nodes", "control-planes-tcp-9474-9474-nodes"),
+    "control-planes-tcp-2379-2380-control-planes",
+}
 
 
 @dataclass(frozen=True)
@@ -355,8 +363,19 @@ EDITS = (
         put("securityGroups", ["monitoring"]),
     ),
     Edit(
+        "any traffic between nodes",
+        Cost(created=Names({"members"}), deleted=BETWEEN_NODES),
+        put("allowAllInClusterTraffic", True),
+    ),
+    Edit(
+        "only needed traffic between nodes",
+        Cost(created=BETWEEN_NODES, deleted=Names({"members"})),
+        drop("allowAllInClusterTraffic"),
+        given=put("allowAllInClusterTraffic", True),
+    ),
+    Edit(
         "tag",
-        Cost(updated=of(("control-plane-0", *DEV), "", "-port") | {"group"}),
+        Cost(updated=of(("control-plane-0", *DEV), "", "-port") | {"group", "control-planes-group"}),
         put("tags", ["q8s", "thesis"]),
     ),
     # What makes another cluster
@@ -423,7 +442,9 @@ KNOWN_TO_COST_TOO_MUCH = (
     Edit(
         "hosts reached by a floating IP",
         Cost(
-            created=of("control-plane-0", "-floating-ip") | {"floating-ip"},
+            created=of("control-plane-0", "-floating-ip")
+            | {"floating-ip"}
+            | {f"nodes-tcp-{port}-{port}-control-planes" for port in (22, 2222)},
             updated=of("control-plane-0", "-scripts", "-host", "-init", "-identity", "-upgrade")
             | PAYLOADS
             | CHECKSUMS

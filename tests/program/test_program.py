@@ -45,7 +45,11 @@ def test_the_graph_of_a_shape(name: str, keys: str) -> None:
     counts = Counter(each.type for each in recorder.declared.values())
     assert counts["openstack:compute/instance:Instance"] == control_planes + workers
     assert counts["openstack:networking/port:Port"] == control_planes + workers
-    assert counts["openstack:networking/secGroup:SecGroup"] == counts["openstack:compute/keypair:Keypair"] == 1
+    assert counts["openstack:compute/keypair:Keypair"] == 1
+    groups = {"nodes": f"{planned.name}-group-id", "control planes": f"{planned.name}-control-planes-group-id"}
+    for node in (*planned.control_planes, *planned.workers):
+        of_it = [*groups.values()][: 1 + (node in planned.control_planes)]
+        assert recorder.declared[f"Port {node.name}-port"].inputs["securityGroupIds"][: len(of_it)] == of_it
     # The first prepares, initialises and says which cluster it is; a further one prepares, joins and is awaited; where
     # one is, the first looks for their cluster, to join it and be awaited; for each architecture a payload is made and
     # known by its checksum; a worker has three steps.

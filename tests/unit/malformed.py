@@ -17,7 +17,7 @@ Row = tuple[str, Any, str, str]
 """A field of a good description, what is put there (``...``: it is removed), the path and words that are told."""
 SECRET = ("proxy", "sources.registries")
 """What is never told as it was given."""
-UNTOLD = ("has a user or a password in it", "is empty", "is the group that")
+UNTOLD = ("has a user or a password in it", "is empty", "is a group that")
 """Mistakes after which what was given is not told: a secret, nothing, or a list of which one is told."""
 
 

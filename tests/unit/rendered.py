@@ -8,7 +8,6 @@ from dataclasses import asdict
 from typing import Any, TypedDict
 
 from q8s_infra.arch import ARCHITECTURES
-from q8s_infra.defaults import CONTROL_PLANE_PORT
 from q8s_infra.hostkeys import HostKey, derive
 from q8s_infra.kept import kept_document
 from q8s_infra.plan import ClusterPlan, plan
@@ -67,7 +66,7 @@ def documents(shape: str) -> dict[str, str]:
     host_key = derive("ab" * 32, f"host/{first}")
     found = {
         "plan.txt": "".join(f"{node.name} on {node.flavor}\n" for node in cluster.nodes),
-        "rules.json": json.dumps([asdict(rule) for rule in rules(spec, CONTROL_PLANE_PORT)], indent=2) + "\n",
+        "rules.json": json.dumps([asdict(rule) for rule in rules(spec)], indent=2) + "\n",
         "network.xml": network_xml(),
         "haproxy.cfg": balancer([ADDRESS, "10.254.1.8"]),
         "admission.yaml": admission_configuration(),

@@ -197,12 +197,21 @@ def test_free_addresses_are_those_of_each_ipv4_subnet(site: Site) -> None:
 
 
 def test_security_groups_with_their_rules(site: Site) -> None:
-    fields = ("direction", "ethertype", "protocol", "port_range_min", "port_range_max", "remote_ip_prefix")
+    fields = (
+        "direction",
+        "ethertype",
+        "protocol",
+        "port_range_min",
+        "port_range_max",
+        "remote_ip_prefix",
+        "remote_group_id",
+    )
     rules = [
         dict(zip(fields, values, strict=True))
         for values in (
-            ("egress", "IPv4", None, None, None, None),
-            ("ingress", "IPv4", "tcp", 22, 22, "10.0.0.0/8"),
+            ("egress", "IPv4", None, None, None, None, None),
+            ("ingress", "IPv4", "tcp", 22, 22, "10.0.0.0/8", None),
+            ("ingress", "IPv4", "udp", 53, 53, None, TWO),
         )
     ]
     group = {"id": ONE, "name": "web", "description": "Q8S cluster web", "security_group_rules": rules}
@@ -210,7 +219,11 @@ def test_security_groups_with_their_rules(site: Site) -> None:
     found = SecurityGroup(
         ONE,
         "Q8S cluster web",
-        (SeenRule("egress", "IPv4"), SeenRule("ingress", "IPv4", "tcp", 22, 22, "10.0.0.0/8")),
+        (
+            SeenRule("egress", "IPv4"),
+            SeenRule("ingress", "IPv4", "tcp", 22, 22, "10.0.0.0/8"),
+            SeenRule("ingress", "IPv4", "udp", 53, 53, source=TWO),
+        ),
     )
     assert site.cloud.security_groups("web") == site.cloud.security_groups(ONE) == (found,)
     assert site.cloud.security_groups("db") == ()

@@ -40,7 +40,8 @@ OURS: list[Row] = [
         "is empty, so the hosts could not be reached, not even by this program",
     ),
     ("access", ..., "access.allowedCidrs", "such as 203.0.113.7/32, or a group in securityGroups that lets it in"),
-    ("securityGroups", ["default", "demo"], "securityGroups.1", "demo is the group that this cluster makes for itself"),
+    ("securityGroups", ["demo-control-planes"], "securityGroups.0", "demo-control-planes is a group that this cluster"),
+    ("securityGroups", ["default", "demo"], "securityGroups.1", "demo is a group that this cluster makes for itself"),
     ("openPorts/cidr", "::/0", "openPorts.cidr", "is of IPv6, and only IPv4 works here"),
     ("openPorts/tcp", ["80-"], "openPorts.tcp.0", "a port is a number from 1 to 65535, or a range such as 8000-8010"),
     ("nodePorts", "30000:32767", "nodePorts", "a port is a number from 1 to 65535, or a range such as 8000-8010"),
@@ -74,7 +75,7 @@ THEIRS: list[Row] = [
     ("remote_ip_prefix", "127.0.0.0/24", "remote_ip_prefix", "127.0.0.0/8, which are of each machine's own"),
     ("remote_ip_prefix", "169.254.0.0/24", "remote_ip_prefix", "of one link only (link-local)"),
     ("remote_ip_prefix", "2001:db8::/64", "remote_ip_prefix", "is of IPv6, and only IPv4 works here"),
-    ("security_groups", ["demo"], "security_groups", "demo is the group that this cluster makes for itself"),
+    ("security_groups", ["demo"], "security_groups", "demo is a group that this cluster makes for itself"),
     ("security_groups", ["q8s-cluster"], "access.allowedCidrs", "is empty, so the hosts could not be reached"),
 ]
 

@@ -13,6 +13,7 @@ from q8s_infra.cloud import Flavor, Quota
 from q8s_infra.lookups import Image, SecurityGroup, SeenNetwork, SeenRule, Subnet
 from q8s_infra.plan import ClusterPlan, plan
 from q8s_infra.preflight import check, needs
+from q8s_infra.render.rules import rules
 from q8s_infra.spec import SpecErrors, load
 from tests.unit.specs import GOOD, spoiled
 
@@ -44,6 +45,17 @@ DEFAULT = SecurityGroup("c" * 32, "", (EGRESS, SeenRule("egress", "IPv6")))
 ACTIVE = Image("active")
 OWN = SecurityGroup("d" * 32, "Q8S cluster demo", (EGRESS,))
 """The cluster's own group, before its rules are made."""
+OF_CONTROL_PLANES = SecurityGroup("e" * 32, "Q8S cluster demo", (EGRESS,))
+
+
+def with_rules(planned: ClusterPlan) -> dict[str, tuple[SecurityGroup, ...]]:
+    """The cluster's own groups with the rules of a description."""
+    found = {"nodes": OWN, "control-planes": OF_CONTROL_PLANES}
+    for rule in rules(planned.spec):
+        group, source = found[rule.group], found[rule.source].id if rule.source else None
+        seen = SeenRule("ingress", "IPv4", rule.protocol, rule.low, rule.high, rule.cidr, source)
+        found[rule.group] = replace(group, rules=(*group.rules, seen))
+    return {"demo": (found["nodes"],), "demo-control-planes": (found["control-planes"],)}
 
 
 @dataclass
@@ -138,13 +150,8 @@ ALL = frozenset(node.name for node in planned().nodes)
 
 
 def running(**answers: Any) -> SmallCloud:
-    """A cloud that has all hosts of the cluster already, and its security group with all rules."""
-    ingress = (
-        *(SeenRule("ingress", "IPv4", "tcp", port, port, "10.78.0.0/30") for port in (22, 2222, 6443)),
-        SeenRule("ingress", "IPv4", "icmp", cidr="10.78.0.0/30"),
-    )
-    group = replace(OWN, rules=(EGRESS, *ingress))
-    return SmallCloud(**{"there": ALL, "groups": {"demo": (group,)}, "keypairs": ("demo",), **answers})
+    """A cloud that has all hosts of the cluster already, and its security groups with all rules."""
+    return SmallCloud(**{"there": ALL, "groups": with_rules(planned()), "keypairs": ("demo",), **answers})
 
 
 def test_a_plan_that_fits() -> None:
@@ -494,13 +501,27 @@ class TestSecurityGroups:
         assert "quota of security-group rules: is exceeded: 7 of 100 are used (given: 160)" in told
 
     def test_rules_of_a_new_group_are_those_that_the_cloud_has_by_default(self) -> None:
-        for egress, expected in ((None, 7), ((EGRESS,), 6)):
+        for egress, by_default in ((None, 2), ((EGRESS,), 1)):
             found = {need.name: need.needed for need in needs(planned(), SmallCloud(egress=egress))}
-            assert found["security-group rules"] == expected
+            assert found["security groups"] == 2
+            # Eight between nodes, and four for the network of who reaches them.
+            assert found["security-group rules"] == 2 * by_default + 8 + 4
+
+    def test_a_cluster_of_an_earlier_release_gets_another_group(self) -> None:
+        members = SeenRule("ingress", "IPv4", source=OWN.id)
+        cidrs = tuple(rule for rule in with_rules(planned())["demo"][0].rules if rule.cidr)
+        cloud = running(groups={"demo": (replace(OWN, rules=(EGRESS, members, *cidrs)),)})
+        found = {need.name: need.needed for need in needs(planned(), cloud)}
+        assert found["security groups"] == 1
+        assert found["security-group rules"] == 2 + 8
+
+    def test_traffic_of_all_kinds_between_nodes_is_one_rule(self) -> None:
+        found = {need.name: need.needed for need in needs(planned("allowAllInClusterTraffic", True), running())}
+        assert found["security-group rules"] == 1
 
     def test_a_group_of_another_program_is_not_the_clusters(self) -> None:
         found = {need.name: need.needed for need in needs(planned(), SmallCloud(groups={"demo": (DEFAULT,)}))}
-        assert found["security groups"] == 1
+        assert found["security groups"] == 2
 
 
 FLOATING = {"mode": "floatingIp", "allowedCidrs": ["192.0.2.0/24"], "externalNetwork": "public", "user": "debian"}
