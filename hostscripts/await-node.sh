@@ -8,6 +8,8 @@
 # For a control plane also instance (the id of its host), first=NODE (the control plane that this runs on), and where it may be that
 # nothing joins, cluster (the hash of the cluster's CA, or nothing).
 # inbox: labels, taints (a line each), token (the value), certificate-key (what a control plane's certificates are handed over by)
+# For a worker also guest-keys (the SSH keys that may log in to its guest, a line each), guest-user (as whom), guest-made-with (the keys
+# that the guest was made with, or nothing).
 # shellcheck disable=SC2034  # lib.sh's
 log_of_node=yes
 # shellcheck source=hostscripts/lib.sh
@@ -18,8 +20,12 @@ log_of_node=yes
 . ./etcd.sh
 # shellcheck source=hostscripts/node-labels.sh
 . ./node-labels.sh
+# shellcheck source=hostscripts/in-guest.sh
+. ./in-guest.sh
 # shellcheck source=hostscripts/upgrade-worker.sh
 . ./upgrade-worker.sh
+# shellcheck source=hostscripts/guest-keys.sh
+. ./guest-keys.sh
 
 if [[ -v cluster && ! $cluster ]]; then
 	progress "no cluster to come back to"
@@ -66,7 +72,10 @@ else
 		kubectl delete node "$node"
 	fi
 fi
+# A guest that joins now has the keys that it was made with. Which keys the guest of a node that exists has, only the node's record says.
+made_with=/dev/null
 if ! joined 0; then
+	made_with=$inbox/guest-made-with
 	[[ $role != control-plane ]] || retry 3 hand_over_certificates || fail "kubeadm cannot hand the certificates over: see $step_log"
 	until
 		retry 5 renew_token || fail "the API server does not accept the node's token: is it ready?"
@@ -97,5 +106,6 @@ else
 	# From here on something may be half done.
 	rm -f "$inbox/../idle"
 	upgrade_worker "${kubernetes:?}" "${payload:?}" "$timeout"
+	guest_keys "$guest" "$(<"$inbox/guest-user")" "$inbox/guest-keys" "$made_with" "$timeout"
 	kubelet_version >&3
 fi

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # A worker's Kubernetes in another version, without an emulated boot: its host hands kubelet and kubeadm over, and a pod on it puts
-# them in place. Sourced by the step that awaits the node, on a control plane.
+# them in place (in-guest.sh). Sourced by the step that awaits the node, on a control plane.
 
 kubelet_version() { kubectl get node "${node:?}" -o 'jsonpath={.status.nodeInfo.kubeletVersion}'; }
 
@@ -13,7 +13,7 @@ upgrade_worker() {
 	if [[ $was != "$version" ]]; then
 		progress "upgrading Kubernetes from $was to $version"
 		[[ ${was%.*} = "${version%.*}" ]] || drained
-		in_the_guest "$version" "$payload" "$seconds"
+		in_guest upgrade "$seconds" "was not upgraded" "$inbox/upgrade-guest.sh" "$version" "$payload"
 		kubectl wait --for="jsonpath={.status.nodeInfo.kubeletVersion}=$version" --timeout="${seconds}s" "node/$node" ||
 			fail "kubelet does not come up as $version: see journalctl -u kubelet in the guest"
 		kubectl wait --for=condition=Ready --timeout="${seconds}s" "node/$node" || fail "not Ready after its upgrade"
@@ -37,48 +37,4 @@ drained() {
 	progress "draining"
 	kubectl drain "$node" --ignore-daemonsets --delete-emptydir-data --timeout="${grace}s" ||
 		progress "not drained within $grace s: its remaining pods stay through the upgrade. See $step_log"
-}
-
-# in_the_guest VERSION PAYLOAD SECONDS: upgrade-guest.sh, by a pod that sees all of its node; of an image that every node has.
-in_the_guest() {
-	local pod="q8s-upgrade-$node" image phase deadline=$((SECONDS + $3))
-	image=$(kubectl -n kube-flannel get daemonset kube-flannel-ds -o 'jsonpath={.spec.template.spec.containers[0].image}')
-	kubectl -n kube-system delete pod "$pod" --ignore-not-found
-	python3 - "$pod" "$node" "$image" "$1" "$2" "$inbox/upgrade-guest.sh" <<-'PYTHON' | kubectl apply -f -
-		import json, pathlib, sys
-		pod, node, image, version, payload, script = sys.argv[1:]
-		inside = ["nsenter", "--target=1", "--mount", "--uts", "--ipc", "--net", "--pid", "--"]
-		command = ["busybox", "chroot", "/host", *inside, "/bin/bash", "-c", pathlib.Path(script).read_text()]
-		container = {
-		    "name": "upgrade",
-		    "image": image,
-		    "command": [*command, "upgrade-guest", version, payload],
-		    "securityContext": {"privileged": True},
-		    "volumeMounts": [{"name": "host", "mountPath": "/host"}],
-		}
-		spec = {
-		    "nodeName": node,
-		    "hostNetwork": True,
-		    "hostPID": True,
-		    "restartPolicy": "Never",
-		    "terminationGracePeriodSeconds": 5,
-		    "automountServiceAccountToken": False,
-		    "tolerations": [{"operator": "Exists"}],
-		    "containers": [container],
-		    "volumes": [{"name": "host", "hostPath": {"path": "/"}}],
-		}
-		metadata = {"name": pod, "namespace": "kube-system"}
-		print(json.dumps({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}))
-	PYTHON
-	until
-		phase=$(kubectl -n kube-system get pod "$pod" -o 'jsonpath={.status.phase}')
-		[[ $phase = Succeeded || $phase = Failed ]]
-	do
-		((SECONDS < deadline)) || break
-		sleep 2
-	done
-	kubectl -n kube-system logs "$pod" || true
-	[[ $phase = Succeeded ]] ||
-		fail "was not upgraded ($phase after $((SECONDS + $3 - deadline)) s): the pod $pod in kube-system says why, and so does $step_log"
-	kubectl -n kube-system delete pod "$pod" --wait=false
 }

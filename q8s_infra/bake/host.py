@@ -19,6 +19,7 @@ from q8s_infra.hosts import HostError, Hosts
 from q8s_infra.printable import printable
 from q8s_infra.remote import FOLDER, HOSTSCRIPTS, Step
 from q8s_infra.render.domain import domain_xml
+from q8s_infra.render.node import guest_keys
 from q8s_infra.render.payload import payload
 from q8s_infra.render.seed import seed
 from q8s_infra.render.templates import render
@@ -245,5 +246,5 @@ def _guest_files(planned: ClusterPlan, worker: Worker, keys: StackKeys) -> Mappi
     return {
         "domain.xml": domain_xml(worker),
         "states.pem": states_public_key(keys.seed),
-        **seed(spec, authorized_keys=[keys.public, *spec.access.ssh_public_keys]),
+        **seed(spec, authorized_keys=guest_keys(spec, keys.public)),
     }

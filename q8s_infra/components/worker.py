@@ -19,7 +19,7 @@ from q8s_infra.render.authorities import authority_files
 from q8s_infra.render.domain import domain_xml, network_xml
 from q8s_infra.render.endpoint import balancer
 from q8s_infra.render.identity import guest_join
-from q8s_infra.render.node import authorized_keys
+from q8s_infra.render.node import authorized_keys, guest_keys
 from q8s_infra.render.payload import payload_socket
 from q8s_infra.render.proxy import proxy_files
 from q8s_infra.render.seed import SEED_FILES, seed
@@ -105,9 +105,9 @@ class Worker(pulumi.ComponentResource):
             *guest_parts(spec, planned),
         ]
         token = keys.join_token([name, *guest_is])
-        documents = keys.public_key.apply(
-            lambda key: seed(spec, authorized_keys=[key, *spec.access.ssh_public_keys]),
-        )
+        login_keys = keys.public_key.apply(lambda key: guest_keys(spec, key))
+        documents = login_keys.apply(lambda lines: seed(spec, authorized_keys=lines))
+        keys_document = login_keys.apply(lambda lines: "".join(f"{line}\n" for line in lines))
         join = pulumi.Output.all(
             self.host.address,
             token,
@@ -143,6 +143,7 @@ class Worker(pulumi.ComponentResource):
                 "join.json": join,
                 "states.pem": keys.states_public_key,
                 "states.key": keys.states_credential(planned.type_name, [name, *guest_is]),
+                "guest-keys": keys_document,
                 **{path: _document(documents, path) for path in SEED_FILES},
             },
             triggers=guest_is,
@@ -174,6 +175,10 @@ class Worker(pulumi.ComponentResource):
                 "token": token.apply(lambda value: f"{value}\n"),
                 "labels": "".join(f"{key}={value}\n" for key, value in sorted(planned.labels.items())),
                 "taints": "".join(f"{taint}\n" for taint in planned.taints),
+                "guest-keys": keys_document,
+                "guest-user": spec.access.user,
+                # Empty for a guest of an earlier release.
+                "guest-made-with": self.guest.stdout,
             },
             triggers=[self.guest.id],
             opts=pulumi.ResourceOptions(parent=self, depends_on=[cluster_network, *control_planes, *waits[What.NODE]]),

@@ -41,6 +41,11 @@ def authorized_keys(spec: ClusterSpec) -> Mapping[str, str]:
     return {"access/user": spec.access.user, "access/keys": "".join(f"{key}\n" for key in spec.access.ssh_public_keys)}
 
 
+def guest_keys(spec: ClusterSpec, stack_key: str) -> tuple[str, ...]:
+    """The keys that may log in to guests: the stack's public key, and those of the users."""
+    return (stack_key, *spec.access.ssh_public_keys)
+
+
 def node_files(spec: ClusterSpec) -> Mapping[str, str]:
     """The files under ``node/`` of the step that prepares a control plane."""
     return {

@@ -114,7 +114,9 @@ class Access(Model):
     allowed_cidrs: tuple[Cidr, ...] = Field(
         default=(), description="Who may reach SSH and the API server from outside the cluster."
     )
-    ssh_public_keys: tuple[LoginKeyLine, ...] = Field(default=(), description="Further keys that may log in.")
+    ssh_public_keys: tuple[LoginKeyLine, ...] = Field(
+        default=(), description="Further keys that may log in. Hosts and running guests follow each edit."
+    )
 
     @field_validator("external_network", "bastion")
     @classmethod

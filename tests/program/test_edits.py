@@ -428,16 +428,16 @@ EDITS = (
 KNOWN_TO_COST_TOO_MUCH = (
     Edit(
         "ssh key added",
-        Cost(updated=of(("control-plane-0", *DEV), "-host") | of(DEV, "-guest")),
+        Cost(updated=of(("control-plane-0", *DEV), "-host") | of(DEV, *GUEST)),
         put("access/sshPublicKeys", [KEY]),
-        why="a running guest keeps its keys, so its step runs again for nothing",
+        why="a running guest gets its keys by its node's step, and its own step runs again for the next guest's seed",
     ),
     Edit(
         "ssh key removed",
-        Cost(updated=of(("control-plane-0", *DEV), "-host") | of(DEV, "-guest")),
+        Cost(updated=of(("control-plane-0", *DEV), "-host") | of(DEV, *GUEST)),
         given=put("access/sshPublicKeys", [KEY]),
         change=drop("access/sshPublicKeys"),
-        why="a running guest keeps its keys, so its step runs again for nothing",
+        why="a running guest gets its keys by its node's step, and its own step runs again for the next guest's seed",
     ),
     Edit(
         "hosts reached by a floating IP",

@@ -3,108 +3,11 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from q8s_infra.render.templates import REPOSITORY
-
-NODE, VERSION, RECORD = "demo-arm-0", "1.34.4", "q8s-node-demo-arm-0"
-SCRIPTS = ("lib.sh", "token.sh", "etcd.sh", "node-labels.sh", "upgrade-worker.sh", "await-node.sh")
-
-# As kubectl's: it takes no name of a resource for an option behind "--", and removes no taint that is not there.
-KUBECTL = """#!{python}
-import json, pathlib, sys
-place = pathlib.Path({place!r})
-node, words = json.loads(place.read_text()), sys.argv[1:]
-with place.with_name("calls").open("a") as calls:
-    calls.write(json.dumps(words) + "\\n")
-asked = " ".join(words)
-if "get configmap" in asked:
-    print(node["record"] or "", end="")
-elif "apply" in words:
-    import yaml
-    document = yaml.safe_load(sys.stdin)
-    assert document["kind"] == "ConfigMap", document
-    node["record"], node["metadata"] = document["data"]["set"], document["metadata"]
-elif words[:2] == ["get", "node"]:
-    if ".spec.taints" in asked:
-        print("".join(f"{{name}}\\n" for name in node["taints"]), end="")
-    elif "kubeletVersion" in asked:
-        print("v{version}", end="")
-    elif "metadata.uid" in asked:
-        print("a-uid", end="")
-    elif "guest" in asked:
-        print(node["annotations"].get("q8s.io/guest", ""), end="")
-elif words[0] in ("label", "taint", "annotate"):
-    behind = words[words.index("--") + 1 :]
-    assert behind[:2] == ["node", {node!r}], behind
-    kept = node["annotations" if words[0] == "annotate" else words[0] + "s"]
-    for word in behind[2:]:
-        name, value = word, ""
-        if words[0] == "taint" and not word.endswith("-"):
-            key, _, effect = word.partition(":")
-            name, _, value = key.partition("=")
-            name = f"{{name}}:{{effect}}"
-        elif not word.endswith("-"):
-            name, _, value = word.partition("=")
-        if not word.endswith("-"):
-            kept[name] = value
-        elif name[:-1] in kept:
-            del kept[name[:-1]]
-        elif words[0] == "taint":
-            sys.exit(f"taint {{name}} not found")
-place.write_text(json.dumps(node))
-"""
-
-
-class Node:
-    """A node that is there, on which the step is run."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.state: dict[str, Any] = {
-            "annotations": {"q8s.io/guest": "abcdef"},
-            "labels": {"kubernetes.io/arch": "arm64", "own": "yes"},
-            "taints": {"node.kubernetes.io/unschedulable:NoSchedule": ""},
-            "record": None,
-        }
-        place = folder / "node.json"
-        program = KUBECTL.format(python=sys.executable, place=str(place), version=VERSION, node=NODE)
-        (folder / "kubectl").write_text(program)
-        (folder / "kubectl").chmod(0o755)
-        (folder / "work").mkdir()
-        for name in SCRIPTS:
-            text = (REPOSITORY / "hostscripts" / name).read_text()
-            text = text.replace("/var/log/q8s", str(folder / "log")).replace(
-                "PATH=/usr/local", f"PATH={folder}:/usr/local"
-            )
-            (folder / "work" / name).write_text(text)
-
-    def awaited(self, labels: Mapping[str, str], taints: Sequence[str] = ()) -> dict[str, Any]:
-        """Run the step; return the node and its record as they are then."""
-        work = self.folder / "work"
-        (work / "labels").write_text("".join(f"{key}={value}\n" for key, value in labels.items()))
-        (work / "taints").write_text("".join(f"{taint}\n" for taint in taints))
-        (work / "token").write_text("abcdef.0123456789abcdef\n")
-        (self.folder / "node.json").write_text(json.dumps(self.state))
-        words = [f"node={NODE}", "step=await-node", "layer=guest", "timeout=5", "role=worker"]
-        words += [f"kubernetes={VERSION}", "grace=1", "payload=192.168.123.1/1"]
-        done = subprocess.run(
-            ["bash", "await-node.sh", *words], cwd=work, capture_output=True, text=True, check=False, timeout=60
-        )
-        assert done.returncode == 0, done.stderr + done.stdout
-        assert done.stdout == f"v{VERSION}"
-        self.state = json.loads((self.folder / "node.json").read_text())
-        return self.state
-
-    def calls(self) -> list[list[str]]:
-        """The words of each call of kubectl."""
-        return [json.loads(line) for line in (self.folder / "calls").read_text().splitlines()]
+from tests.unit.nodes import NODE, RECORD, Node
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ ALONE = {
     "step-unit",
     "q8s-join",
     "upgrade-guest",
+    "set-guest-keys",
 }
 """Scripts that are no steps, and need no libraries."""
 
