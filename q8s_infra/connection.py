@@ -134,7 +134,7 @@ def unknown_to_provider(cloud: str) -> list[Mistake]:
     mistakes = []
     if kind and kind not in _AUTH_TYPES:
         told = (
-            f"cloud {cloud} logs in by auth_type {kind}, which Pulumi's OpenStack provider does not know: make an "
+            f"cloud {cloud} logs in by auth_type {kind}, which Pulumi's OpenStack provider does not know: create an "
             "application credential (openstack application credential create) and use that"
         )
         mistakes.append(Mistake("OS_CLOUD", cloud, told))
