@@ -7,7 +7,7 @@ PHASES ?=
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help venv lock check lint types docs test test-full phase bench lab lab-status lab-down lab-clean lab-logs demo demo-down kubectl
+.PHONY: help venv lock outdated check lint types docs test test-full phase bench lab lab-status lab-down lab-clean lab-logs demo demo-down kubectl
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -15,9 +15,12 @@ help: ## this list
 venv: ## the Python environment, from pinned and hashed requirements
 	@$(PYTHON) .ci/environment.py
 
-lock: ## requirements.txt and requirements-dev.txt anew from the .in files
-	uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-annotate requirements.in -o requirements.txt
-	uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-annotate requirements-dev.in -o requirements-dev.txt
+lock: ## requirements.txt and requirements-dev.txt anew from the .in files (ARGS="--upgrade-package NAME")
+	uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-annotate $(ARGS) requirements.in -o requirements.txt
+	uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-annotate $(ARGS) requirements-dev.in -o requirements-dev.txt
+
+outdated: venv ## each pinned version with the newest that the registries serve: a report (ARGS=--json)
+	@$(PY) -m lab outdated $(ARGS)
 
 check: venv lint types ## types and lint
 

@@ -26,6 +26,7 @@ from lab.mirrors.authority import AUTHORITIES
 from lab.mirrors.serve import APT_PACKAGES as MIRROR_PACKAGES
 from lab.openstack.databases import SCHEMAS as DATABASE_SCHEMAS
 from lab.openstack.venv import VENV
+from lab.outdated.command import outdated
 from lab.pulumi.artifacts import ARTIFACTS as PULUMI_ARTIFACTS
 from lab.pulumi.install import install
 from lab.schemas import SCHEMAS as DOCUMENT_SCHEMAS
@@ -251,6 +252,9 @@ def _install_tools(steps: Steps) -> None:
         outcome.how = "there"
         install(layout.TOOLS)
         mirror_tools.install(layout.TOOLS)
+
+
+cli.command()(outdated)
 
 
 @contextmanager

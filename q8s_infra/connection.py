@@ -57,6 +57,12 @@ SETTINGS: Final = (*_AUTH, *_CONNECTION, "insecure")
 """The ``openstack:*`` settings that are passed on."""
 
 
+_AUTH_TYPES: Final = frozenset(
+    {"password", "token", "v2password", "v2token", "v3password", "v3token", "v3applicationcredential"}
+)
+"""What the provider can log in by (gophercloud/utils, ``openstack/clientconfig/requests.go``)."""
+
+
 def arguments(settings: Mapping[str, str], environment: Mapping[str, str]) -> dict[str, Any]:
     """The arguments of ``openstack.connect`` for the provider's settings.
 
@@ -90,13 +96,15 @@ def connected(settings: Mapping[str, str]) -> openstack.connection.Connection:
         settings: ``openstack:*`` of the stack's configuration, without the prefix.
 
     Raises:
-        SpecErrors: no such cloud or region, or its credentials are refused; or Pulumi's provider would not find the
-            ``clouds.yaml`` that openstacksdk finds.
+        SpecErrors: no such cloud or region, or its credentials are refused; or Pulumi's provider could not connect:
+            it would not find the ``clouds.yaml`` that openstacksdk finds, or does not know what stands there.
     """
     if hidden := hidden_file():
         text = f"clouds.yaml is {hidden}, where Pulumi's OpenStack provider does not look"
         raise SpecErrors([Mistake("OS_CLIENT_CONFIG_FILE", None, f"{text}: export OS_CLIENT_CONFIG_FILE={hidden}")])
     try:
+        if mistakes := unknown_to_provider(settings.get("cloud") or os.environ.get("OS_CLOUD", "")):
+            raise SpecErrors(mistakes)
         connection = openstack.connect(**arguments(settings, os.environ))
         connection.authorize()
     except (*FAILURES, OSError) as error:
@@ -112,6 +120,32 @@ def project_of(connection: openstack.connection.Connection) -> OpenStackProject:
         region=connection.config.get_region_name("compute") or "",
         endpoint=connection.compute.get_endpoint() or "",
     )
+
+
+def unknown_to_provider(cloud: str) -> list[Mistake]:
+    """What openstacksdk takes from a cloud of ``clouds.yaml`` and Pulumi's provider does not.
+
+    The provider knows vendors by ``clouds-public.yaml`` alone, and no federated login (gophercloud/utils,
+    ``openstack/clientconfig/requests.go``, ``GetCloudFromYAML``).
+    """
+    files = OpenStackConfig()
+    given = (files.cloud_config or {}).get("clouds", {}).get(cloud) or {}
+    kind, vendor = given.get("auth_type"), given.get("profile", given.get("cloud"))
+    mistakes = []
+    if kind and kind not in _AUTH_TYPES:
+        told = (
+            f"cloud {cloud} logs in by auth_type {kind}, which Pulumi's OpenStack provider does not know: create an "
+            "application credential (openstack application credential create) and use that"
+        )
+        mistakes.append(Mistake("OS_CLOUD", cloud, told))
+    _, public = files._load_vendor_file()
+    if vendor and vendor not in ((public or {}).get("public-clouds") or {}):
+        told = (
+            f"cloud {cloud} has the profile {vendor}, which Pulumi's OpenStack provider finds in clouds-public.yaml "
+            "only: write auth.auth_url and region_name into clouds.yaml and remove profile"
+        )
+        mistakes.append(Mistake("OS_CLOUD", cloud, told))
+    return mistakes
 
 
 def hidden_file() -> Path | None:

@@ -3,22 +3,48 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from ipaddress import IPv4Network
 from typing import Final
+
+GUEST_MAC: Final = "52:54:00:71:38:53"
+"""A guest's on its link, where no other machine is."""
+
+LINK_PREFIX: Final = 30
+"""Length of the mask of the link between a host and its guest, which has two addresses."""
 
 
 @dataclass(frozen=True)
 class GuestLink:
-    """The private link between a host and its guest: the same on every host, seen by nobody else."""
+    """The private link between a host and its guest: the same range on every host, and reached from that host alone.
 
-    host: str = "192.168.123.1"
-    guest: str = "192.168.123.2"
-    prefix: int = 30
-    netmask: str = "255.255.255.252"
-    mac: str = "52:54:00:71:38:53"
-    cidr: str = "192.168.123.0/30"
+    Attributes:
+        cidr: its range, a /30.
+    """
+
+    cidr: IPv4Network
+    mac: str = GUEST_MAC
+    prefix: int = LINK_PREFIX
+
+    @property
+    def host(self) -> str:
+        """The host's address on it."""
+        return str(self.cidr[1])
+
+    @property
+    def guest(self) -> str:
+        """The guest's."""
+        return str(self.cidr[2])
+
+    @property
+    def netmask(self) -> str:
+        """The mask in dotted decimals."""
+        return str(self.cidr.netmask)
 
 
-GUEST_LINK: Final = GuestLink()
+GUEST_LINKS: Final = tuple(
+    IPv4Network(f"{first}/{LINK_PREFIX}") for first in ("192.168.123.0", "172.29.123.0", "10.123.123.0")
+)
+"""Ranges for that link: the first one that the cluster's own networks leave free."""
 
 TRANSLATION_CACHE_MIB: Final = 256
 """QEMU's cache of translated code, in MiB. QEMU's own default (up to 1 GiB) costs memory at no gain in speed."""

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Final
 
 from q8s_infra.arch import ARCHITECTURES
+from q8s_infra.defaults import GUEST_LINKS
 from q8s_infra.plan import ClusterPlan
 from q8s_infra.spec import ClusterSpec, GuestImage
 from q8s_infra.spec.errors import Mistake
@@ -17,6 +18,7 @@ from q8s_infra.state.model import ARTIFACTS, CLUSTER, CONTROL_PLANE, PORT, Stack
 
 OUTPUT: Final = "kept"
 IMAGE: Final = "image"
+LINK: Final = "network.guestLink"
 
 
 def image_field(image: GuestImage) -> dict[str, str]:
@@ -52,8 +54,9 @@ def kept_fields(spec: ClusterSpec) -> dict[str, str]:
 
 
 def recorded_fields(spec: ClusterSpec) -> dict[str, str]:
-    """The immutable fields that the cluster's component records: those of Kubernetes, and the cgroup driver."""
-    return {**kept_fields(spec), "kubernetes.cgroupDriver": spec.kubernetes.cgroup_driver}
+    """The immutable fields that the cluster's component records: those of Kubernetes, its cgroup driver, the link."""
+    own = {"kubernetes.cgroupDriver": spec.kubernetes.cgroup_driver, LINK: str(spec.guest_link.cidr)}
+    return {**kept_fields(spec), **own}
 
 
 def kept_document(spec: ClusterSpec) -> str:
@@ -63,7 +66,9 @@ def kept_document(spec: ClusterSpec) -> str:
 
 def made_with(state: StackState, name: str) -> Mapping[str, str]:
     """The immutable fields of the cluster of this name; nothing before it is made."""
-    return dict(state.outputs(CLUSTER, name).get(OUTPUT) or {})
+    recorded = dict(state.outputs(CLUSTER, name).get(OUTPUT) or {})
+    # Earlier releases had this link only, and did not record it.
+    return {LINK: str(GUEST_LINKS[0]), **recorded} if recorded else {}
 
 
 def refused(kept: Mapping[str, str], spec: ClusterSpec) -> tuple[Mistake, ...]:

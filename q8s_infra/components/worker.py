@@ -12,7 +12,7 @@ from q8s_infra.components.control_plane import ControlPlane
 from q8s_infra.components.host import Host
 from q8s_infra.components.keys import ClusterKeys
 from q8s_infra.components.network import ClusterNetwork
-from q8s_infra.defaults import BOOT_SECONDS, DRAIN_SECONDS, GUEST_LINK, PAYLOAD_PORT
+from q8s_infra.defaults import BOOT_SECONDS, DRAIN_SECONDS, PAYLOAD_PORT
 from q8s_infra.plan import Worker as PlannedWorker
 from q8s_infra.remote import HOSTSCRIPTS, Step, run
 from q8s_infra.render.authorities import authority_files
@@ -92,9 +92,12 @@ class Worker(pulumi.ComponentResource):
                 "prepare-worker",
                 name,
                 "host",
-                {"address": self.host.address, "guest_address": GUEST_LINK.guest},
+                {"address": self.host.address, "guest_address": spec.guest_link.guest},
             ),
-            files={**_host_files(spec, planned), "haproxy.cfg": pulumi.Output.all(*api_servers).apply(balancer)},
+            files={
+                **_host_files(spec, planned),
+                "haproxy.cfg": pulumi.Output.all(*api_servers).apply(lambda known: balancer(known, spec.guest_link)),
+            },
             triggers=[self.host.instance.id],
             opts=pulumi.ResourceOptions(parent=self),
         )
@@ -163,7 +166,7 @@ class Worker(pulumi.ComponentResource):
                     "role": "worker",
                     "kubernetes": spec.kubernetes.version,
                     "grace": str(DRAIN_SECONDS),
-                    "payload": f"{GUEST_LINK.host}/{PAYLOAD_PORT}",
+                    "payload": f"{spec.guest_link.host}/{PAYLOAD_PORT}",
                     # Releases that recorded a node's labels and taints in its annotations did not say so.
                     "record": "configmap",
                 },
@@ -213,8 +216,8 @@ def _host_files(spec: ClusterSpec, planned: PlannedWorker) -> dict[str, str]:
         **host_sources(spec),
         **authorized_keys(spec),
         "host-packages": "".join(f"{package}\n" for package in planned.architecture.host_packages),
-        "network.xml": network_xml(),
-        "q8s-payload.socket": payload_socket(),
+        "network.xml": network_xml(spec.guest_link),
+        "q8s-payload.socket": payload_socket(spec.guest_link),
         **{name: (HOSTSCRIPTS / name).read_text(encoding="utf-8") for name in _HOST_SERVICES},
     }
 

@@ -10,7 +10,6 @@ from typing import Final
 import asyncssh
 
 from q8s_infra.cloud import Instance
-from q8s_infra.defaults import GUEST_LINK
 from q8s_infra.diagnose.judge import Facts, Finding, forgotten, judge, ready_condition
 from q8s_infra.diagnose.members import ARCHIVE_BYTES, facts_of, unpacked
 from q8s_infra.plan import ClusterPlan, ControlPlane, Worker
@@ -53,7 +52,7 @@ async def collect(
     machines = dict(
         zip(
             wanted := list(dict.fromkeys([first, *names])),
-            await asyncio.gather(*(_node(nodes[name], way) for name in wanted)),
+            await asyncio.gather(*(_node(nodes[name], way, plan.spec.guest_link.guest) for name in wanted)),
             strict=True,
         )
     )
@@ -89,7 +88,7 @@ def _told(facts: Mapping[str, str] | str) -> str:
     return facts if isinstance(facts, str) else "".join(f"{name}={value}\n" for name, value in facts.items())
 
 
-async def _node(node: ControlPlane | Worker, way: Way) -> dict[str, _Machine]:
+async def _node(node: ControlPlane | Worker, way: Way, guest_address: str) -> dict[str, _Machine]:
     """What host and guest of a node tell."""
     parts = ["host", "guest"] if isinstance(node, Worker) else ["host"]
     silent = _Machine({}, "there is no instance to ask")
@@ -102,17 +101,17 @@ async def _node(node: ControlPlane | Worker, way: Way) -> dict[str, _Machine]:
             role = "host" if isinstance(node, Worker) else "control-plane"
             found["host"] = await _asked(host, role)
             if isinstance(node, Worker):
-                found["guest"] = await guest_of(host, node.name, way)
+                found["guest"] = await guest_of(host, node.name, way, guest_address)
     except (TimeoutError, OSError, asyncssh.Error) as error:
         for part in parts:
             found.setdefault(part, _Machine({}, f"SSH to {address}: {reason(error)}"))
     return found
 
 
-async def guest_of(host: asyncssh.SSHClientConnection | None, node: str, way: Way) -> _Machine:
+async def guest_of(host: asyncssh.SSHClientConnection | None, node: str, way: Way, address: str) -> _Machine:
     """What the guest of a host tells, or why it can't be reached."""
     try:
-        async with login(GUEST_LINK.guest, f"guest/{node}", way.access.user, way.keys, tunnel=host) as guest:
+        async with login(address, f"guest/{node}", way.access.user, way.keys, tunnel=host) as guest:
             return await _asked(guest, "guest")
     except asyncssh.HostKeyNotVerifiable:
         # What it has until its host has told it who it is (docs/decisions/0023).

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from ipaddress import IPv4Network
 from itertools import chain
 
 from q8s_infra.cloud import Cloud
-from q8s_infra.defaults import GUEST_LINK
 from q8s_infra.lookups import SecurityGroup, SeenNetwork, SeenRule, Subnet
 from q8s_infra.plan import ClusterPlan
 from q8s_infra.preflight.hosts import Hosts, listed
@@ -95,7 +93,7 @@ def lan_warnings(hosts: Hosts, found: Lan) -> Iterator[str]:
 def _range_mistakes(plan: ClusterPlan, found: Lan) -> Iterator[Mistake]:
     """What does not go with the ranges of the subnets that hosts' addresses come from."""
     cidr, subnets = plan.spec.network.cidr, found.subnets
-    overlaps = {subnet: [*_overlaps(plan, found, subnet)] for subnet in subnets}
+    overlaps = {subnet: [*_overlaps(plan, subnet)] for subnet in subnets}
     outside = [subnet for subnet in subnets if cidr and not subnet.cidr.subnet_of(cidr)]
     right = [subnet for subnet in subnets if not overlaps[subnet] and subnet not in outside]
     if right and len(right) < len(subnets):
@@ -111,16 +109,17 @@ def _range_mistakes(plan: ClusterPlan, found: Lan) -> Iterator[Mistake]:
         yield Mistake("network.cidr", str(cidr), f"does not have network.subnet, {outside[0]}, in it")
 
 
-def _overlaps(plan: ClusterPlan, found: Lan, subnet: Subnet) -> Iterator[Mistake]:
+def _overlaps(plan: ClusterPlan, subnet: Subnet) -> Iterator[Mistake]:
     for field, cidr in (
         ("podCidr", plan.spec.kubernetes.pod_cidr),
         ("serviceCidr", plan.spec.kubernetes.service_cidr),
     ):
         if subnet.cidr.overlaps(cidr):
             yield Mistake(f"kubernetes.{field}", str(cidr), f"overlaps the network's subnet {subnet.cidr}")
-    if subnet.cidr.overlaps(IPv4Network(GUEST_LINK.cidr)):
-        told = f"subnet {subnet} overlaps the link between host and guest, {GUEST_LINK.cidr}: take another subnet"
-        yield Mistake(found.path, found.given, told)
+    if subnet.cidr.overlaps(link := plan.spec.guest_link.cidr):
+        free = plan.spec.addresses().free_link(subnet.cidr)
+        told = f"overlaps the network's subnet {subnet.cidr}: write a /{link.prefixlen} that the site does not use"
+        yield Mistake("network.guestLink", str(link), f"{told}, such as {free}" if free else told)
 
 
 def own_group(plan: ClusterPlan, cloud: Cloud, role: Role = "nodes") -> tuple[SecurityGroup, ...] | None:

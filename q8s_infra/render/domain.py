@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
-from q8s_infra.defaults import GUEST_LINK, TRANSLATION_CACHE_MIB
+from q8s_infra.defaults import GUEST_MAC, TRANSLATION_CACHE_MIB, GuestLink
 
 if TYPE_CHECKING:
     from q8s_infra.plan import Worker
@@ -66,7 +66,7 @@ def domain_xml(worker: Worker) -> str:
     return _text(domain)
 
 
-def network_xml() -> str:
+def network_xml(link: GuestLink) -> str:
     """The link between host and guest, and the guest's DNS server on it: dnsmasq, which asks the host's own resolvers.
 
     The host's MTU stands as ``@MTU@``: only the host knows it.
@@ -78,7 +78,7 @@ def network_xml() -> str:
     _add(network, "bridge", name="q8s0", stp="off", delay="0")
     _add(network, "mtu", size="@MTU@")
     _add(network, "dns", enable="yes")
-    _add(network, "ip", address=GUEST_LINK.host, netmask=GUEST_LINK.netmask)
+    _add(network, "ip", address=link.host, netmask=link.netmask)
     # /etc/hosts of a host has its own name at a loopback address, which would be the guest's.
     namespace = "http://libvirt.org/schemas/network/dnsmasq/1.0"
     ET.register_namespace("dnsmasq", namespace)
@@ -102,7 +102,7 @@ def _devices(worker: Worker) -> ET.Element:
         if form == "raw":
             _add(disk, "readonly")
     interface = _add(devices, "interface", type="network")
-    _add(interface, "mac", address=GUEST_LINK.mac)
+    _add(interface, "mac", address=GUEST_MAC)
     _add(interface, "source", network=NETWORK)
     _add(interface, "model", type="virtio")
     if worker.architecture.pci:

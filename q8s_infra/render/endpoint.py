@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from q8s_infra.defaults import CONTROL_PLANE_PORT, GUEST_LINK
+from q8s_infra.defaults import CONTROL_PLANE_PORT, GuestLink
 from q8s_infra.render.templates import render
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def endpoint(spec: ClusterSpec) -> str:
     return f"{endpoint_name(spec)}:{CONTROL_PLANE_PORT}"
 
 
-def balancer(addresses: Sequence[str]) -> str:
+def balancer(addresses: Sequence[str], link: GuestLink) -> str:
     """HAProxy's configuration on a worker's host: from the guest's side of the link to all control planes.
 
     Every worker checks every API server, by a TLS handshake and ``GET /readyz``. A plain TCP connection would be
@@ -46,5 +46,6 @@ def balancer(addresses: Sequence[str]) -> str:
 
     Args:
         addresses: the control planes'.
+        link: between the host and its guest.
     """
-    return render("haproxy.cfg.j2", link=GUEST_LINK, port=CONTROL_PLANE_PORT, addresses=addresses)
+    return render("haproxy.cfg.j2", link=link, port=CONTROL_PLANE_PORT, addresses=addresses)

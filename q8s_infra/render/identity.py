@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
-from q8s_infra.defaults import CONTROL_PLANE_PORT, GUEST_LINK, KUBELET_HOUSEKEEPING
+from q8s_infra.defaults import CONTROL_PLANE_PORT, KUBELET_HOUSEKEEPING
 from q8s_infra.render.endpoint import endpoint_name
 from q8s_infra.render.proxy import containerd_files, proxy_files
 from q8s_infra.render.sources import registry_files
@@ -45,7 +45,7 @@ def guest_join(
         {
             "identity": identity_files(spec, name=node, node_address=address, host_key=host_key, machine_id=machine_id),
             "endpoint": endpoint_name(spec),
-            "link": GUEST_LINK.host,
+            "link": spec.guest_link.host,
             "port": CONTROL_PLANE_PORT,
             "token": token,
             "ca_cert_hash": ca_cert_hash,
@@ -76,7 +76,7 @@ def identity_files(
     registries = {path.removeprefix("registry/"): content for path, content in registry_files(spec).items()}
     return {
         "etc/hostname": (f"{name}\n", 0o644),
-        "etc/hosts": (render("guest/hosts.j2", name=name, endpoint=endpoint_name(spec), link=GUEST_LINK), 0o644),
+        "etc/hosts": (render("guest/hosts.j2", name=name, endpoint=endpoint_name(spec), link=spec.guest_link), 0o644),
         "etc/machine-id": (f"{machine_id}\n", 0o444),
         _HOST_KEY: (host_key.private, 0o600),
         f"{_HOST_KEY}.pub": (f"{host_key.public}\n", 0o644),

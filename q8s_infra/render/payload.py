@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from q8s_infra import versions
-from q8s_infra.defaults import GUEST_LINK, PAYLOAD_PORT
+from q8s_infra.defaults import PAYLOAD_PORT, GuestLink
 from q8s_infra.render.node import OCI_RUNTIME
 from q8s_infra.render.templates import render
 from q8s_infra.spec.registries import KUBERNETES
@@ -55,6 +55,6 @@ def payload(spec: ClusterSpec, architecture: Architecture) -> Payload:
     return Payload(packages, images, hashlib.sha256(content.encode()).hexdigest()[:16])
 
 
-def payload_socket() -> str:
+def payload_socket(link: GuestLink) -> str:
     """The unit of a host where its guest gets the executables of another version."""
-    return render("q8s-payload.socket.j2", link=GUEST_LINK, port=PAYLOAD_PORT)
+    return render("q8s-payload.socket.j2", link=link, port=PAYLOAD_PORT)

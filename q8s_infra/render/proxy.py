@@ -7,15 +7,15 @@ from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-from q8s_infra.defaults import GUEST_LINK
 from q8s_infra.render.endpoint import endpoint_name
 from q8s_infra.render.templates import text
 
 if TYPE_CHECKING:
     from q8s_infra.spec import ClusterSpec
 
-_ALWAYS_DIRECT: Final = ("localhost", "127.0.0.0/8", "169.254.169.254", GUEST_LINK.cidr, ".svc", ".cluster.local")
-"""This machine, the cloud's metadata, the link between host and guest, and names inside Kubernetes."""
+_ALWAYS_DIRECT: Final = ("localhost", "127.0.0.0/8", "169.254.169.254")
+"""This machine, and the cloud's metadata."""
+_IN_KUBERNETES: Final = (".svc", ".cluster.local")
 
 
 def environment(spec: ClusterSpec) -> Mapping[str, str]:
@@ -62,7 +62,8 @@ def apt_proxy(spec: ClusterSpec, sources: Iterable[str]) -> str:
 def _direct(spec: ClusterSpec) -> tuple[str, ...]:
     """What is reached without a proxy: what the user says, and all that is the cluster's own."""
     own = (spec.network.cidr, spec.kubernetes.pod_cidr, spec.kubernetes.service_cidr)
-    return tuple(dict.fromkeys((*spec.proxy.no_proxy, *_ALWAYS_DIRECT, *map(str, own), endpoint_name(spec))))
+    always = (*_ALWAYS_DIRECT, str(spec.guest_link.cidr), *_IN_KUBERNETES)
+    return tuple(dict.fromkeys((*spec.proxy.no_proxy, *always, *map(str, own), endpoint_name(spec))))
 
 
 def _is_direct(host: str, direct: Iterable[str]) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from q8s_infra.defaults import GUEST_LINK, PAYLOAD_PORT
+from q8s_infra.defaults import PAYLOAD_PORT
 from q8s_infra.render.authorities import guest_authority_files
 from q8s_infra.render.identity import REGISTRIES
 from q8s_infra.render.node import MODULES, OCI_RUNTIME, SYSCTL, containerd_toml
@@ -74,12 +74,12 @@ def seed(spec: ClusterSpec, *, authorized_keys: Sequence[str]) -> Mapping[str, s
         user=spec.access.user,
         authorized_keys=list(authorized_keys),
         files=guest_files(spec),
-        newer=f"{GUEST_LINK.host}/{PAYLOAD_PORT}",
+        newer=f"{spec.guest_link.host}/{PAYLOAD_PORT}",
     )
     # NoCloud runs again when the instance id changes: so it follows the content (cloud-init, "NoCloud").
     instance_id = f"q8s-{hashlib.sha256(user_data.encode()).hexdigest()[:12]}"
     return {
         "seed/user-data": user_data,
         "seed/meta-data": render("guest/meta-data.j2", instance_id=instance_id),
-        "seed/network-config": render("guest/network-config.j2", link=GUEST_LINK),
+        "seed/network-config": render("guest/network-config.j2", link=spec.guest_link),
     }

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from q8s_infra.defaults import GUEST_LINK
+from q8s_infra.defaults import GUEST_LINKS
 from q8s_infra.spec.types import UsableCidr
 
 MOST_PODS: Final = 110
@@ -81,6 +81,7 @@ class Addresses:
         node_cidr_mask_size: length of the mask of one node's part of them.
         service_cidr: services' addresses.
         network_cidr: the hosts' subnet.
+        guest_link: the link between a host and its guest; None where the program chooses it.
         control_planes: how many.
         workers: how many of each type.
     """
@@ -89,8 +90,14 @@ class Addresses:
     node_cidr_mask_size: int | None
     service_cidr: IPv4Network | None
     network_cidr: IPv4Network | None
+    guest_link: IPv4Network | None
     control_planes: int | None
     workers: Mapping[str, int] | None
+
+    def free_link(self, *others: IPv4Network) -> IPv4Network | None:
+        """A range for the link between a host and its guest that overlaps neither these networks nor others."""
+        taken = [*(network for name, network in self._networks() if name != "network.guestLink"), *others]
+        return next((each for each in GUEST_LINKS if not any(map(each.overlaps, taken))), None)
 
     def mistakes(self) -> list[str]:
         """What does not fit, each with its field before a colon."""
@@ -146,9 +153,9 @@ class Addresses:
 
     def _networks(self) -> list[tuple[str, IPv4Network]]:
         networks = {
+            "network.guestLink": self.guest_link,
             "kubernetes.podCidr": self.pod_cidr,
             "kubernetes.serviceCidr": self.service_cidr,
             "network.cidr": self.network_cidr,
-            "the link between host and guest": IPv4Network(GUEST_LINK.cidr),
         }
         return [(name, network) for name, network in networks.items() if network is not None]

@@ -10,6 +10,7 @@ from pydantic import Field, StrictBool, field_validator, model_validator
 
 from q8s_infra import versions
 from q8s_infra.arch import ARCHITECTURES
+from q8s_infra.defaults import GUEST_LINKS, GuestLink
 from q8s_infra.spec.access import Access, OpenPorts, of_own_group, shut_out
 from q8s_infra.spec.addresses import DEFAULT_SIZE, Addresses, NodeCidrMaskSize, ServiceCidr
 from q8s_infra.spec.errors import of_fields
@@ -23,6 +24,7 @@ from q8s_infra.spec.types import (
     ByArchitecture,
     DnsLabel,
     Id,
+    LinkCidr,
     Model,
     Name,
     PortRangeText,
@@ -65,6 +67,11 @@ class Network(Model):
     subnet: Name | None = Field(
         default=None,
         description="The IPv4 subnet of new hosts' addresses, by name or id; for a network with several.",
+    )
+    guest_link: LinkCidr | None = Field(
+        default=None,
+        description="Range of the link between a host and its guest, a /30 that the site does not use; by default "
+        f"{GUEST_LINKS[0]}, or another one where the cluster's networks have that. A running cluster keeps its own.",
     )
 
     @model_validator(mode="after")
@@ -174,7 +181,7 @@ class ClusterSpec(Model):
     def _fits_together(self) -> Self:
         mistakes = [
             *of_no_type(self.workers, self.node_types),
-            *self._addresses().mistakes(),
+            *self.addresses().mistakes(),
             *name_mistakes(self.name, self.control_planes.name, self.control_planes.count, self.workers),
         ]
         if self.proxy and self.network.cidr is None:
@@ -189,6 +196,11 @@ class ClusterSpec(Model):
     def guest_image(self, architecture: str) -> GuestImage:
         """The image of an architecture's guests, given or default."""
         return self.guest_images.get(architecture) or GuestImage(url=ARCHITECTURES[architecture].image_url)
+
+    @property
+    def guest_link(self) -> GuestLink:
+        """The link between each host and its guest."""
+        return GuestLink(self.network.guest_link or self.addresses().free_link() or GUEST_LINKS[0])
 
     @property
     def server_group_policy(self) -> str | None:
@@ -213,12 +225,14 @@ class ClusterSpec(Model):
             and not ARCHITECTURES[architecture := self.node_types[name].architecture].kubernetes_published
         ]
 
-    def _addresses(self) -> Addresses:
+    def addresses(self) -> Addresses:
+        """The fields that addresses are shared out by."""
         return Addresses(
             pod_cidr=self.kubernetes.pod_cidr,
             node_cidr_mask_size=self.kubernetes.node_cidr_mask_size,
             service_cidr=self.kubernetes.service_cidr,
             network_cidr=self.network.cidr,
+            guest_link=self.network.guest_link,
             control_planes=self.control_planes.count,
             workers=self.workers,
         )

@@ -177,6 +177,7 @@ def _addresses(described: Mapping[str, Any]) -> Addresses:
         node_cidr_mask_size=_right(Kubernetes, kubernetes, "node_cidr_mask_size"),
         service_cidr=_right(Kubernetes, kubernetes, "service_cidr"),
         network_cidr=_right(Network, described.get("network"), "cidr"),
+        guest_link=_right(Network, described.get("network"), "guest_link"),
         control_planes=_right(ControlPlanes, described.get("controlPlanes"), "count"),
         workers=_right(ClusterSpec, described, "workers"),
     )

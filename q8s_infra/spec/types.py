@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Str
 from pydantic.alias_generators import to_camel
 
 from q8s_infra.arch import architecture, is_architecture
+from q8s_infra.defaults import LINK_PREFIX
 
 _PORTS: Final = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?")
 _PORT_MAX: Final = 65535
@@ -86,6 +87,12 @@ def _usable(given: IPv4Network) -> IPv4Network:
     return given
 
 
+def _link(given: IPv4Network) -> IPv4Network:
+    if given.prefixlen != LINK_PREFIX:
+        raise ValueError(f"is a /{given.prefixlen}: the link has two addresses, write {given[0]}/{LINK_PREFIX}")
+    return given
+
+
 def _no_architecture_twice(given: Any) -> Any:
     """Refuses a mapping in which two names are of one architecture: the later one would be taken."""
     if isinstance(given, Mapping):
@@ -126,6 +133,7 @@ ArchitectureName = Annotated[str, AfterValidator(lambda name: architecture(name)
 ByArchitecture = BeforeValidator(_no_architecture_twice)
 Cidr = Annotated[IPv4Network, BeforeValidator(_network)]
 UsableCidr = Annotated[Cidr, AfterValidator(_usable)]
+LinkCidr = Annotated[UsableCidr, AfterValidator(_link)]
 PortRange = Annotated[
     tuple[int, int], BeforeValidator(lambda given: given if isinstance(given, tuple) else _port_range(given))
 ]

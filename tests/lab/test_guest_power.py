@@ -136,3 +136,25 @@ def test_a_guest_that_hangs_is_reset_and_one_that_is_off_is_powered_on(
     eventually(started_again, seconds=180)
     assert len(host.resets()) == len(before) + 2, "a guest that booted was reset"
     assert host.told(": powered on")[len(powered_on) :] == [f"{NODE} is off (shut off (destroyed)): powered on"] * 2
+
+
+@pytest.mark.full
+def test_a_guest_on_a_full_disk_goes_on_when_there_is_room(cluster: Cluster, host: Host) -> None:
+    """QEMU pauses a guest that writes where its host has no room left, and its host resumes it later."""
+    before, filler = on_it(cluster), "/var/lib/libvirt/q8s/filler"
+    boot = cluster.nodes()[NODE]["status"]["nodeInfo"]["bootID"]
+    free = int(host("df", "--output=avail", "--block-size=1M", str(ROOT.parent)).split()[-1])
+    host("fallocate", "--length", f"{free - 100}MiB", filler)
+    try:
+        # More than is left; what writes it goes on in the guest, and sees no error.
+        cluster.guest(NODE, "nohup dd if=/dev/urandom of=/var/tmp/large bs=1M count=400 conv=fsync 2>/var/tmp/dd &")
+        eventually(lambda: host("virsh", "domstate", "guest").strip() == "paused", seconds=240)
+        eventually(lambda: any("the disk of its host is full" in line for line in host.told("")), seconds=60)
+    finally:
+        host("rm", filler)
+    eventually(lambda: host("virsh", "domstate", "guest").strip() == "running", seconds=60)
+    eventually(lambda: cluster.kubectl.ready()[NODE] == "True", seconds=180)
+    eventually(lambda: "400+0 records out" in cluster.guest(NODE, "cat /var/tmp/dd"), seconds=240)
+    cluster.guest(NODE, "rm /var/tmp/large /var/tmp/dd")
+    assert cluster.nodes()[NODE]["status"]["nodeInfo"]["bootID"] == boot
+    assert before.items() <= on_it(cluster).items(), "a pod was restarted or is gone"

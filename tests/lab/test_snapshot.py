@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import io
+import os
 import stat
+import subprocess
+import sys
+import tarfile
 from pathlib import Path
 
 import pytest
 from openstack.connection import Connection
 from pulumi import automation
 
-from tests.lab.conftest import Cluster, q8s
+from lab.artifact import REPOSITORY
+from lab.stack import environment
+from q8s_infra import snapshot
+from q8s_infra.ssh import stack_keys
+from tests.lab.conftest import Cluster, inside, q8s
 from tests.lab.test_cluster import eventually
 from tests.lab.test_cluster_changes import running
 from tests.lab.test_control_planes import FIRST, etcd_members, lose, with_control_planes
@@ -61,6 +70,31 @@ def test_a_cluster_without_a_control_plane_comes_back_from_its_snapshot(
     assert etcd_members(cluster) == {FIRST}
     assert before.items() <= running(cluster, FIRST).items(), "a pod elsewhere was restarted or is gone"
     assert cluster.preview() == {}
+
+
+@pytest.mark.full
+def test_a_snapshot_after_one_that_was_cut_off_is_new(cluster: Cluster, cloud: Connection, tmp_path: Path) -> None:
+    """The step of the first one runs to its end on the host, and its result is for no one else."""
+    file, marker = tmp_path / "cluster.snapshot", "after-the-cut-off-one"
+    cut_off = subprocess.Popen(
+        [sys.executable, "-m", "q8s_infra", "snapshot", "--stack", cluster.stack.name, f"--output={tmp_path}/cut-off"],
+        cwd=REPOSITORY, env={**os.environ, **environment()}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    with cut_off:
+        finished = f"ls /var/lib/q8s/steps/{FIRST}-snapshot.*/began"
+        eventually(lambda: not subprocess.run([*inside(cloud, FIRST, "sshd"), "sh", "-c", finished], check=False,
+                                              capture_output=True).returncode, seconds=60)  # fmt: skip
+        cut_off.kill()
+    cluster.kubectl("create", "configmap", marker)
+    try:
+        taken = q8s(cluster.stack.name, "snapshot", f"--output={file}")
+        assert taken.returncode == 0, taken.stdout
+        seed = stack_keys(cluster.stack.export_stack().deployment or {}).seed
+        with tarfile.open(fileobj=io.BytesIO(b"".join(snapshot.checked(file, seed).content()))) as tar:
+            data = b"".join(part.read() for member in tar if (part := tar.extractfile(member)))
+        assert f"/registry/configmaps/default/{marker}".encode() in data
+    finally:
+        cluster.kubectl("delete", "configmap", marker)
 
 
 @pytest.mark.full

@@ -67,8 +67,8 @@ def documents(shape: str) -> dict[str, str]:
     found = {
         "plan.txt": "".join(f"{node.name} on {node.flavor}\n" for node in cluster.nodes),
         "rules.json": json.dumps([asdict(rule) for rule in rules(spec)], indent=2) + "\n",
-        "network.xml": network_xml(),
-        "haproxy.cfg": balancer([ADDRESS, "10.254.1.8"]),
+        "network.xml": network_xml(spec.guest_link),
+        "haproxy.cfg": balancer([ADDRESS, "10.254.1.8"], spec.guest_link),
         "admission.yaml": admission_configuration(),
         "audit-policy.yaml": audit_policy(),
         "host.yaml": render("host.yaml.j2", host_key=host_key),

@@ -160,24 +160,40 @@ def test_a_field_that_is_wrong_by_itself_is_not_judged_by_its_default(section: s
     assert [mistake.split(": ")[0] for mistake in refused(bad)] == [alone]
 
 
-LINK = "the link between host and guest"
-
-
 @pytest.mark.parametrize(("one", "first", "other", "second"), [
     ("kubernetes.podCidr", "10.244.0.0/16", "kubernetes.serviceCidr", "10.244.255.0/24"),
     ("kubernetes.podCidr", "10.244.0.0/16", "network.cidr", "10.244.255.0/24"),
-    ("kubernetes.podCidr", "192.168.0.0/16", LINK, "192.168.123.0/30"),
+    ("network.guestLink", "10.244.1.0/30", "kubernetes.podCidr", "10.244.0.0/16"),
     ("kubernetes.serviceCidr", "10.254.0.0/16", "network.cidr", "10.254.1.0/24"),
-    ("kubernetes.serviceCidr", "192.168.123.0/24", LINK, "192.168.123.0/30"),
-    ("network.cidr", "192.168.123.0/24", LINK, "192.168.123.0/30"),
+    ("network.guestLink", "192.168.123.0/30", "kubernetes.serviceCidr", "192.168.123.0/24"),
+    ("network.guestLink", "192.168.123.4/30", "network.cidr", "192.168.123.0/24"),
 ])  # fmt: skip
 def test_no_two_ranges_overlap(one: str, first: str, other: str, second: str) -> None:
     bad = spoiled("kubernetes", {})
     for path, value in ((one, first), (other, second)):
-        if path != LINK:
-            section, field = path.split(".")
-            bad[section][field] = value
+        section, field = path.split(".")
+        bad[section][field] = value
     assert refused(bad) == [f"{one}: {first} overlaps {other}, {second}"]
+
+
+@pytest.mark.parametrize(("field", "range_", "link"), [
+    ("network.cidr", "10.254.1.0/24", "192.168.123.0/30"),
+    ("network.cidr", "192.168.123.0/24", "172.29.123.0/30"),
+    ("kubernetes.podCidr", "192.168.0.0/16", "172.29.123.0/30"),
+    ("kubernetes.serviceCidr", "192.168.123.0/24", "172.29.123.0/30"),
+])  # fmt: skip
+def test_the_link_to_guests_gives_way(field: str, range_: str, link: str) -> None:
+    section, name = field.split(".")
+    described = spoiled("kubernetes", {})
+    described[section][name] = range_
+    assert str(validated(described).guest_link.cidr) == link
+
+
+def test_a_link_to_guests_has_two_addresses() -> None:
+    described = spoiled("network/guestLink", "10.123.0.0/24")
+    assert refused(described) == [
+        "network.guestLink: is a /24: the link has two addresses, write 10.123.0.0/30 (given: '10.123.0.0/24')"
+    ]
 
 
 def test_ranges_side_by_side_do_not_overlap() -> None:

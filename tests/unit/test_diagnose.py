@@ -200,7 +200,7 @@ def test_a_guest_with_a_foreign_host_key_is_nobody_yet(monkeypatch: pytest.Monke
                 )
 
             monkeypatch.setattr(importlib.import_module("q8s_infra.diagnose.collect"), "login", login)
-            return str((await guest_of(None, "demo-0", way)).facts)
+            return str((await guest_of(None, "demo-0", way, "192.168.123.2")).facts)
 
     # Not by asyncio.run, which leaves the thread without a loop, and Pulumi's tests want one.
     with closing(asyncio.new_event_loop()) as loop:
@@ -267,7 +267,7 @@ def run_script(monkeypatch: pytest.MonkeyPatch, factory: Any) -> Any:
                 )  # fmt: skip
 
             monkeypatch.setattr(importlib.import_module("q8s_infra.diagnose.collect"), "login", login)
-            return await guest_of(None, "demo-0", way)
+            return await guest_of(None, "demo-0", way, "192.168.123.2")
 
     with closing(asyncio.new_event_loop()) as loop:
         return loop.run_until_complete(asyncio.wait_for(asked(), 60))

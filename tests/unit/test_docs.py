@@ -15,7 +15,7 @@ import q8s_infra.cli
 from q8s_infra.render.templates import REPOSITORY
 from q8s_infra.spec.reference import reference
 
-DOCUMENTS = sorted([REPOSITORY / "README.md", *(REPOSITORY / "docs").rglob("*.md")])
+DOCUMENTS = sorted([REPOSITORY / "README.md", REPOSITORY / "CONTRIBUTING.md", *(REPOSITORY / "docs").rglob("*.md")])
 LINK = re.compile(r"\[[^\]]+\]\((?!https?://)([^)#\s]*)(?:#([^)]*))?\)")
 MAKE = re.compile(r"\bmake ([a-z][a-z-]*)")
 COMMAND = re.compile(r"python -m (lab|q8s_infra) ([a-z]+)")

@@ -10,13 +10,14 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from q8s_infra.defaults import CONTROL_PLANE_PORT, GUEST_LINK, PAYLOAD_PORT
+from q8s_infra.defaults import CONTROL_PLANE_PORT, GUEST_LINKS, PAYLOAD_PORT, GuestLink
 from q8s_infra.remote import HOSTSCRIPTS
 from q8s_infra.render.domain import network_xml
 from tests.unit.namespaces import Machine
 
 METADATA, ELSEWHERE = "169.254.169.254:80", "192.0.2.1:80"
-BRIDGE = ET.fromstring(network_xml()).find("bridge").attrib["name"]  # type: ignore[union-attr]
+GUEST_LINK = GuestLink(GUEST_LINKS[0])
+BRIDGE = ET.fromstring(network_xml(GUEST_LINK)).find("bridge").attrib["name"]  # type: ignore[union-attr]
 LINK, NODE, CLOUD = GUEST_LINK.host, "10.0.0.5", "10.0.0.1"
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from q8s_infra.defaults import GUEST_LINKS, GuestLink
 from q8s_infra.remote import HOSTSCRIPTS
 from q8s_infra.render.domain import network_xml
 from tests.unit.hostscript import stand_in, step
@@ -39,7 +40,7 @@ INTERFACES = json.dumps(
 @pytest.fixture
 def host(tmp_path: Path) -> Path:
     """A host on a subnet without a gateway. Its interface is this machine's, too, as the MTU is looked up."""
-    (tmp_path / "network.xml").write_text(network_xml())
+    (tmp_path / "network.xml").write_text(network_xml(GuestLink(GUEST_LINKS[0])))
     stand_in(tmp_path / "programs", "iptables", "")
     stand_in(tmp_path / "programs", "virsh", VIRSH)
     stand_in(
@@ -86,7 +87,7 @@ def test_a_new_host_has_its_link_and_a_second_run_changes_nothing(host: Path) ->
 
 def changed(host: Path) -> None:
     """The link's document is another release's."""
-    (host / "network.xml").write_text(network_xml().replace('delay="0"', 'delay="1"'))
+    (host / "network.xml").write_text(network_xml(GuestLink(GUEST_LINKS[0])).replace('delay="0"', 'delay="1"'))
 
 
 def test_a_changed_link_waits_while_its_guest_runs(host: Path) -> None:

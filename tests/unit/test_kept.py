@@ -44,6 +44,7 @@ def stack(kept: dict[str, str], name: str = "dev") -> StackState:
         ({"kubernetes": {"nodeCidrMaskSize": 25}}, "kubernetes.nodeCidrMaskSize", "24"),
         ({"kubernetes": {"serviceCidr": "10.97.0.0/16"}}, "kubernetes.serviceCidr", "10.96.0.0/12"),
         ({"kubernetes": {"cgroupDriver": "cgroupfs"}}, "kubernetes.cgroupDriver", "systemd"),
+        ({"network": {"name": "private", "guestLink": "10.9.9.0/30"}}, "network.guestLink", "192.168.123.0/30"),
         ({"nodePorts": "30000-31000"}, "nodePorts", "30000-32767"),
     ],
 )
@@ -109,7 +110,13 @@ def test_the_names_that_a_cluster_has_are_accepted() -> None:
 
 def test_each_cluster_of_a_stack_keeps_its_own_fields() -> None:
     both = stack({"nodePorts": "30000-30100"}, "one").resources + stack({"nodePorts": "31000-31100"}, "two").resources
-    assert made_with(StackState(both), "two") == {"nodePorts": "31000-31100"}
+    assert made_with(StackState(both), "two")["nodePorts"] == "31000-31100"
+
+
+def test_a_cluster_of_an_earlier_release_keeps_the_link_that_all_had() -> None:
+    before = made_with(stack({"nodePorts": "30000-32767"}), "dev")
+    (mistake,) = refused(before, spec({"network": {"name": "private", "cidr": "192.168.123.0/24"}}))
+    assert str(mistake).startswith("network.guestLink: cannot be changed: the cluster was made with 192.168.123.0/30")
 
 
 def test_another_network_is_refused_before_it_replaces_every_host() -> None:

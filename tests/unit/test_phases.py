@@ -108,3 +108,14 @@ def test_caches_outlive_the_clone(phases: ModuleType, monkeypatch: pytest.Monkey
     variables = phases.environment()
     assert Path(variables["MYPY_CACHE_DIR"]).is_relative_to(tmp_path)
     assert Path(variables["RUFF_CACHE_DIR"]).is_relative_to(tmp_path)
+
+
+def test_contributors_are_told_every_phase(phases: ModuleType) -> None:
+    text = (REPOSITORY / "CONTRIBUTING.md").read_text()
+    section = text.partition("## Tests\n")[2].partition("\n## ")[0]
+    names = [
+        name
+        for name in re.findall(r"`([a-z-]+)`", section)
+        if name in {each.name for each in phases.phases(own_lab=True)}
+    ]
+    assert list(dict.fromkeys(names)) == [each.name for each in phases.phases(own_lab=False)]

@@ -584,12 +584,14 @@ class TestNetworks:
         told = refusals(SmallCloud(seen=(replace(PRIVATE, port_security=False),)))
         assert "network.name: has port security switched off" in told
 
-    def test_a_subnet_that_overlaps_the_link_to_guests_is_refused(self) -> None:
-        told = refusals(SmallCloud(lans=(LINK,)), "network", {"name": "private"})
+    def test_a_subnet_that_overlaps_the_link_to_guests_is_refused_with_a_link_that_does_not(self) -> None:
+        cloud = SmallCloud(lans=(LINK,))
+        told = refusals(cloud, "network", {"name": "private"})
         assert told == (
-            "  network.name: subnet link (192.168.123.0/24) overlaps the link between host and guest, "
-            "192.168.123.0/30: take another subnet (given: 'private')"
+            "  network.guestLink: overlaps the network's subnet 192.168.123.0/24: write a /30 that the site does not "
+            "use, such as 172.29.123.0/30 (given: '192.168.123.0/30')"
         )
+        assert check(planned("network", {"name": "private", "guestLink": "172.29.123.0/30"}), cloud) == ()
 
     @pytest.mark.parametrize(("subnet", "told"), [
         (replace(LAN, gateway=False), "network.name: subnet lan (10.254.1.0/24) has no gateway"),

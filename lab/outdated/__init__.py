@@ -1,0 +1,1 @@
+"""Report each pinned version with the newest one that the configured registries serve: ``make outdated``."""
