@@ -8,8 +8,7 @@
 # For a control plane also instance (the id of its host), first=NODE (the control plane that this runs on), and where it may be that
 # nothing joins, cluster (the hash of the cluster's CA, or nothing).
 # inbox: labels, taints (a line each), token (the value), certificate-key (what a control plane's certificates are handed over by)
-# For a worker also guest-keys (the SSH keys that may log in to its guest, a line each), guest-user (as whom), guest-made-with (the keys
-# that the guest was made with, or nothing).
+# For a worker also guest-keys (the SSH keys that may log in to its guest, a line each), guest-user (as whom).
 # shellcheck disable=SC2034  # lib.sh's
 log_of_node=yes
 # shellcheck source=hostscripts/lib.sh
@@ -72,10 +71,10 @@ else
 		kubectl delete node "$node"
 	fi
 fi
-# A guest that joins now has the keys that it was made with. Which keys the guest of a node that exists has, only the node's record says.
-made_with=/dev/null
+# A guest that joins now has the SSH keys that it was made with. Which keys the guest of a node that exists has, only the record says.
+joins=no
 if ! joined 0; then
-	made_with=$inbox/guest-made-with
+	joins=yes
 	[[ $role != control-plane ]] || retry 3 hand_over_certificates || fail "kubeadm cannot hand the certificates over: see $step_log"
 	until
 		retry 5 renew_token || fail "the API server does not accept the node's token: is it ready?"
@@ -106,6 +105,6 @@ else
 	# From here on something may be half done.
 	rm -f "$inbox/../idle"
 	upgrade_worker "${kubernetes:?}" "${payload:?}" "$timeout"
-	guest_keys "$guest" "$(<"$inbox/guest-user")" "$inbox/guest-keys" "$made_with" "$timeout"
+	guest_keys "$guest" "$(<"$inbox/guest-user")" "$inbox/guest-keys" "$joins" "$timeout"
 	kubelet_version >&3
 fi

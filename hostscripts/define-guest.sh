@@ -4,9 +4,7 @@
 # memory (bytes), checksums: image_sha256, payload_sha256, kubernetes_sha256; type, emulator and cpu_model, patience (seconds that
 # a boot is awaited), resumes=no where a guest of this architecture does not go on from another one's state
 # inbox: domain.xml, join.json (what makes the guest a node, for q8s_join_guest.py), seed/{user-data,meta-data,network-config},
-# states.pem (what states are verified with), states.key (this guest's credential to make one), guest-keys (the SSH keys that may log
-# in to the guest, as its seed has them)
-# Prints the keys that the guest was made with; nothing for guests of earlier releases, which did not keep them.
+# states.pem (what states are verified with), states.key (this guest's credential to make one)
 # shellcheck source=hostscripts/lib.sh
 . ./lib.sh
 # shellcheck source=hostscripts/domain.sh
@@ -45,8 +43,6 @@ of_chain() {
 		python3 -c 'import json, sys; print(json.load(sys.stdin)[int(sys.argv[1])][sys.argv[2]])' "$2" "$3"
 }
 
-made_with() { [[ ! -e $guest/keys ]] || cat "$guest/keys" >&3; }
-
 # The mark is written last, so where it is, the guest is complete. Other documents are for the next one.
 mark=$guest/whole
 if virsh -q dominfo "$domain" >/dev/null 2>&1 && [[ -e $mark ]]; then
@@ -63,7 +59,6 @@ if virsh -q dominfo "$domain" >/dev/null 2>&1 && [[ -e $mark ]]; then
 		served "kubernetes-$payload_key.tar" "$data/kubernetes.tar" "${kubernetes_sha256:?}"
 		systemctl enable --quiet --now q8s-payload.socket
 	fi
-	made_with
 	exit 0
 fi
 if virsh -q dominfo "$domain" >/dev/null 2>&1; then
@@ -99,7 +94,6 @@ guest_seed
 genisoimage -quiet -output "$guest/seed.iso" -volid cidata -joliet -rock \
 	"$inbox/seed/user-data" "$inbox/seed/meta-data" "$inbox/seed/network-config"
 chmod 0600 "$guest/seed.iso"
-install -m 0600 "$inbox/guest-keys" "$guest/keys"
 : >/var/log/q8s/console.log
 virsh -q define "$inbox/domain.xml" || fail "libvirt refuses the domain: see virsh define in $step_log"
 virsh -q autostart "$domain"
@@ -131,4 +125,3 @@ progress "guest powered on"
 # Meanwhile it becomes a node.
 state_given
 rm -f "$state/memory"
-made_with

@@ -117,6 +117,7 @@ class Worker(pulumi.ComponentResource):
             control_plane.identity,
             keys.host_key(f"guest/{name}"),
             keys.machine_id([name, *guest_is]),
+            keys_document,
         ).apply(
             lambda known: guest_join(
                 spec,
@@ -126,6 +127,7 @@ class Worker(pulumi.ComponentResource):
                 ca_cert_hash=known[2],
                 host_key=known[3],
                 machine_id=known[4],
+                login_keys=known[5],
             )
         )
         arguments: dict[str, pulumi.Input[str]] = {
@@ -146,7 +148,6 @@ class Worker(pulumi.ComponentResource):
                 "join.json": join,
                 "states.pem": keys.states_public_key,
                 "states.key": keys.states_credential(planned.type_name, [name, *guest_is]),
-                "guest-keys": keys_document,
                 **{path: _document(documents, path) for path in SEED_FILES},
             },
             triggers=guest_is,
@@ -180,8 +181,6 @@ class Worker(pulumi.ComponentResource):
                 "taints": "".join(f"{taint}\n" for taint in planned.taints),
                 "guest-keys": keys_document,
                 "guest-user": spec.access.user,
-                # Empty for a guest of an earlier release.
-                "guest-made-with": self.guest.stdout,
             },
             triggers=[self.guest.id],
             opts=pulumi.ResourceOptions(parent=self, depends_on=[cluster_network, *control_planes, *waits[What.NODE]]),

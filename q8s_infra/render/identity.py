@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
@@ -29,6 +30,7 @@ def guest_join(
     ca_cert_hash: str,
     host_key: HostKey,
     machine_id: str,
+    login_keys: str,
 ) -> str:
     """What a worker's host makes its guest a node by (hostscripts/q8s_join_guest.py), as JSON; with secrets.
 
@@ -40,6 +42,7 @@ def guest_join(
         ca_cert_hash: the CA that is pinned.
         host_key: of the guest's SSH.
         machine_id: as machine-id(5) has it.
+        login_keys: the SSH keys that may log in to the guest, a line each.
     """
     return json.dumps(
         {
@@ -53,6 +56,8 @@ def guest_join(
                 "hostname-override": node,
                 "node-ip": address,
                 "housekeeping-interval": KUBELET_HOUSEKEEPING,
+                # Which keys the guest has when it joins (guest-keys.sh); a label's value has at most 63 characters.
+                "node-labels": f"q8s.io/ssh-keys={hashlib.sha256(login_keys.encode()).hexdigest()[:40]}",
             },
         },
         indent=2,

@@ -22,6 +22,7 @@ from pulumi import automation
 
 from lab import layout
 from lab.hosts.host import Folders, all_hosts
+from q8s_infra.defaults import GUEST_SSH_PORT
 from q8s_infra.remote import HOSTSCRIPTS
 from tests.lab.conftest import Cluster, inside, meanwhile, run
 from tests.lab.test_cluster import LOOK, eventually
@@ -202,8 +203,11 @@ def test_another_key_and_another_image_restart_nothing(cluster: Cluster, cloud: 
     options = ["BatchMode=yes", "StrictHostKeyChecking=no", f"UserKnownHostsFile={key}.known", "ConnectTimeout=5"]
     login = ["ssh", "-q", "-i", str(key), *(f"-o{option}" for option in options), f"debian@{address}", "true"]
 
-    def lets_in() -> bool:
-        return subprocess.run(login, check=False, timeout=60, stdin=subprocess.DEVNULL).returncode == 0
+    def lets_in() -> tuple[bool, bool]:
+        """Whether the host does, and its guest, with a key that the cluster was not made with."""
+        ways = (login, [*login[:-2], "-p", str(GUEST_SSH_PORT), *login[-2:]])
+        done = [subprocess.run(way, check=False, timeout=60, stdin=subprocess.DEVNULL).returncode for way in ways]
+        return done[0] == 0, done[1] == 0
 
     def boots() -> dict[str, str]:
         return {name: node["status"]["nodeInfo"]["bootID"] for name, node in cluster.nodes().items()}
@@ -215,7 +219,7 @@ def test_another_key_and_another_image_restart_nothing(cluster: Cluster, cloud: 
     before = running(cluster), boots(), servers()
     image = cloud.create_image("debian-again", data=b"a name", disk_format="raw", container_format="bare", wait=True)
     try:
-        assert not lets_in()
+        assert lets_in() == (False, False)
         public = key.with_suffix(".pub").read_text().strip()
         cluster.describe(
             lambda it: it.update(access={**it["access"], "sshPublicKeys": [public]}, hostImage={"name": image.name})
@@ -223,11 +227,11 @@ def test_another_key_and_another_image_restart_nothing(cluster: Cluster, cloud: 
         steps = cluster.preview()
         assert set(steps) == {"update"}, steps
         cluster.up()
-        assert lets_in()
+        assert lets_in() == (True, True)
         assert (running(cluster), boots(), servers()) == before
         cluster.configure()
         cluster.up()
-        assert not lets_in()
+        assert lets_in() == (False, False)
         assert (running(cluster), boots(), servers()) == before
     finally:
         cloud.delete_image(image.id)

@@ -2,18 +2,14 @@
 
 What happens to a resource is decided when it is registered, as the engine does it: its former inputs stand for those
 that are ignored, and a property that comes from a resource that is made anew has its new value. A step that runs again
-prints what it makes at every run (a token) or what its host has once (a kubeconfig, the keys that a guest was made
-with).
+prints what it makes at every run (a token) or what its host has once (a kubeconfig).
 """
 
 from __future__ import annotations
 
-import base64
 import hashlib
-import io
 import json
 import re
-import tarfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -182,22 +178,13 @@ class Recorder(mocks.Mocks):
         if declared.type == rules.LOCAL:
             outputs["stdout"] = self.keys
         elif declared.type == rules.COMMAND:
-            create = str(outputs["create"])
-            said = self._made_with(declared) if "define-guest" in create else self._printed(declared, create)
-            outputs["stdout"] = said
+            outputs["stdout"] = self._printed(declared, str(outputs["create"]))
         elif declared.type == rules.PORT:
             # A network with IPv6, too, and its address first.
             outputs["allFixedIps"] = ["fd00::5", _address(declared)]
         elif declared.type == rules.FLOATING_IP:
             outputs["address"] = _address(declared)
         return outputs
-
-    def _made_with(self, declared: Declared) -> str:
-        """The keys that a guest was made with: an update of its step prints those of the guest that runs."""
-        former = self.before.get(declared.key)
-        if former and declared.done == "updated":
-            return str(former.outputs["stdout"])
-        return document(str(rpc.unwrap_rpc_secret(declared.inputs["stdin"])), "guest-keys")
 
     def _printed(self, declared: Declared, create: str) -> str:
         """The standard output of a step's last run."""
@@ -223,14 +210,6 @@ class Recorder(mocks.Mocks):
             lives_on = found and found.outputs["stdout"]
             return lives_on or f"{ca_cert_hash(first, self.declared[f'Command {first}-init'].generation)}\n"
         return ""
-
-
-def document(archive: str, name: str) -> str:
-    """One of the documents that a step gets on its stdin."""
-    with tarfile.open(fileobj=io.BytesIO(base64.b64decode(archive))) as tar:
-        found = tar.extractfile(name)
-        assert found
-        return found.read().decode()
 
 
 def ca_cert_hash(first: str, generation: int) -> str:

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,8 @@ elif words[:2] == ["get", "node"]:
         print("v{version}", end="")
     elif "metadata.uid" in asked:
         print("a-uid", end="")
+    elif "ssh-keys" in asked:
+        print(node["labels"].get("q8s.io/ssh-keys", ""), end="")
     elif "guest" in asked:
         print(node["annotations"].get("q8s.io/guest", ""), end="")
 elif words[0] in ("label", "taint", "annotate"):
@@ -121,14 +124,16 @@ class Node:
         made_with: Sequence[str] = (STACK_KEY,),
         guest: str = "abcdef",
     ) -> subprocess.CompletedProcess[str]:
-        """Run the step; a step's result has no newline at its end."""
+        """Run the step; a guest that joins brings a label for the keys that it was made with."""
         work = self.folder / "work"
         (work / "labels").write_text("".join(f"{key}={value}\n" for key, value in labels.items()))
         (work / "taints").write_text("".join(f"{taint}\n" for taint in taints))
         (work / "token").write_text(f"{guest}.0123456789abcdef\n")
         (work / "guest-keys").write_text("".join(f"{key}\n" for key in keys))
         (work / "guest-user").write_text("ubuntu")
-        (work / "guest-made-with").write_text("\n".join(made_with))
+        made = sha256("".join(f"{key}\n" for key in made_with).encode()).hexdigest()[:40]
+        if made_with and not self.state["exists"]:
+            self.state["labels"]["q8s.io/ssh-keys"] = made
         (self.folder / "node.json").write_text(json.dumps(self.state))
         words = [f"node={NODE}", "step=await-node", "layer=guest", "timeout=5", "role=worker"]
         words += [f"kubernetes={self.kubernetes}", "grace=1", "payload=192.168.123.1/1"]

@@ -80,7 +80,13 @@ def documents(shape: str) -> dict[str, str]:
     for worker in {worker.type_name: worker for worker in reversed(cluster.workers)}.values():
         written = seed(spec, authorized_keys=[LOGIN])
         join = guest_join(
-            spec, node=worker.name, address=ADDRESS, token=TOKEN, ca_cert_hash=HASH, **own_keys(worker.name)
+            spec,
+            node=worker.name,
+            address=ADDRESS,
+            token=TOKEN,
+            ca_cert_hash=HASH,
+            login_keys=f"{LOGIN}\n",
+            **own_keys(worker.name),
         )
         apt = guest_apt_files(spec, worker.architecture.name)
         own = {"domain.xml": domain_xml(worker), "join.json": join + "\n", **written, **apt}

@@ -256,27 +256,3 @@ def test_an_empty_list_and_an_unknown_user_change_nothing(guest: Guest) -> None:
         assert done.returncode == 1
         assert "there are no keys to set" in done.stdout or "there is no user debian in the guest" in done.stdout
     assert guest.keys.read_text() == f"{STACK_KEY}\n"
-
-
-# define-guest.sh where a guest is whole already, and where it keeps the keys and prints them.
-MADE = r"""
-set -Eeuo pipefail
-inbox=$PWD guest=$PWD/guest
-exec 3>&1
-source <(grep -E '^made_with\(|^install .*guest-keys' "$1/define-guest.sh"; echo "$2")
-"""
-
-
-@pytest.mark.parametrize("kept", [True, False])
-def test_the_keys_that_a_guest_was_made_with_are_the_step_s_result(tmp_path: Path, kept: bool) -> None:
-    script = (REPOSITORY / "hostscripts/define-guest.sh").read_text()
-    assert "\n\tmade_with\n\texit 0\n" in script
-    assert script.endswith("\nmade_with\n")
-    assert script.index('install -m 0600 "$inbox/guest-keys"') < script.index('touch "$mark"')
-    (tmp_path / "guest").mkdir()
-    (tmp_path / "guest-keys").write_text(f"{ALICE}\n")
-    after = "made_with" if kept else 'rm "$guest/keys"; made_with'
-    words = ["bash", "-c", MADE, "bash", REPOSITORY / "hostscripts", after]
-    done = subprocess.run(words, cwd=tmp_path, check=True, capture_output=True, text=True, timeout=LIMIT)
-    assert done.stdout == (f"{ALICE}\n" if kept else "")
-    assert not kept or mode(tmp_path / "guest/keys") == 0o600

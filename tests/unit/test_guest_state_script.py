@@ -142,7 +142,7 @@ def test_state_is_announced_before_the_guest_gets_its_identity(tmp_path: Path, a
         tmp_path,
         lines,
         stand_ins="state_find() { :; }; state_resumed() { false; }; boots() { :; }; state_made() { made=yes; }; "
-        "install() { echo identity; }; systemctl() { :; }; record_guest() { :; }; made_with() { :; }; "
+        "install() { echo identity; }; systemctl() { :; }; record_guest() { :; }; "
         f'states() {{ echo "states $1" >&4; [[ $1 != announce ]] || {{ {answer}; }}; }}; '
         "exec 4>&1; progress() { [[ $1 != *kept* ]] || echo $* >&4; }",
         state=tmp_path / "state",

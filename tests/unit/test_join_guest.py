@@ -89,6 +89,7 @@ def join(api: Api) -> dict[str, Any]:
         address="10.254.1.7",
         token=TOKEN,
         ca_cert_hash=f"sha256:{pinned}",
+        login_keys="ssh-ed25519 AAAA\n",
         **own_keys("dev-0"),
     )
     return {**json.loads(given), "endpoint": "127.0.0.1", "link": "127.0.0.1", "port": api.port}
@@ -202,6 +203,7 @@ def test_a_guest_becomes_a_node(
     flags = (kubelet / "kubeadm-flags.env").read_text()
     assert flags.startswith('KUBELET_KUBEADM_ARGS="--hostname-override=dev-0 --housekeeping-interval=')
     assert "--node-ip=10.254.1.7" in flags
+    assert f"--node-labels=q8s.io/ssh-keys={sha256(b'ssh-ed25519 AAAA' + bytes([10])).hexdigest()[:40]}" in flags
     assert ("cluster-info", "") in api.asked
 
 

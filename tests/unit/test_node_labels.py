@@ -99,7 +99,8 @@ def test_lines_of_a_record_that_no_spec_allows_are_ignored(node: Node) -> None:
     assert after["labels"] == before["labels"]
     assert after["taints"] == before["taints"]
     removing = [call for call in node.calls() if call[0] in {"label", "taint"}]
-    assert removing == [["label", "--", "node", NODE, "gone-"]]
+    # And what the guest says of its keys when it joins.
+    assert removing == [["label", "--", "node", NODE, name] for name in ("gone-", "q8s.io/ssh-keys-")]
     assert not [*node.folder.rglob("pwned")]
 
 
@@ -107,5 +108,5 @@ def test_names_stand_where_kubectl_takes_none_for_an_option(node: Node) -> None:
     node.awaited({"tier": "edge"}, ["slow:NoExecute"])
     node.awaited({})
     changes = [call for call in node.calls() if call[0] in {"label", "taint", "annotate"}]
-    assert len(changes) == 6
+    assert len(changes) == 7
     assert all(set(call[1 : call.index("--")]) <= {"--overwrite"} for call in changes)
