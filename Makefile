@@ -32,8 +32,9 @@ lint:
 types:
 	$(VENV)/bin/mypy lab q8s_infra hostscripts cloudinit/guest .ci/phases.py .ci/environment.py
 
-docs: venv ## the configuration reference anew, from the models
+docs: venv ## the configuration reference and the page of versions anew, from the program
 	$(PY) -m q8s_infra reference > docs/configuration.md
+	$(PY) -m q8s_infra reference --versions > docs/versions.md
 
 test: ## all tests that fit a small machine, fast ones first
 	@$(PYTHON) .ci/phases.py $(PHASES)

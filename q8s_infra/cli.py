@@ -42,6 +42,7 @@ from q8s_infra.ssh import NoState, StackKeys, Way, exported, stack_keys
 from q8s_infra.stack import ours
 from q8s_infra.stacks import SelectedStack, WrongCloud, selected, settings_of
 from q8s_infra.state.model import INSTANCE, StackState
+from q8s_infra.tested import versions_page
 
 _STACK: Final = "A stack of this directory, as Pulumi takes it; by default the one that Pulumi has selected."
 cli = typer.Typer(no_args_is_help=True, add_completion=False)
@@ -133,9 +134,13 @@ def _show(planned: ClusterPlan, cloud: OpenStackCloud | None, state: StackState 
 
 
 @cli.command("reference")
-def reference_command() -> None:
+def reference_command(
+    of_versions: Annotated[
+        bool, typer.Option("--versions", help="Print the versions that are supported and tested, docs/versions.md.")
+    ] = False,
+) -> None:
     """Print the configuration reference, docs/configuration.md."""
-    typer.echo(reference(), nl=False)
+    typer.echo(versions_page() if of_versions else reference(), nl=False)
 
 
 @cli.command("sources")

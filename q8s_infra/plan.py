@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
 
 from q8s_infra.arch import ARCHITECTURES, Architecture
 from q8s_infra.spec import BootVolume, ClusterSpec, NodeType, risks
@@ -86,8 +87,13 @@ class ClusterPlan:
         return tuple(each for name, each in ARCHITECTURES.items() if name in used)
 
 
-def plan(spec: ClusterSpec) -> ClusterPlan:
-    """The nodes of a spec."""
+def plan(spec: ClusterSpec, today: date | None = None) -> ClusterPlan:
+    """The nodes of a spec.
+
+    Args:
+        spec: the cluster's description.
+        today: the day for which it warns of versions that upstream no longer maintains; by default this one.
+    """
     control_planes = tuple(
         ControlPlane(
             name=control_plane_name(spec.name, ordinal, spec.control_planes.name),
@@ -103,7 +109,12 @@ def plan(spec: ClusterSpec) -> ClusterPlan:
         for type_name, count in sorted(spec.workers.items())
         for ordinal in range(count)
     )
-    return ClusterPlan(spec, control_planes, workers, tuple(_warnings(spec)))
+    return ClusterPlan(spec, control_planes, workers, tuple(_warnings(spec, today or current_day())))
+
+
+def current_day() -> date:
+    """The day of this run, in UTC."""
+    return datetime.now(UTC).date()
 
 
 def _worker(spec: ClusterSpec, type_name: str, ordinal: int) -> Worker:
@@ -124,11 +135,11 @@ def _worker(spec: ClusterSpec, type_name: str, ordinal: int) -> Worker:
     )
 
 
-def _warnings(spec: ClusterSpec) -> Iterator[str]:
+def _warnings(spec: ClusterSpec, today: date) -> Iterator[str]:
     count = spec.control_planes.count
     if count % 2 == 0:
         yield (
             f"controlPlanes.count: {count} control planes survive no more failures than {count - 1}: "
             "etcd needs a majority, so an odd number is better"
         )
-    yield from risks.warnings(spec)
+    yield from risks.warnings(spec, today)

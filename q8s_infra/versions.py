@@ -7,8 +7,6 @@ from typing import Final
 KUBERNETES: Final = "1.34.4"
 OLDEST_MINOR: Final = "1.31"
 """The first with kubeadm.k8s.io/v1beta4, in which all configuration is written, and kubectl wait --for=create."""
-TESTED_MINORS: Final = {"1.34": "made", "1.35": "upgraded to"}
-"""The minor versions that this repository's lab has run, and how."""
 FLANNEL: Final = "0.25.6"
 FLANNEL_CNI_PLUGIN: Final = "1.5.1-flannel1"
 
@@ -28,8 +26,9 @@ def minor(version: str) -> str:
 
 def is_too_old(version: str) -> bool:
     """Whether a version of Kubernetes is older than what this program writes."""
-    return _numbers(minor(version)) < _numbers(OLDEST_MINOR)
+    return numbers(minor(version)) < numbers(OLDEST_MINOR)
 
 
-def _numbers(version: str) -> tuple[int, ...]:
+def numbers(version: str) -> tuple[int, ...]:
+    """A version as numbers, which compare as versions do."""
     return tuple(int(number) for number in version.split("."))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import date
 from ipaddress import IPv4Network, collapse_addresses, ip_address
 from itertools import chain
 from typing import Final
 from urllib.parse import urlsplit
 
-from q8s_infra import versions
+from q8s_infra import minors, versions
 from q8s_infra.defaults import HOST_PORTS
 from q8s_infra.spec.cluster import ClusterSpec
 
@@ -16,18 +17,44 @@ _EVERYBODY: Final = IPv4Network("0.0.0.0/0")
 _RESERVED: Final = IPv4Network("240.0.0.0/4")
 
 
-def warnings(spec: ClusterSpec) -> tuple[str, ...]:
-    """All warnings of a description that has no mistakes."""
-    return tuple(chain(_version(spec), _access(spec), _ports(spec), _networks(spec), _urls(spec)))
+def warnings(spec: ClusterSpec, today: date) -> tuple[str, ...]:
+    """All warnings of a description that has no mistakes, on a day."""
+    return tuple(chain(_version(spec, today), _access(spec), _ports(spec), _networks(spec), _urls(spec)))
 
 
-def _version(spec: ClusterSpec) -> Iterator[str]:
-    minor = versions.minor(spec.kubernetes.version)
-    if minor not in versions.TESTED_MINORS:
+def _version(spec: ClusterSpec, today: date) -> Iterator[str]:
+    version = spec.kubernetes.version
+    minor = versions.minor(version)
+    tested = [each.name for each in minors.TESTED]
+    if minor not in tested:
         yield (
-            f"kubernetes.version: {spec.kubernetes.version} was never tested with this program, "
-            f"{' and '.join(versions.TESTED_MINORS)} were: try it with a cluster that you can lose"
+            f"kubernetes.version: {version} was never tested with this program, "
+            f"{' and '.join(tested)} were: try it with a cluster that you can lose"
         )
+    if versions.numbers(minor) >= minors.NEEDS_CONTAINERD_2:
+        yield (
+            f"kubernetes.version: upstream has announced that kubelet {minor} does not start with containerd 1 (it "
+            "lacks the CRI method RuntimeConfig), and Debian 12 and 13 have containerd 1: see docs/versions.md"
+        )
+    if ended := minors.no_longer_maintained(minor, today):
+        yield (
+            f"kubernetes.version: upstream maintained Kubernetes {minor} until {ended.end_of_life}, so {version} gets "
+            f"no more security fixes: {_way_out(minors.TESTED[-1], today)}"
+        )
+
+
+def _way_out(newest: minors.Minor, today: date) -> str:
+    """What to do about a version that upstream no longer maintains, given the newest that was tested."""
+    if minors.no_longer_maintained(newest.name, today):
+        return (
+            f"{newest.name}, the newest minor version that was tested with this program, was maintained until "
+            f"{newest.end_of_life}. Look for a newer release of this program"
+        )
+    how = "with new clusters" if newest.tested == "made" else "by upgrades only"
+    return (
+        f"use {newest.name}, the newest minor version that was tested with this program ({how}). How to upgrade a "
+        "cluster: docs/operators.md, Versions"
+    )
 
 
 def _access(spec: ClusterSpec) -> Iterator[str]:

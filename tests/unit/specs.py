@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from datetime import date
 from typing import Any
 
 import pytest
@@ -34,6 +35,8 @@ GOOD: dict[str, Any] = {
     },
     "sources": {"kubernetesKeySha256": "c" * 64},
 }
+MAINTAINED = date(2025, 9, 1)
+"""A day on which upstream maintained all minor versions of Kubernetes that had been released."""
 OF_WORKERS = ("x86_64", "arm64")
 """The architectures of the good description's workers."""
 PROTOTYPE: dict[str, Any] = {

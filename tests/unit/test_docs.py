@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ import lab.cli
 import q8s_infra.cli
 from q8s_infra.render.templates import REPOSITORY
 from q8s_infra.spec.reference import reference
+from q8s_infra.tested import versions_page
 
 DOCUMENTS = sorted([REPOSITORY / "README.md", REPOSITORY / "CONTRIBUTING.md", *(REPOSITORY / "docs").rglob("*.md")])
 LINK = re.compile(r"\[[^\]]+\]\((?!https?://)([^)#\s]*)(?:#([^)]*))?\)")
@@ -35,6 +37,10 @@ def code(document: Path) -> str:
 
 def test_the_reference_is_the_models() -> None:
     assert (REPOSITORY / "docs/configuration.md").read_text() == reference(), "run: make docs"
+
+
+def test_the_page_of_versions_is_current() -> None:
+    assert (REPOSITORY / "docs/versions.md").read_text() == versions_page(), "run: make docs"
 
 
 def test_every_field_is_explained() -> None:
@@ -67,6 +73,7 @@ def test_commands_are_there(document: Path) -> None:
         assert command in typer.main.get_command(CLIS[tool]).commands, f"{tool} {command}"  # type: ignore[attr-defined]
 
 
-def test_the_reference_command_prints_it() -> None:
-    words = [sys.executable, "-m", "q8s_infra", "reference"]
-    assert subprocess.run(words, cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout == reference()
+@pytest.mark.parametrize(("options", "page"), [([], reference), (["--versions"], versions_page)])
+def test_the_reference_command_prints_it(options: list[str], page: Callable[[], str]) -> None:
+    words = [sys.executable, "-m", "q8s_infra", "reference", *options]
+    assert subprocess.run(words, cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout == page()

@@ -9,8 +9,8 @@ import pytest
 from q8s_infra.plan import plan
 from q8s_infra.render.templates import REPOSITORY
 from q8s_infra.spec import load, read, validated
-from tests.unit.rendered import SHAPES, planned
-from tests.unit.specs import GOOD, KEYLESS, spoiled
+from tests.unit.rendered import SHAPES, shipped
+from tests.unit.specs import GOOD, KEYLESS, MAINTAINED, spoiled
 
 BASTION = {"host": "b", "user": "u", "privateKeyFile": "k", "hostKey": "ssh-rsa AAAA"}
 RISKY: list[tuple[str, Any, str, str]] = [
@@ -26,7 +26,7 @@ RISKY: list[tuple[str, Any, str, str]] = [
     ("access/user", "root", "access.user", "most cloud images let no root log in"),
     ("kubernetes/version", "1.33.1", "kubernetes.version", "1.33.1 was never tested with this program, 1.34 and 1.35"),
     ("kubernetes/version", "1.36.0", "kubernetes.version", "1.36.0 was never tested with this program"),
-    ("kubernetes/version", "1.99.0", "kubernetes.version", "try it with a cluster that you can lose"),
+    ("kubernetes/version", "1.37.2", "kubernetes.version", "try it with a cluster that you can lose"),
     ("nodePorts", "20-30", "nodePorts", "22 (SSH of hosts)"),
     ("nodePorts", "2222-2222", "nodePorts", "2222 (SSH of guests)"),
     ("nodePorts", "6000-7000", "nodePorts", "6443 (the API server)"),
@@ -56,7 +56,7 @@ RISKY: list[tuple[str, Any, str, str]] = [
 
 
 def warned(path: str, value: Any) -> tuple[str, ...]:
-    return plan(validated(spoiled(path, value))).warnings
+    return plan(validated(spoiled(path, value)), MAINTAINED).warnings
 
 
 @pytest.mark.parametrize(("path", "value", "named", "words"), RISKY, ids=[f"{it[0]}={it[1]!r}"[:60] for it in RISKY])
@@ -87,13 +87,14 @@ def test_what_is_no_risk_is_not_warned_of(path: str, value: Any) -> None:
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_the_shipped_shapes_are_taken_without_new_warnings(shape: str) -> None:
-    assert not [each for each in planned(shape).warnings if not each.startswith("controlPlanes.count: 2 ")]
+    spec = load({"cluster": shipped(shape)}, shape, base=REPOSITORY)
+    assert not [each for each in plan(spec, MAINTAINED).warnings if not each.startswith("controlPlanes.count: 2 ")]
 
 
 def test_the_shipped_prototype_s_file_is_taken_without_new_warnings() -> None:
     spec = load(read(REPOSITORY / "clusters/prototype.yaml"), "prototype", base=REPOSITORY)
-    assert not [each for each in plan(spec).warnings if not each.startswith("controlPlanes.count: 2 ")]
+    assert not [each for each in plan(spec, MAINTAINED).warnings if not each.startswith("controlPlanes.count: 2 ")]
 
 
 def test_the_good_description_has_no_risk() -> None:
-    assert not plan(validated(GOOD)).warnings
+    assert not plan(validated(GOOD), MAINTAINED).warnings
