@@ -24,6 +24,7 @@ from lab.openstack.passwords import Passwords
 from lab.stack import open_stack
 from tests.lab.conftest import Cluster, inside, leftovers, run
 from tests.lab.servers import DISKLESS
+from tests.lab.test_cluster import LOOK
 
 pytestmark = pytest.mark.timeout(1200)
 
@@ -78,7 +79,7 @@ def test_a_flavor_that_no_quota_allows_leaves_the_worker_running(cluster: Cluste
     project, lives = cloud.current_project_id, cloud.compute.find_server(WORKER).id
     limits = administrator.compute.get_quota_set(project)
     cluster.configure(flavor={"x86-small": "c1.large"})
-    administrator.compute.update_quota_set(project, cores=1)
+    administrator.compute.update_quota_set(project, cores=1, force=True)
     try:
         for ask in (cluster.preview, cluster.up):
             with pytest.raises(automation.CommandError) as refused:
@@ -93,7 +94,7 @@ def test_a_flavor_that_no_quota_allows_leaves_the_worker_running(cluster: Cluste
 @pytest.mark.full
 @pytest.mark.usefixtures("as_before")
 def test_a_rolling_replacement_that_fails_again_and_again_touches_no_other_worker(
-    cluster: Cluster, cloud: Connection
+    cluster: Cluster, cloud: Connection, tmp_path: Path
 ) -> None:
     """The guest of one of two workers can't be made, as its host has lost a program."""
     cluster.configure(workers={"x86-small": 2})
@@ -122,6 +123,12 @@ def test_a_rolling_replacement_that_fails_again_and_again_touches_no_other_worke
         node["status"]["nodeInfo"]["bootID"] for node in cluster.nodes().values()
     }
     assert cluster.preview() == {}
+    # Other tests look into this guest, and the pod that they do so by went with the former one.
+    cluster.configure()
+    cluster.up()
+    (tmp_path / "look.yaml").write_text(LOOK % {"node": WORKER})
+    cluster.kubectl("apply", "-f", str(tmp_path / "look.yaml"))
+    cluster.kubectl("wait", "pod", f"look-{WORKER}", "--for=condition=Ready", "--timeout=180s")
 
 
 ON_CONTROL_PLANE = """
