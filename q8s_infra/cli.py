@@ -27,7 +27,7 @@ from q8s_infra.drift import missing
 from q8s_infra.forget import StillThere, forgotten
 from q8s_infra.hosts import HostError, Hosts
 from q8s_infra.in_use import EXIT_CODE, how_to_free, in_use
-from q8s_infra.kept import with_images
+from q8s_infra.kept import as_it_is
 from q8s_infra.other_changes import OtherChanges, refuse_other_changes
 from q8s_infra.plan import ClusterPlan, plan
 from q8s_infra.preflight import Need, check, needs
@@ -213,7 +213,7 @@ def restore_command(
     with _explained():
         chosen = selected(stack)
         state = exported(chosen.name)
-        planned = plan(with_images(_spec(None, chosen), StackState.from_deployment(state)))
+        planned = plan(as_it_is(_spec(None, chosen), StackState.from_deployment(state)))
         keys, cloud = stack_keys(state), chosen.connect(state, missing=True)
         _refuse_edits(planned, StackState.from_deployment(state))
         content = snapshot.checked(file, keys.seed)
@@ -283,7 +283,7 @@ def bake_command(
     with _explained():
         chosen = selected(stack)
         state = exported(chosen.name)
-        planned = plan(with_images(_spec(None, chosen), StackState.from_deployment(state)))
+        planned = plan(as_it_is(_spec(None, chosen), StackState.from_deployment(state)))
         cloud, image = chosen.connect(state), name or f"{planned.name}-host"
         baked = asyncio.run(
             bake(

@@ -1,7 +1,8 @@
-"""The immutable fields of a cluster, and the images that its guests were made from.
+"""The immutable fields of a cluster, the images that its guests were made from, and the version that it runs.
 
-Another value of an immutable field is refused before anything is changed, by previews and runs. Guests' images stay
-where the description names none: a release of this program with other defaults replaces no guest.
+Another value of an immutable field is refused before anything is changed, by previews and runs. Guests' images and
+the version of Kubernetes stay where the description names none: a release of this program with other defaults
+replaces no guest and upgrades no cluster.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from q8s_infra.plan import ClusterPlan
 from q8s_infra.spec import ClusterSpec, GuestImage
 from q8s_infra.spec.errors import Mistake
 from q8s_infra.state.model import ARTIFACTS, CLUSTER, CONTROL_PLANE, PORT, StackState
+from q8s_infra.upgrade import newest_version
 
 OUTPUT: Final = "kept"
 IMAGE: Final = "image"
@@ -26,8 +28,8 @@ def image_field(image: GuestImage) -> dict[str, str]:
     return {"url": image.url, **({"sha256": image.sha256} if image.sha256 else {})}
 
 
-def with_images(spec: ClusterSpec, state: StackState) -> ClusterSpec:
-    """A description with the images that guests were made from, where it names none.
+def as_it_is(spec: ClusterSpec, state: StackState) -> ClusterSpec:
+    """A description with the images that guests were made from and the version of Kubernetes, where it names none.
 
     Args:
         spec: the description.
@@ -40,7 +42,10 @@ def with_images(spec: ClusterSpec, state: StackState) -> ClusterSpec:
         for name in ARCHITECTURES
         if IMAGE in resource.outputs and resource.name.endswith(f"-{name}")
     }
-    return spec.model_copy(update={"guest_images": {**there, **spec.guest_images}})
+    kubernetes = spec.kubernetes
+    if "version" not in kubernetes.model_fields_set and (runs := newest_version(spec, state)):
+        kubernetes = kubernetes.model_copy(update={"version": str(runs)})
+    return spec.model_copy(update={"guest_images": {**there, **spec.guest_images}, "kubernetes": kubernetes})
 
 
 def kept_fields(spec: ClusterSpec) -> dict[str, str]:

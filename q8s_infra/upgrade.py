@@ -7,9 +7,12 @@ from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from q8s_infra.plan import ClusterPlan, ControlPlane, Worker
+from q8s_infra.spec import ClusterSpec
 from q8s_infra.spec.errors import Mistake
+from q8s_infra.spec.names import control_plane_name
 from q8s_infra.state.model import COMMAND, StackState
 
+_UPGRADE: Final = "-upgrade"
 _VERSION: Final = re.compile(r"v?(\d+)\.(\d+)\.(\d+)")
 
 
@@ -42,9 +45,21 @@ def running(planned: ClusterPlan, state: StackState) -> Mapping[str, Version]:
     return {name: version for name, version in found.items() if version}
 
 
+def newest_version(spec: ClusterSpec, state: StackState) -> Version | None:
+    """The newest version that a control plane of a cluster runs, as far as the stack knows.
+
+    Args:
+        spec: the description.
+        state: what the stack has.
+    """
+    named = [control_plane_name(spec.name, at, spec.control_planes.name) for at in range(spec.control_planes.count)]
+    found = (Version.of(str(state.outputs(COMMAND, f"{name}{_UPGRADE}").get("stdout") or "")) for name in named)
+    return max((version for version in found if version), default=None)
+
+
 def step_of(node: ControlPlane | Worker) -> str:
     """Name of the step that prints the version that a node runs."""
-    return f"{node.name}-{'upgrade' if isinstance(node, ControlPlane) else 'node'}"
+    return f"{node.name}{_UPGRADE if isinstance(node, ControlPlane) else '-node'}"
 
 
 def refused(planned: ClusterPlan, versions: Mapping[str, Version]) -> tuple[Mistake, ...]:

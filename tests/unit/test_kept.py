@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 
 from q8s_infra.arch import ARCHITECTURES
-from q8s_infra.kept import image_field, made_with, moved, recorded_fields, refused, renamed, with_images
+from q8s_infra.kept import as_it_is, image_field, made_with, moved, recorded_fields, refused, renamed
 from q8s_infra.plan import plan
 from q8s_infra.spec import ClusterSpec, GuestImage, load
 from q8s_infra.spec.load import merged
-from q8s_infra.state.model import ARTIFACTS, CLUSTER, CONTROL_PLANE, PORT, StackState
+from q8s_infra.state.model import ARTIFACTS, CLUSTER, COMMAND, CONTROL_PLANE, PORT, StackState
+from q8s_infra.versions import KUBERNETES
 from tests.unit import rendered
 from tests.unit.states import state
 
@@ -83,16 +84,29 @@ def made_from(**images: GuestImage) -> StackState:
 
 def test_guests_keep_their_image_where_no_other_is_asked_for() -> None:
     asked = spec({}).model_copy(update={"guest_images": {}})
-    found = with_images(asked, made_from(x86_64=OLD, arm64=OWN))
+    found = as_it_is(asked, made_from(x86_64=OLD, arm64=OWN))
     assert (found.guest_image("x86_64"), found.guest_image("arm64")) == (OLD, OWN)
-    found = with_images(asked, made_from(arm64=OWN))
+    found = as_it_is(asked, made_from(arm64=OWN))
     assert found.guest_image("x86_64").url == ARCHITECTURES["x86_64"].image_url
 
 
 def test_an_image_that_is_asked_for_is_taken() -> None:
     asked = spec({}).model_copy(update={"guest_images": {"x86_64": OWN}})
-    found = with_images(asked, made_from(x86_64=OLD, arm64=OLD))
+    found = as_it_is(asked, made_from(x86_64=OLD, arm64=OLD))
     assert (found.guest_image("x86_64"), found.guest_image("arm64")) == (OWN, OLD)
+
+
+def test_a_cluster_keeps_its_version_where_no_other_is_asked_for() -> None:
+    runs = state(
+        {
+            f"{URN}{COMMAND}::{name}-control-plane-0-upgrade": {"type": COMMAND, "outputs": {"stdout": version}}
+            for name, version in (("dev", "v1.33.9"), ("other", "v1.34.1"))
+        }
+    )
+    assert as_it_is(spec({}), runs).kubernetes.version == "1.33.9"
+    assert as_it_is(spec({"kubernetes": {"podCidr": "10.200.0.0/16"}}), runs).kubernetes.version == "1.33.9"
+    assert as_it_is(spec({"kubernetes": {"version": "1.34.2"}}), runs).kubernetes.version == "1.34.2"
+    assert as_it_is(spec({}), StackState()).kubernetes.version == KUBERNETES
 
 
 @pytest.mark.parametrize("changes", [{"name": "other"}, {"controlPlanes": {"name": "main"}}])

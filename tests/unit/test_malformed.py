@@ -31,7 +31,7 @@ OURS: list[Row] = [
     ("network/cidr", "10.254.1.0/33", "network.cidr", "must be an IPv4 network such as 10.0.0.0/16, with"),
     ("network/cidr", "10.254.1.5/24", "network.cidr", "must be an IPv4 network such as 10.0.0.0/16, with"),
     ("network/cidr", "10.244.0.0/24", "kubernetes.podCidr", "10.244.0.0/16 overlaps network.cidr, 10.244.0.0/24"),
-    ("network/cidr", "192.168.123.0/24", "network.cidr", "192.168.123.0/24 overlaps the link between host and"),
+    ("network/guestLink", "10.244.0.0/30", "network.guestLink", "10.244.0.0/30 overlaps kubernetes.podCidr, 10.2"),
     ("network/subnet", "", "network.subnet", "must not be empty"),
     ("network/subnet", ["lan"], "network.subnet", "must be text"),
     ("network/subnets", ["lan"], "network.subnets", "is no field, there are name, id, cidr, subnet"),
