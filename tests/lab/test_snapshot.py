@@ -78,7 +78,8 @@ def test_a_snapshot_after_one_that_was_cut_off_is_new(cluster: Cluster, tmp_path
     file, marker = tmp_path / "cluster.snapshot", "after-the-cut-off-one"
     cut_off = subprocess.Popen(
         [sys.executable, "-m", "q8s_infra", "snapshot", "--stack", cluster.stack.name, f"--output={tmp_path}/cut-off"],
-        cwd=REPOSITORY, env={**os.environ, **environment()}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        cwd=REPOSITORY, env={**os.environ, **environment(), "PYTHONUNBUFFERED": "1"}, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
     with cut_off:
         assert cut_off.stdout
