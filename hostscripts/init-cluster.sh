@@ -57,6 +57,8 @@ if [[ ! -e $mark && ! -e /var/lib/q8s-joined ]]; then
 	fi
 	kubeadm init --skip-token-print "${left[@]}" --config /etc/kubernetes/q8s-kubeadm.yaml
 	retry 6 kubectl get --raw /readyz >/dev/null || fail "the API server is not ready after kubeadm init"
+	# Guests may have got other SSH keys since the snapshot was taken.
+	[[ ! -e $snapshot ]] || kubectl -n kube-system delete configmaps --selector q8s.io/record=keys
 	rm -rf "$snapshot"
 	touch "$mark"
 fi

@@ -20,11 +20,9 @@ names_of() {
 	sed 's/=.*:/:/; s/^/taint /' "$2"
 }
 
-# recorded FIELD TEXT: replace a field of the node's record: set (names of labels and taints) or keys (guest-keys.sh). Each field has a
-# manager of its own, since an apply removes the fields that its manager does not name any more.
+# recorded NAMES: replace the node's record.
 recorded() {
-	local uid manager=kubectl
-	[[ $1 = set ]] || manager=q8s-$1
+	local uid
 	uid=$(kubectl get node "${node:?}" -o 'jsonpath={.metadata.uid}')
 	{
 		cat <<-RECORD
@@ -35,10 +33,10 @@ recorded() {
 			  namespace: kube-system
 			  ownerReferences: [{apiVersion: v1, kind: Node, name: $node, uid: $uid}]
 			data:
-			  $1: |
+			  set: |
 		RECORD
-		printf '%s\n' "$2" | sed 's/^/    /'
-	} | kubectl apply --server-side --force-conflicts --field-manager="$manager" -f - >/dev/null
+		printf '%s\n' "$1" | sed 's/^/    /'
+	} | kubectl apply --server-side --force-conflicts -f - >/dev/null
 }
 
 # labelled LABELS TAINTS: the node has what these files list (KEY=VALUE, KEY[=VALUE]:EFFECT, a line each), and nothing any more that
@@ -64,7 +62,7 @@ labelled() {
 	done < <([[ ! $former ]] || printf '%s\n' "$former")
 	((${#gone_labels[@]} == 0)) || kubectl label -- node "$node" "${gone_labels[@]}"
 	((${#gone_taints[@]} == 0)) || kubectl taint -- node "$node" "${gone_taints[@]}"
-	[[ ! $former && ! $now ]] || recorded set "$now"
+	[[ ! $former && ! $now ]] || recorded "$now"
 	((${#labels[@]} == 0)) || kubectl label --overwrite -- node "$node" "${labels[@]}"
 	((${#taints[@]} == 0)) || kubectl taint --overwrite -- node "$node" "${taints[@]}"
 }

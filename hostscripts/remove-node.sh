@@ -16,6 +16,7 @@ export KUBECONFIG=/etc/kubernetes/admin.conf
 # An API server that does not answer has not said that the node is gone.
 found=$(retry 5 kubectl --request-timeout=20s get node "$node" --ignore-not-found -o json) ||
 	fail "the API server does not say whether it is a node still: is it ready?"
+kubectl -n kube-system delete configmap "q8s-keys-$node" --ignore-not-found || true
 [[ $found ]] || {
 	# etcd is asked all the same: a node that was deleted by hand has left its member behind.
 	leave_etcd

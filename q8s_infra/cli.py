@@ -71,12 +71,13 @@ def check_command(
     """Print the plan (nodes, sizes, totals, quota); exit 1 with all mistakes where there are any."""
     with _explained():
         chosen = None if file else selected(stack)
-        planned = plan(_spec(file, chosen))
+        spec = _spec(file, chosen)
         if offline:
-            _show(planned, None)
+            _show(plan(spec), None)
             return
-        state, cloud = _state_of(chosen) if chosen else (None, connect(settings_of(file) if file else {}))
-        _show(planned, cloud, StackState.from_deployment(state))
+        deployment, cloud = _state_of(chosen) if chosen else (None, connect(settings_of(file) if file else {}))
+        state = StackState.from_deployment(deployment)
+        _show(plan(as_it_is(spec, state)), cloud, state)
 
 
 @cli.command("init")
@@ -153,7 +154,8 @@ def sources_command(
 ) -> None:
     """Print all that a stack fetches, from where, and what it is checked by; asks no cloud."""
     with _explained():
-        planned = plan(_spec(file, None if file else selected(stack)))
+        chosen = None if file else selected(stack)
+        planned = plan(as_it_is(_spec(file, chosen), StackState.from_deployment(_deployment(chosen))))
     if as_json:
         typer.echo(json.dumps(fetched.document(planned), indent=2))
         return
@@ -172,9 +174,9 @@ def diagnose_command(
     """Collect the logs of nodes into an archive, without their secrets; print each node's first broken layer."""
     with _explained():
         chosen = selected(stack)
-        planned = plan(_spec(None, chosen))
-        wanted = _known(names or [node.name for node in planned.nodes], planned)
         state = exported(chosen.name)
+        planned = plan(as_it_is(_spec(None, chosen), StackState.from_deployment(state)))
+        wanted = _known(names or [node.name for node in planned.nodes], planned)
         keys = stack_keys(state)
         instances = chosen.connect(state).instances(node.name for node in planned.nodes)
         redacted = diagnose.Redactor(diagnose.stack_values(state, _machines(planned)))
@@ -360,11 +362,17 @@ def _explained(advice: str = "") -> Iterator[None]:
 
 def _state_of(chosen: SelectedStack) -> tuple[Mapping[str, Any] | None, OpenStackCloud]:
     """The stack's state, where it is made already, and the cloud that it is in."""
+    deployment = _deployment(chosen)
+    return deployment, chosen.connect(deployment)
+
+
+def _deployment(chosen: SelectedStack | None) -> Mapping[str, Any] | None:
+    """The stack's state; None where it is not made yet."""
     try:
-        exported = chosen.deployment()["deployment"]
+        found: Mapping[str, Any] | None = chosen.deployment()["deployment"] if chosen else None
     except NoState:
-        exported = None
-    return exported, chosen.connect(exported)
+        return None
+    return found
 
 
 def _forget(chosen: SelectedStack, names: Sequence[str], cloud: OpenStackCloud) -> None:

@@ -8,6 +8,7 @@ replaces no guest and upgrades no cluster.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+from ipaddress import IPv4Network
 from typing import Final
 
 from q8s_infra.arch import ARCHITECTURES
@@ -29,7 +30,7 @@ def image_field(image: GuestImage) -> dict[str, str]:
 
 
 def as_it_is(spec: ClusterSpec, state: StackState) -> ClusterSpec:
-    """A description with the images that guests were made from and the version of Kubernetes, where it names none.
+    """A description with the images, Kubernetes' version and the link to guests of the cluster, where it names none.
 
     Args:
         spec: the description.
@@ -45,7 +46,12 @@ def as_it_is(spec: ClusterSpec, state: StackState) -> ClusterSpec:
     kubernetes = spec.kubernetes
     if "version" not in kubernetes.model_fields_set and (runs := newest_version(spec, state)):
         kubernetes = kubernetes.model_copy(update={"version": str(runs)})
-    return spec.model_copy(update={"guest_images": {**there, **spec.guest_images}, "kubernetes": kubernetes})
+    network = spec.network
+    if network.guest_link is None and (link := made_with(state, spec.name).get(LINK)):
+        network = network.model_copy(update={"guest_link": IPv4Network(link)})
+    return spec.model_copy(
+        update={"guest_images": {**there, **spec.guest_images}, "kubernetes": kubernetes, "network": network}
+    )
 
 
 def kept_fields(spec: ClusterSpec) -> dict[str, str]:

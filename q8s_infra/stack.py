@@ -62,7 +62,7 @@ def load_stack() -> Loaded:
         planned = plan(as_it_is(spec, state))
         mistakes = (
             *renamed(planned, state),
-            *refused(made_with(state, planned.name), spec),
+            *refused(made_with(state, planned.name), planned.spec),
             *upgrade.refused(planned, upgrade.running(planned, state)),
         )
         if mistakes:

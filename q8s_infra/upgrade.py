@@ -53,8 +53,11 @@ def newest_version(spec: ClusterSpec, state: StackState) -> Version | None:
         state: what the stack has.
     """
     named = [control_plane_name(spec.name, at, spec.control_planes.name) for at in range(spec.control_planes.count)]
-    found = (Version.of(str(state.outputs(COMMAND, f"{name}{_UPGRADE}").get("stdout") or "")) for name in named)
-    return max((version for version in found if version), default=None)
+    steps = {f"{name}{_UPGRADE}" for name in named}
+    # Those that are pending replacement, too: their host is lost, and the cluster is not.
+    found = (each for each in state.resources if each.type == COMMAND and each.name in steps)
+    printed = (Version.of(str(each.outputs.get("stdout") or "")) for each in found)
+    return max((version for version in printed if version), default=None)
 
 
 def step_of(node: ControlPlane | Worker) -> str:

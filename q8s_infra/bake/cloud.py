@@ -30,6 +30,7 @@ class ServerRequest:
         flavor: by name.
         image: what it boots, by id, or by the name that the newest one is taken of.
         like: id of the port whose network, subnets and security groups its own gets.
+        left_out: id of the security group that it does not get: that of control planes; empty where there is none.
         keypair: by name.
         group: id of the cluster's security group, see :data:`q8s_infra.drift.OWNER`.
         zone: availability zone; None for any.
@@ -41,6 +42,7 @@ class ServerRequest:
     flavor: str
     image: str
     like: str
+    left_out: str
     keypair: str
     group: str
     zone: str | None
@@ -66,7 +68,7 @@ class Builder:
             name=request.name,
             network_id=like.network_id,
             fixed_ips=[{"subnet_id": each["subnet_id"]} for each in like.fixed_ips],
-            security_groups=like.security_group_ids,
+            security_groups=[group for group in like.security_group_ids if group != request.left_out],
         )
         server = compute.create_server(
             name=request.name,

@@ -127,6 +127,7 @@ async def bake(
         flavor=smallest(planned, cloud),
         image=planned.spec.host_image.name,
         like=_outputs(state, PORT, f"{first}-port")["id"],
+        left_out=str(state.outputs(GROUP, f"{planned.name}-control-planes-group").get("id") or ""),
         keypair=planned.name,
         group=_outputs(state, GROUP, f"{planned.name}-group")["id"],
         zone=planned.workers[0].availability_zone,

@@ -45,13 +45,13 @@ class ClusterNetwork(pulumi.ComponentResource):
         self.network_id: str = _network_id(spec.network.id or spec.network.name or "", invoke)
         self.subnet_id = _subnet_id(spec.network.subnet, self.network_id, invoke)
         self.image_id = _image_id(spec.host_image.name, invoke)
-        self._groups: dict[Role, openstack.networking.SecGroup] = {
-            "nodes": self._group(f"{name}-group", group_name(name, "nodes"), spec),
-            "control-planes": self._group(f"{name}-control-planes-group", group_name(name, "control-planes"), spec),
-        }
+        wanted = rules(spec)
+        self._groups: dict[Role, openstack.networking.SecGroup] = {"nodes": self._group(f"{name}-group", "nodes", spec)}
+        if any(rule.group == "control-planes" for rule in wanted):
+            self._groups["control-planes"] = self._group(f"{name}-control-planes-group", "control-planes", spec)
         self.group_id: pulumi.Output[str] = self._groups["nodes"].id
         self.last = _last_of(name, [group.id for group in self._groups.values()], self)
-        for rule in rules(spec):
+        for rule in wanted:
             self._rule(f"{name}-{rule.name}", rule)
         self._further_groups = [_group_id(other, invoke) for other in spec.security_groups]
         self.keypair = openstack.compute.Keypair(f"{name}-keypair", name=name, public_key=keys.public_key, opts=child)
@@ -76,14 +76,16 @@ class ClusterNetwork(pulumi.ComponentResource):
     def security_group_ids(self, *, control_plane: bool) -> list[pulumi.Input[str]]:
         """The security groups of a node's port."""
         roles: tuple[Role, ...] = ("nodes", "control-planes") if control_plane else ("nodes",)
-        return [*(self._groups[role].id for role in roles), *self._further_groups]
+        return [*(self._groups[role].id for role in roles if role in self._groups), *self._further_groups]
 
-    def _group(self, name: str, in_openstack: str, spec: ClusterSpec) -> openstack.networking.SecGroup:
+    def _group(self, name: str, role: Role, spec: ClusterSpec) -> openstack.networking.SecGroup:
         return openstack.networking.SecGroup(
             name,
-            name=in_openstack,
+            name=group_name(spec.name, role),
             description=description(spec.name),
             tags=list(spec.tags),
+            # What goes out is ruled by the group of all nodes, whose default rules are the site's choice.
+            delete_default_rules=True if role == "control-planes" else None,
             # Neutron refuses to delete one that is in use, and the provider would ask it again for ten minutes.
             opts=pulumi.ResourceOptions(parent=self, custom_timeouts=pulumi.CustomTimeouts(delete="1m")),
         )

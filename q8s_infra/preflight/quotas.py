@@ -69,13 +69,16 @@ def _of_network(hosts: Hosts, cloud: Cloud) -> dict[str, int]:
     wanted: dict[str, int] = {}
     nodes = own_group(hosts.plan, cloud)
     if nodes or (nodes is not None and hosts.is_new_cluster):
+        planned = rules(spec)
+        roles = {"nodes", *(rule.group for rule in planned)}
         found = {role: own_group(hosts.plan, cloud, role) or () for role in get_args(Role)}
-        if missing := sum(not groups for groups in found.values()):
-            default = cloud.default_rules()
+        if missing := sum(not found[role] for role in get_args(Role) if role in roles):
             wanted["security groups"] = missing
-            wanted["security-group rules"] = missing * (_DEFAULT_RULES if default is None else len(default))
+        if not nodes:
+            default = cloud.default_rules()
+            wanted["security-group rules"] = _DEFAULT_RULES if default is None else len(default)
         # Rules that are no longer wanted go after the new ones have come.
-        if added := sum(not _is_there(rule, found) for rule in rules(spec)):
+        if added := sum(not _is_there(rule, found) for rule in planned):
             wanted["security-group rules"] = wanted.get("security-group rules", 0) + added
     if more := floating_ips(hosts.plan, cloud):
         wanted["floating IPs"] = more

@@ -148,13 +148,24 @@ def group_name(cluster: str, role: Role) -> str:
     return cluster if role == "nodes" else f"{cluster}-{role}"
 
 
-def shut_out(access: Access, open_ports: OpenPorts, security_groups: Collection[str]) -> list[str]:
-    """The mistake that not even this program can reach the hosts; a bastion may be of the cluster's group."""
-    if access.mode == "bastion" or access.allowed_cidrs or security_groups or open_ports.has_tcp(SSH_PORT):
+def shut_out(
+    access: Access, open_ports: OpenPorts, security_groups: Collection[str], *, all_in_cluster: bool
+) -> list[str]:
+    """The mistake that not even this program can reach the hosts; a bastion may be of the cluster's group.
+
+    Args:
+        access: how hosts are reached.
+        open_ports: what else is open.
+        security_groups: further ones.
+        all_in_cluster: all ports are open to members of the cluster's group.
+    """
+    in_group = access.mode == "bastion" and all_in_cluster
+    if in_group or access.allowed_cidrs or security_groups or open_ports.has_tcp(SSH_PORT):
         return []
     return [
         "access.allowedCidrs: is empty, so the hosts could not be reached, not even by this program: name the network "
-        "of the machine that runs Pulumi, such as 203.0.113.7/32, or a group in securityGroups that lets it in"
+        "of the machine that runs Pulumi or of the bastion, such as 203.0.113.7/32, or a group in securityGroups that "
+        "lets it in"
     ]
 
 

@@ -187,7 +187,12 @@ class ClusterSpec(Model):
         if self.proxy and self.network.cidr is None:
             mistakes.append(NO_ADDRESSES)
         mistakes += self._published_by_nobody()
-        mistakes += shut_out(self.access, self.open_ports, self.security_groups)
+        mistakes += shut_out(
+            self.access,
+            self.open_ports,
+            self.security_groups,
+            all_in_cluster=self.allow_all_in_cluster_traffic,
+        )
         mistakes += of_own_group(self.name, self.security_groups)
         if mistakes:
             raise of_fields(mistakes)

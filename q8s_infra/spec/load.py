@@ -152,8 +152,9 @@ def _whole(described: Mapping[str, Any]) -> Iterator[str]:
         yield NO_ADDRESSES
     access, ports = _part(described, "access", Access), _part(described, "openPorts", OpenPorts)
     groups = _right(ClusterSpec, described, "security_groups")
+    within = _right(ClusterSpec, described, "allow_all_in_cluster_traffic")
     if access is not None and ports is not None and groups is not None:
-        yield from shut_out(access, ports, groups)
+        yield from shut_out(access, ports, groups, all_in_cluster=within is not False)
         yield from of_own_group(cluster or "", groups)
 
 

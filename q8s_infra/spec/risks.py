@@ -64,11 +64,6 @@ def _access(spec: ClusterSpec) -> Iterator[str]:
             "access.allowedCidrs: all of the internet may reach SSH and the API server: name the networks of those "
             "who use the cluster"
         )
-    if access.mode == "bastion" and not (access.allowed_cidrs or spec.security_groups):
-        yield (
-            "access.allowedCidrs: is empty: the bastion reaches the hosts only if it is in the cluster's security "
-            "group, otherwise name its address, such as 10.0.0.7/32"
-        )
     if access.user == "root":
         yield "access.user: most cloud images let no root log in: name the image's own user, such as ubuntu or debian"
 

@@ -364,12 +364,20 @@ EDITS = (
     ),
     Edit(
         "any traffic between nodes",
-        Cost(created=Names({"members"}), deleted=BETWEEN_NODES),
+        Cost(
+            created=Names({"members"}),
+            updated=Names({"control-plane-0-port", "in-use"}),
+            deleted=BETWEEN_NODES | {"control-planes-group"},
+        ),
         put("allowAllInClusterTraffic", True),
     ),
     Edit(
         "only needed traffic between nodes",
-        Cost(created=BETWEEN_NODES, deleted=Names({"members"})),
+        Cost(
+            created=BETWEEN_NODES | {"control-planes-group"},
+            updated=Names({"control-plane-0-port", "in-use"}),
+            deleted=Names({"members"}),
+        ),
         drop("allowAllInClusterTraffic"),
         given=put("allowAllInClusterTraffic", True),
     ),

@@ -37,12 +37,10 @@ elif "apply" in words:
         node["pods"].append(document)
     elif document["kind"] == "ConfigMap":
         assert "--server-side" in words, words
-        # An apply removes the fields that its manager had and does not name any more.
-        manager = next((word for word in words if word.startswith("--field-manager=")), "--field-manager=kubectl")
-        for name in node["managers"].get(manager, []):
-            node[fields[name]] = None
-        node["managers"][manager] = list(document["data"])
-        node.update({{fields[name]: text for name, text in document["data"].items()}}, metadata=document["metadata"])
+        (name,) = document["data"]
+        assert document["metadata"]["name"] == {{"set": "q8s-node-", "keys": "q8s-keys-"}}[name] + {node!r}
+        node[fields[name]] = document["data"][name]
+        node["metadata of " + name] = document["metadata"]
         node["recorded"].append(document["data"])
 elif "--for=create" in words and not node["exists"]:
     # It joins as soon as it is awaited.
@@ -98,7 +96,6 @@ class Node:
             "taints": {"node.kubernetes.io/unschedulable:NoSchedule": ""},
             "record": None,
             "keys": None,
-            "managers": {},
             "recorded": [],
             "pods": [],
             "phase": "Succeeded",

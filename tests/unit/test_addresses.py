@@ -189,6 +189,15 @@ def test_the_link_to_guests_gives_way(field: str, range_: str, link: str) -> Non
     assert str(validated(described).guest_link.cidr) == link
 
 
+def test_where_no_link_is_free_one_has_to_be_named() -> None:
+    described = spoiled("kubernetes", {"podCidr": "192.168.0.0/16", "serviceCidr": "172.16.0.0/12"})
+    described["network"]["cidr"] = "10.0.0.0/8"
+    (mistake,) = refused(described)
+    assert mistake.startswith("network.guestLink: is missing: network.cidr, kubernetes.podCidr and kubernetes.")
+    described["network"]["guestLink"] = "198.18.0.0/30"
+    assert validated(described)
+
+
 def test_a_link_to_guests_has_two_addresses() -> None:
     described = spoiled("network/guestLink", "10.123.0.0/24")
     assert refused(described) == [

@@ -23,7 +23,7 @@ SETTING = "setting the guest's SSH keys"
 def record(*keys: str, guest: str = "abcdef") -> str:
     """What the node's record says of a guest with these keys."""
     listed = "".join(f"{key}\n" for key in keys)
-    return f"{guest} {sha256(listed.encode()).hexdigest()}\n"
+    return f"{guest} {sha256(listed.encode()).hexdigest()}"
 
 
 def keys_in(pod: dict[str, object]) -> list[str]:
@@ -49,8 +49,9 @@ def test_keys_that_a_guest_was_made_with_are_recorded_only(node: Node) -> None:
     state = node.awaited({}, keys=[STACK_KEY, ALICE], made_with=[STACK_KEY, ALICE])
     assert state["pods"] == []
     assert state["keys"] == record(STACK_KEY, ALICE)
-    owner = {"apiVersion": "v1", "kind": "Node", "name": NODE, "uid": "a-uid"}
-    assert state["metadata"]["ownerReferences"] == [owner]
+    # A node object that a user deletes takes nothing away that the guest still has.
+    assert "ownerReferences" not in state["metadata of keys"]
+    assert state["metadata of keys"]["labels"] == {"q8s.io/record": "keys"}
 
 
 def test_recorded_keys_cost_nothing(node: Node) -> None:
@@ -119,7 +120,6 @@ def test_labels_and_keys_keep_each_other_s_record(node: Node) -> None:
     assert (state["record"], state["keys"]) == ("label zone\n", record(STACK_KEY, ALICE))
     state = node.awaited({"zone": "a"}, keys=[STACK_KEY, BOB])
     assert (state["record"], state["keys"]) == ("label zone\n", record(STACK_KEY, BOB))
-    assert state["managers"] == {"--field-manager=kubectl": ["set"], "--field-manager=q8s-keys": ["keys"]}
 
 
 def test_keys_that_were_not_set_fail_the_step_and_are_tried_again(node: Node) -> None:

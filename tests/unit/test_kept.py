@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -96,13 +97,17 @@ def test_an_image_that_is_asked_for_is_taken() -> None:
     assert (found.guest_image("x86_64"), found.guest_image("arm64")) == (OWN, OLD)
 
 
-def test_a_cluster_keeps_its_version_where_no_other_is_asked_for() -> None:
+@pytest.mark.parametrize("pending", [False, True])
+def test_a_cluster_keeps_its_version_where_no_other_is_asked_for(*, pending: bool) -> None:
+    """Also while its only control plane is made again."""
     runs = state(
         {
             f"{URN}{COMMAND}::{name}-control-plane-0-upgrade": {"type": COMMAND, "outputs": {"stdout": version}}
             for name, version in (("dev", "v1.33.9"), ("other", "v1.34.1"))
         }
     )
+    assert not runs.resources[0].pending
+    runs = replace(runs, resources=tuple(replace(each, pending=pending) for each in runs.resources))
     assert as_it_is(spec({}), runs).kubernetes.version == "1.33.9"
     assert as_it_is(spec({"kubernetes": {"podCidr": "10.200.0.0/16"}}), runs).kubernetes.version == "1.33.9"
     assert as_it_is(spec({"kubernetes": {"version": "1.34.2"}}), runs).kubernetes.version == "1.34.2"
@@ -127,10 +132,14 @@ def test_each_cluster_of_a_stack_keeps_its_own_fields() -> None:
     assert made_with(StackState(both), "two")["nodePorts"] == "31000-31100"
 
 
-def test_a_cluster_of_an_earlier_release_keeps_the_link_that_all_had() -> None:
-    before = made_with(stack({"nodePorts": "30000-32767"}), "dev")
-    (mistake,) = refused(before, spec({"network": {"name": "private", "cidr": "192.168.123.0/24"}}))
-    assert str(mistake).startswith("network.guestLink: cannot be changed: the cluster was made with 192.168.123.0/30")
+@pytest.mark.parametrize("cidr", ["192.168.123.0/24", "10.254.1.0/24"])
+@pytest.mark.parametrize("recorded", [{}, {"network.guestLink": "172.29.123.0/30"}])
+def test_a_cluster_keeps_its_link_whatever_ranges_are_described_later(recorded: dict[str, str], cidr: str) -> None:
+    """Earlier releases had one link, and did not record it."""
+    there = stack({"nodePorts": "30000-32767", **recorded})
+    asked = as_it_is(spec({"network": {"name": "private", "cidr": cidr}}), there)
+    assert str(asked.guest_link.cidr) == recorded.get("network.guestLink", "192.168.123.0/30")
+    assert refused(made_with(there, "dev"), asked) == ()
 
 
 def test_another_network_is_refused_before_it_replaces_every_host() -> None:

@@ -92,6 +92,7 @@ OURS: list[Row] = [
         "access.sshPublicKeys.0",
         "is a private key: give the public one",
     ),
+    ("access", {"mode": "bastion", "bastion": BASTION}, "access.allowedCidrs", "is empty, so the hosts could not be"),
     ("access/bastion", {**BASTION, "hostKey": "bastion ssh-rsa AAAA"}, "access.bastion.hostKey", A_HOST_KEY),
     ("access/bastion", {**BASTION, "hostKey": "@cert-authority * ssh-rsa A"}, "access.bastion.hostKey", A_HOST_KEY),
     ("access/bastion", {**BASTION, "hostKey": "SHA256:abc"}, "access.bastion.hostKey", A_HOST_KEY),
@@ -155,7 +156,14 @@ def test_numbers_of_other_bases_are_refused_with_their_line(tag: str, text: str,
         ("access/sshPublicKeys", ["sk-ssh-ed25519@openssh.com AAAA me", "sk-ecdsa-sha2-nistp256@openssh.com AAAA="]),
         ("kubernetes/version", "1.31.0"),
         ("kubernetes/version", "1.99.0"),
-        ("access", {"mode": "bastion", "bastion": {**BASTION, "hostKey": "ssh-ed25519 AAAA root@b\n"}}),
+        (
+            "access",
+            {
+                "mode": "bastion",
+                "bastion": {**BASTION, "hostKey": "ssh-ed25519 AAAA root@b\n"},
+                "allowedCidrs": ["10.0.0.7/32"],
+            },
+        ),
     ],
 )
 def test_what_works_is_taken(path: str, value: object) -> None:

@@ -29,7 +29,7 @@ def test_labels_and_taints_are_set_and_recorded_where_kubelet_cannot_write(node:
 
 
 def test_the_record_goes_with_its_node(node: Node) -> None:
-    metadata = node.awaited({"tier": "edge"})["metadata"]
+    metadata = node.awaited({"tier": "edge"})["metadata of set"]
     owner = {"apiVersion": "v1", "kind": "Node", "name": NODE, "uid": "a-uid"}
     assert metadata == {"name": RECORD, "namespace": "kube-system", "ownerReferences": [owner]}
 

@@ -505,7 +505,7 @@ class TestSecurityGroups:
             found = {need.name: need.needed for need in needs(planned(), SmallCloud(egress=egress))}
             assert found["security groups"] == 2
             # Eight between nodes, and four for the network of who reaches them.
-            assert found["security-group rules"] == 2 * by_default + 8 + 4
+            assert found["security-group rules"] == by_default + 8 + 4
 
     def test_a_cluster_of_an_earlier_release_gets_another_group(self) -> None:
         members = SeenRule("ingress", "IPv4", source=OWN.id)
@@ -513,7 +513,8 @@ class TestSecurityGroups:
         cloud = running(groups={"demo": (replace(OWN, rules=(EGRESS, members, *cidrs)),)})
         found = {need.name: need.needed for need in needs(planned(), cloud)}
         assert found["security groups"] == 1
-        assert found["security-group rules"] == 2 + 8
+        assert found["security-group rules"] == 8
+        assert "security groups" not in {need.name for need in needs(planned("allowAllInClusterTraffic", True), cloud)}
 
     def test_traffic_of_all_kinds_between_nodes_is_one_rule(self) -> None:
         found = {need.name: need.needed for need in needs(planned("allowAllInClusterTraffic", True), running())}

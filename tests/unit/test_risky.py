@@ -12,7 +12,6 @@ from q8s_infra.spec import load, read, validated
 from tests.unit.rendered import SHAPES, shipped
 from tests.unit.specs import GOOD, KEYLESS, MAINTAINED, spoiled
 
-BASTION = {"host": "b", "user": "u", "privateKeyFile": "k", "hostKey": "ssh-rsa AAAA"}
 RISKY: list[tuple[str, Any, str, str]] = [
     ("access/allowedCidrs", ["0.0.0.0/0"], "access.allowedCidrs", "all of the internet may reach SSH and the API"),
     ("access/allowedCidrs", ["0.0.0.0/1", "128.0.0.0/1"], "access.allowedCidrs", "all of the internet may reach SSH"),
@@ -22,7 +21,6 @@ RISKY: list[tuple[str, Any, str, str]] = [
         "access.allowedCidrs",
         "all of the internet may reach SSH",
     ),
-    ("access", {"mode": "bastion", "bastion": BASTION}, "access.allowedCidrs", "is empty: the bastion reaches"),
     ("access/user", "root", "access.user", "most cloud images let no root log in"),
     ("kubernetes/version", "1.33.1", "kubernetes.version", "1.33.1 was never tested with this program, 1.34 and 1.35"),
     ("kubernetes/version", "1.36.0", "kubernetes.version", "1.36.0 was never tested with this program"),

@@ -277,6 +277,7 @@ def test_a_program_without_a_way_fails_and_its_preview_warns(tmp_path: Path, mon
 async def command(folder: Path, site: Site) -> AsyncIterator[asyncio.subprocess.Process]:
     """With a process that says that it keeps a tunnel."""
     given = access(site.bastion).model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    given["allowedCidrs"] = ["10.0.0.7/32"]
     (folder / "Pulumi.far.yaml").write_text(yaml.safe_dump({"config": {"q8s:cluster": spoiled("access", given)}}))
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "q8s_infra", "tunnel", "--stack=far", cwd=folder,
