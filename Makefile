@@ -15,7 +15,7 @@ help: ## this list
 venv: ## the Python environment, from pinned and hashed requirements
 	@$(PYTHON) .ci/environment.py
 
-lock: ## requirements.txt and requirements-dev.txt anew from the .in files (ARGS="--upgrade-package NAME")
+lock: ## write requirements.txt and requirements-dev.txt from the .in files (ARGS="--upgrade-package NAME")
 	uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-annotate $(ARGS) requirements.in -o requirements.txt
 	uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-annotate $(ARGS) requirements-dev.in -o requirements-dev.txt
 
@@ -32,7 +32,7 @@ lint:
 types:
 	$(VENV)/bin/mypy lab q8s_infra hostscripts cloudinit/guest .ci/phases.py .ci/environment.py
 
-docs: venv ## the configuration reference and the page of versions anew, from the program
+docs: venv ## write the configuration reference and the page of versions
 	$(PY) -m q8s_infra reference > docs/configuration.md
 	$(PY) -m q8s_infra reference --versions > docs/versions.md
 

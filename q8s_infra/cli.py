@@ -27,7 +27,7 @@ from q8s_infra.drift import missing
 from q8s_infra.forget import StillThere, forgotten
 from q8s_infra.hosts import HostError, Hosts
 from q8s_infra.in_use import EXIT_CODE, how_to_free, in_use
-from q8s_infra.kept import as_it_is
+from q8s_infra.kept import with_running_values
 from q8s_infra.other_changes import OtherChanges, refuse_other_changes
 from q8s_infra.plan import ClusterPlan, plan
 from q8s_infra.preflight import Need, check, needs
@@ -77,7 +77,7 @@ def check_command(
             return
         deployment, cloud = _state_of(chosen) if chosen else (None, connect(settings_of(file) if file else {}))
         state = StackState.from_deployment(deployment)
-        _show(plan(as_it_is(spec, state)), cloud, state)
+        _show(plan(with_running_values(spec, state)), cloud, state)
 
 
 @cli.command("init")
@@ -155,7 +155,7 @@ def sources_command(
     """Print all that a stack fetches, from where, and what it is checked by; asks no cloud."""
     with _explained():
         chosen = None if file else selected(stack)
-        planned = plan(as_it_is(_spec(file, chosen), StackState.from_deployment(_deployment(chosen))))
+        planned = plan(with_running_values(_spec(file, chosen), StackState.from_deployment(_deployment(chosen))))
     if as_json:
         typer.echo(json.dumps(fetched.document(planned), indent=2))
         return
@@ -175,7 +175,7 @@ def diagnose_command(
     with _explained():
         chosen = selected(stack)
         state = exported(chosen.name)
-        planned = plan(as_it_is(_spec(None, chosen), StackState.from_deployment(state)))
+        planned = plan(with_running_values(_spec(None, chosen), StackState.from_deployment(state)))
         wanted = _known(names or [node.name for node in planned.nodes], planned)
         keys = stack_keys(state)
         instances = chosen.connect(state).instances(node.name for node in planned.nodes)
@@ -215,7 +215,7 @@ def restore_command(
     with _explained():
         chosen = selected(stack)
         state = exported(chosen.name)
-        planned = plan(as_it_is(_spec(None, chosen), StackState.from_deployment(state)))
+        planned = plan(with_running_values(_spec(None, chosen), StackState.from_deployment(state)))
         keys, cloud = stack_keys(state), chosen.connect(state, missing=True)
         _refuse_edits(planned, StackState.from_deployment(state))
         content = snapshot.checked(file, keys.seed)
@@ -285,7 +285,7 @@ def bake_command(
     with _explained():
         chosen = selected(stack)
         state = exported(chosen.name)
-        planned = plan(as_it_is(_spec(None, chosen), StackState.from_deployment(state)))
+        planned = plan(with_running_values(_spec(None, chosen), StackState.from_deployment(state)))
         cloud, image = chosen.connect(state), name or f"{planned.name}-host"
         baked = asyncio.run(
             bake(

@@ -138,6 +138,7 @@ def unknown_to_provider(cloud: str) -> list[Mistake]:
             "application credential (openstack application credential create) and use that"
         )
         mistakes.append(Mistake("OS_CLOUD", cloud, told))
+    # openstacksdk has no public function that reads this file alone.
     _, public = files._load_vendor_file()
     if vendor and vendor not in ((public or {}).get("public-clouds") or {}):
         told = (

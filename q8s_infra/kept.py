@@ -29,7 +29,7 @@ def image_field(image: GuestImage) -> dict[str, str]:
     return {"url": image.url, **({"sha256": image.sha256} if image.sha256 else {})}
 
 
-def as_it_is(spec: ClusterSpec, state: StackState) -> ClusterSpec:
+def with_running_values(spec: ClusterSpec, state: StackState) -> ClusterSpec:
     """A description with the images, Kubernetes' version and the link to guests of the cluster, where it names none.
 
     Args:

@@ -22,7 +22,7 @@ from q8s_infra.drift import (
     stranded,
     unused,
 )
-from q8s_infra.kept import as_it_is, made_with, moved, refused, renamed
+from q8s_infra.kept import made_with, moved, refused, renamed, with_running_values
 from q8s_infra.openstack_project import OpenStackProject, mismatch, recorded
 from q8s_infra.plan import ClusterPlan, plan
 from q8s_infra.preflight import Ours, check
@@ -59,7 +59,7 @@ def load_stack() -> Loaded:
     given = {"cluster": config.get_object("cluster"), "clusterFile": config.get("clusterFile")}
     try:
         spec, state = load(given, pulumi.get_stack(), base=Path.cwd()), running_stack()
-        planned = plan(as_it_is(spec, state))
+        planned = plan(with_running_values(spec, state))
         mistakes = (
             *renamed(planned, state),
             *refused(made_with(state, planned.name), planned.spec),

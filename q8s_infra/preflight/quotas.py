@@ -70,9 +70,9 @@ def _of_network(hosts: Hosts, cloud: Cloud) -> dict[str, int]:
     nodes = own_group(hosts.plan, cloud)
     if nodes or (nodes is not None and hosts.is_new_cluster):
         planned = rules(spec)
-        roles = {"nodes", *(rule.group for rule in planned)}
+        roles: set[Role] = {"nodes", *(rule.group for rule in planned)}
         found = {role: own_group(hosts.plan, cloud, role) or () for role in get_args(Role)}
-        if missing := sum(not found[role] for role in get_args(Role) if role in roles):
+        if missing := sum(not found[role] for role in roles):
             wanted["security groups"] = missing
         if not nodes:
             default = cloud.default_rules()

@@ -73,7 +73,7 @@ def _in_cluster(spec: ClusterSpec) -> list[Rule]:
 
     A pod that asks a node, as a metrics server asks kubelets, has the address of its own node there.
     """
-    low, high = (int(port) for port in spec.node_ports.split("-"))
+    low, high = spec.node_port_range
     found = [
         Rule("nodes-icmp", "icmp", source="nodes"),
         _between("nodes", "udp", VXLAN_PORT),

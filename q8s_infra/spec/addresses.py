@@ -101,13 +101,15 @@ class Addresses:
 
     def mistakes(self) -> list[str]:
         """What does not fit, each with its field before a colon."""
+        return [*chain(self._link(), self._room(), self._overlaps())]
+
+    def _link(self) -> Iterator[str]:
         if self.guest_link is None and self.free_link() is None:
             tried = ", ".join(map(str, GUEST_LINKS))
-            return [
+            yield (
                 "network.guestLink: is missing: network.cidr, kubernetes.podCidr and kubernetes.serviceCidr have all "
                 f"of {tried}: write a /30 that the site does not use"
-            ]
-        return [*chain(self._room(), self._overlaps())]
+            )
 
     def _room(self) -> Iterator[str]:
         pods, size = self.pod_cidr, self.node_cidr_mask_size

@@ -203,6 +203,12 @@ class ClusterSpec(Model):
         return self.guest_images.get(architecture) or GuestImage(url=ARCHITECTURES[architecture].image_url)
 
     @property
+    def node_port_range(self) -> tuple[int, int]:
+        """The first and the last node port."""
+        low, high = self.node_ports.split("-")
+        return int(low), int(high)
+
+    @property
     def guest_link(self) -> GuestLink:
         """The link between each host and its guest."""
         return GuestLink(self.network.guest_link or self.addresses().free_link() or GUEST_LINKS[0])

@@ -69,7 +69,7 @@ def _access(spec: ClusterSpec) -> Iterator[str]:
 
 
 def _ports(spec: ClusterSpec) -> Iterator[str]:
-    low, high = (int(end) for end in spec.node_ports.split("-"))
+    low, high = spec.node_port_range
     if taken := _used(low, high):
         yield (
             f"nodePorts: {spec.node_ports} has ports that nodes use themselves: {taken}. A service that gets one of "

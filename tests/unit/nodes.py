@@ -140,16 +140,9 @@ class Node:
         self.state = json.loads((self.folder / "node.json").read_text())
         return done
 
-    def awaited(
-        self,
-        labels: Mapping[str, str],
-        taints: Sequence[str] = (),
-        keys: Sequence[str] = (STACK_KEY,),
-        made_with: Sequence[str] = (STACK_KEY,),
-        guest: str = "abcdef",
-    ) -> dict[str, Any]:
-        """Run the step, which succeeds; return the node and its record as they are then."""
-        done = self.run(labels, taints, keys, made_with, guest)
+    def awaited(self, labels: Mapping[str, str], taints: Sequence[str] = (), **others: Any) -> dict[str, Any]:
+        """Run the step (:meth:`run`), which succeeds; return the node and its record as they are then."""
+        done = self.run(labels, taints, **others)
         assert done.returncode == 0, done.stderr + done.stdout
         assert done.stdout == f"v{VERSION}"
         return self.state

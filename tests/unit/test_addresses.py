@@ -198,6 +198,13 @@ def test_where_no_link_is_free_one_has_to_be_named() -> None:
     assert validated(described)
 
 
+def test_a_link_that_is_missing_is_named_beside_all_other_mistakes() -> None:
+    described = spoiled("kubernetes", {"podCidr": "192.168.0.0/16", "serviceCidr": "172.16.0.0/12"})
+    described["network"]["cidr"] = "10.0.0.0/8"
+    described["kubernetes"]["nodeCidrMaskSize"] = 16
+    assert [each.partition(":")[0] for each in refused(described)] == ["network.guestLink", "kubernetes.podCidr"]
+
+
 def test_a_link_to_guests_has_two_addresses() -> None:
     described = spoiled("network/guestLink", "10.123.0.0/24")
     assert refused(described) == [

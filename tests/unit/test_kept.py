@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from q8s_infra.arch import ARCHITECTURES
-from q8s_infra.kept import as_it_is, image_field, made_with, moved, recorded_fields, refused, renamed
+from q8s_infra.kept import image_field, made_with, moved, recorded_fields, refused, renamed, with_running_values
 from q8s_infra.plan import plan
 from q8s_infra.spec import ClusterSpec, GuestImage, load
 from q8s_infra.spec.load import merged
@@ -85,15 +85,15 @@ def made_from(**images: GuestImage) -> StackState:
 
 def test_guests_keep_their_image_where_no_other_is_asked_for() -> None:
     asked = spec({}).model_copy(update={"guest_images": {}})
-    found = as_it_is(asked, made_from(x86_64=OLD, arm64=OWN))
+    found = with_running_values(asked, made_from(x86_64=OLD, arm64=OWN))
     assert (found.guest_image("x86_64"), found.guest_image("arm64")) == (OLD, OWN)
-    found = as_it_is(asked, made_from(arm64=OWN))
+    found = with_running_values(asked, made_from(arm64=OWN))
     assert found.guest_image("x86_64").url == ARCHITECTURES["x86_64"].image_url
 
 
 def test_an_image_that_is_asked_for_is_taken() -> None:
     asked = spec({}).model_copy(update={"guest_images": {"x86_64": OWN}})
-    found = as_it_is(asked, made_from(x86_64=OLD, arm64=OLD))
+    found = with_running_values(asked, made_from(x86_64=OLD, arm64=OLD))
     assert (found.guest_image("x86_64"), found.guest_image("arm64")) == (OWN, OLD)
 
 
@@ -108,10 +108,10 @@ def test_a_cluster_keeps_its_version_where_no_other_is_asked_for(*, pending: boo
     )
     assert not runs.resources[0].pending
     runs = replace(runs, resources=tuple(replace(each, pending=pending) for each in runs.resources))
-    assert as_it_is(spec({}), runs).kubernetes.version == "1.33.9"
-    assert as_it_is(spec({"kubernetes": {"podCidr": "10.200.0.0/16"}}), runs).kubernetes.version == "1.33.9"
-    assert as_it_is(spec({"kubernetes": {"version": "1.34.2"}}), runs).kubernetes.version == "1.34.2"
-    assert as_it_is(spec({}), StackState()).kubernetes.version == KUBERNETES
+    assert with_running_values(spec({}), runs).kubernetes.version == "1.33.9"
+    assert with_running_values(spec({"kubernetes": {"podCidr": "10.200.0.0/16"}}), runs).kubernetes.version == "1.33.9"
+    assert with_running_values(spec({"kubernetes": {"version": "1.34.2"}}), runs).kubernetes.version == "1.34.2"
+    assert with_running_values(spec({}), StackState()).kubernetes.version == KUBERNETES
 
 
 @pytest.mark.parametrize("changes", [{"name": "other"}, {"controlPlanes": {"name": "main"}}])
@@ -137,7 +137,7 @@ def test_each_cluster_of_a_stack_keeps_its_own_fields() -> None:
 def test_a_cluster_keeps_its_link_whatever_ranges_are_described_later(recorded: dict[str, str], cidr: str) -> None:
     """Earlier releases had one link, and did not record it."""
     there = stack({"nodePorts": "30000-32767", **recorded})
-    asked = as_it_is(spec({"network": {"name": "private", "cidr": cidr}}), there)
+    asked = with_running_values(spec({"network": {"name": "private", "cidr": cidr}}), there)
     assert str(asked.guest_link.cidr) == recorded.get("network.guestLink", "192.168.123.0/30")
     assert refused(made_with(there, "dev"), asked) == ()
 

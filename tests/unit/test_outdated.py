@@ -27,7 +27,7 @@ NO_PINS = {
     "q8s_infra/versions.py": {"OLDEST_MINOR"},
     "lab/versions.py": {"HOST_NAMESERVER", "PACKAGE_REVISION", "GO_BUILD_DATE"},
 }
-"""Constants that nobody raises because a registry has something newer."""
+"""Constants that no newer release in a registry is a reason to raise."""
 BUILT = {
     "cni-flannel": {"github.com/containernetworking/plugins"},
     "cni-plugins": {"github.com/containernetworking/plugins"},
